@@ -1,0 +1,17 @@
+"""Call AI models over a Redis queue with Dify's plugin API: `from invokeq import Session`."""
+
+from invokeq.async_invocation import AsyncInvocation
+from invokeq.async_session import AsyncSession
+from invokeq.core.control import InvocationStatus
+from invokeq.invocation import Invocation
+from invokeq.protocol.errors import InvokeqError
+from invokeq.session import Session
+
+__all__ = [
+    "AsyncInvocation",
+    "AsyncSession",
+    "Invocation",
+    "InvocationStatus",
+    "InvokeqError",
+    "Session",
+]

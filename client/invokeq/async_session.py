@@ -1,0 +1,78 @@
+"""The same session for asyncio; see `invokeq.session`."""
+
+from types import TracebackType
+from typing import Self
+
+from invokeq.async_invocation import AsyncInvocation
+from invokeq.connection import AsyncBroker
+from invokeq.core.answers import accumulate_unnamed, chunk_of
+from invokeq.core.directory import Directory, LiveWorker
+from invokeq.core.options import (
+    MAX_REQUEST_BYTES,
+    ORPHAN_TIMEOUT,
+    PICKUP_TIMEOUT,
+    SessionOptions,
+)
+from invokeq.core.reading import attached_reader
+from invokeq.model.llm import AsyncLLM
+from invokeq.protocol.entities import LLMResult, LLMResultChunk
+
+
+class AsyncModels:
+    """`session.model`: one attribute a model type."""
+
+    def __init__(self, session: "AsyncSession") -> None:
+        self.llm = AsyncLLM(session.broker, session.directory, session.options)
+
+
+class AsyncSession:
+    """A plugin's door to the models, for one event loop. Arguments as for `Session`."""
+
+    def __init__(
+        self,
+        plugin_id: str,
+        tenant_id: str | None = None,
+        user_id: str | None = None,
+        *,
+        redis: str | None = None,
+        pickup_timeout: float = PICKUP_TIMEOUT,
+        orphan_timeout: float = ORPHAN_TIMEOUT,
+        max_request_bytes: int = MAX_REQUEST_BYTES,
+    ) -> None:
+        self.options = SessionOptions(
+            plugin_id=plugin_id,
+            tenant_id=tenant_id,
+            user_id=user_id,
+            pickup_timeout=pickup_timeout,
+            orphan_timeout=orphan_timeout,
+            max_request_bytes=max_request_bytes,
+        )
+        self.broker = AsyncBroker(redis)
+        self.directory = Directory()
+        self.model = AsyncModels(self)
+
+    def attach(
+        self, request_id: str, after: str | None = None
+    ) -> AsyncInvocation[LLMResultChunk, LLMResult]:
+        """Read an invocation that somebody submitted; see `Session.attach`."""
+        reader = attached_reader(self.options, request_id, after)
+        return AsyncInvocation(self.broker, reader, chunk_of, accumulate_unnamed, detached=True)
+
+    async def workers(self) -> tuple[LiveWorker, ...]:
+        """List the live workers with what they serve."""
+        return await self.broker.run(self.directory.workers())
+
+    async def close(self) -> None:
+        """Close the connections; what runs goes on until its reader's lease lapses."""
+        await self.broker.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()

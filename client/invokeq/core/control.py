@@ -1,0 +1,134 @@
+"""Stopping, letting go of, and looking at an invocation by its request id."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, Literal
+
+from invokeq.core.plan import Batch, Plan, Reply
+from invokeq.protocol import events, keys
+from invokeq.protocol.errors import StreamExpiredError
+from invokeq.protocol.events import EventId, EventKind
+
+CANCEL_MEMORY: Final = 600
+"""Seconds for which the order to cancel stays written down."""
+
+DETACHED_TTL: Final = 86_400
+"""Seconds for which a detached invocation may go without a reader."""
+
+State = Literal["queued", "running", "done", "failed", "cancelled"]
+
+_STATES: Final[dict[str, State]] = {
+    "queued": "queued",
+    "started": "running",
+    "finished": "done",
+    "failed": "failed",
+    "stopped": "cancelled",
+    "canceled": "cancelled",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class InvocationStatus:
+    """Where an invocation stands, as RQ's books and its stream say it.
+
+    `position` is its place in the lane, from 0, while it is queued; `last_id` that of the last event.
+    """
+
+    request_id: str
+    state: State
+    lane: str
+    attempt: int
+    worker: str | None
+    position: int | None
+    last_id: str | None
+    enqueued_at: datetime | None
+    started_at: datetime | None
+    ended_at: datetime | None
+
+
+def cancel(request_id: str, reason: str = "caller") -> Plan[bool]:
+    """Stop an invocation wherever it is; false if there was nothing to stop.
+
+    Queued: it leaves its lane and never runs. Running: its worker is told. Three round trips at most.
+    """
+    ((lane, attempt, status),) = yield Batch(
+        [("HMGET", keys.job(request_id), "origin", "attempt", "status")]
+    )
+    if lane is None or status not in (b"queued", b"started"):
+        return False
+    removed, *_ = yield Batch(
+        [
+            ("LREM", keys.lane_list(lane.decode()), 0, request_id),
+            ("SET", keys.reader(request_id), f"cancel:{reason}", "EX", CANCEL_MEMORY),
+            ("PUBLISH", keys.CANCEL_CHANNEL, f"{request_id} {reason}"),
+        ]
+    )
+    if removed:
+        yield from _end_queued(request_id, lane.decode(), int(attempt or 0), reason)
+    return True
+
+
+def _end_queued(request_id: str, lane: str, attempt: int, reason: str) -> Plan[None]:
+    """Nobody will run it any more, so its end is ours to write."""
+    now = datetime.now(UTC)
+    end = EventId(attempt + 1, 0)
+    key = keys.events(request_id)
+    job = keys.job(request_id)
+    yield Batch(
+        [
+            ("XADD", key, str(end), "k", EventKind.CANCELLED.value, "d", events.cancelled(reason)),
+            ("EXPIRE", key, CANCEL_MEMORY),
+            ("MULTI",),
+            ("HSET", job, "status", "canceled", "ended_at", now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")),
+            ("EXPIRE", job, CANCEL_MEMORY),
+            (
+                "ZADD",
+                keys.registry("canceled", lane),
+                int(now.timestamp()) + CANCEL_MEMORY,
+                request_id,
+            ),
+            ("EXEC",),
+        ]
+    )
+
+
+def detach(request_id: str) -> Plan[None]:
+    """Let an invocation run on without a reader. One round trip."""
+    yield Batch([("SET", keys.reader(request_id), b"", "EX", DETACHED_TTL)])
+
+
+def status(request_id: str) -> Plan[InvocationStatus]:
+    """Look at an invocation; StreamExpiredError if nothing is known of it. Two round trips at most."""
+    fields = ("status", "origin", "attempt", "worker_name", "enqueued_at", "started_at", "ended_at")
+    values, top = yield Batch(
+        [
+            ("HMGET", keys.job(request_id), *fields),
+            ("XREVRANGE", keys.events(request_id), "+", "-", "COUNT", 1),
+        ]
+    )
+    state, lane, attempt, worker, enqueued, started, ended = (_text(value) for value in values)
+    if state not in _STATES:
+        raise StreamExpiredError(stream=request_id, request_id=request_id)
+    position: int | None = None
+    if state == "queued":
+        (position,) = yield Batch([("LPOS", keys.lane_list(lane), request_id)])
+    return InvocationStatus(
+        request_id=request_id,
+        state=_STATES[state],
+        lane=lane,
+        attempt=int(attempt or 0),
+        worker=worker or None,
+        position=position,
+        last_id=top[0][0].decode() if top else None,
+        enqueued_at=_time(enqueued),
+        started_at=_time(started),
+        ended_at=_time(ended),
+    )
+
+
+def _text(value: Reply) -> str:
+    return value.decode() if value else ""
+
+
+def _time(text: str) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

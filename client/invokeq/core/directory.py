@@ -1,0 +1,178 @@
+"""Which workers live, what they serve, and so which queue an invocation belongs into."""
+
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from pydantic import ValidationError
+
+from invokeq.core.plan import Batch, Plan
+from invokeq.protocol import keys
+from invokeq.protocol.directory import (
+    Catalog,
+    ProviderEntry,
+    WorkerEntry,
+    catalog_adapter,
+    worker_entry_adapter,
+)
+from invokeq.protocol.entities import AIModelEntity, ModelType
+from invokeq.protocol.errors import (
+    InvokeqError,
+    ModelNotFoundError,
+    NoWorkerError,
+    ProviderNotFoundError,
+    UnknownVersionError,
+)
+
+FRESH: Final = 1.0
+"""Seconds for which the directory is believed without asking again."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveWorker:
+    """One worker whose lease holds, and the providers that it serves."""
+
+    entry: WorkerEntry
+    providers: dict[str, ProviderEntry]
+
+
+class Directory:
+    """The live workers, cached for a second; safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._workers: tuple[LiveWorker, ...] = ()
+        self._catalogs: dict[str, dict[str, ProviderEntry]] = {}
+        self._read_at = float("-inf")
+
+    def workers(self) -> Plan[tuple[LiveWorker, ...]]:
+        """Give the live workers: no round trip while fresh, else one, two when a catalog is new."""
+        if time.monotonic() - self._read_at < FRESH:
+            return self._workers
+        (clock, leases, entries) = yield Batch(
+            [
+                ("TIME",),
+                ("ZRANGE", keys.LEASES, 0, -1, "WITHSCORES"),
+                ("HGETALL", keys.DIRECTORY),
+            ]
+        )
+        live = _live_entries(clock, leases, entries)
+        missing = sorted({entry.catalog for entry in live} - self._catalogs.keys())
+        if missing:
+            replies = yield Batch([("GET", keys.catalog(digest)) for digest in missing])
+            self._learn(dict(zip(missing, replies, strict=True)))
+        self._workers = tuple(
+            LiveWorker(entry, self._catalogs.get(entry.catalog, {})) for entry in live
+        )
+        self._read_at = time.monotonic()
+        return self._workers
+
+    def queue_for(self, model_type: ModelType, provider: str, model: str) -> Plan[str]:
+        """Choose the queue for a call; raises at once when nobody can serve it."""
+        workers = yield from self.workers()
+        return choose_queue(workers, model_type, provider, model)
+
+    def forget(self) -> None:
+        """Ask again next time."""
+        self._read_at = float("-inf")
+
+    def _learn(self, found: dict[str, bytes | None]) -> None:
+        for digest, data in found.items():
+            if data is not None:
+                catalog: Catalog = catalog_adapter.validate_json(data)
+                self._catalogs[digest] = {entry.name: entry for entry in catalog.providers}
+
+
+def canonical_provider(name: str) -> str:
+    """Reduce Dify's `org/plugin/provider` to the provider, by which workers know it."""
+    return name.rsplit("/", 1)[-1]
+
+
+def choose_queue(
+    workers: tuple[LiveWorker, ...], model_type: ModelType, provider: str, model: str
+) -> str:
+    """Prefer the queue of the provider to that of the model type; both only if somebody listens.
+
+    Raises ProviderNotFoundError, ModelNotFoundError or NoWorkerError, each saying what there is.
+    """
+    name = canonical_provider(provider)
+    served = [worker for worker in workers if name in worker.providers]
+    candidates = (f"{model_type.value}.{name}", model_type.value)
+    listening = [
+        (queue, worker)
+        for queue in candidates
+        for worker in served
+        if queue in worker.entry.queues and model_type in worker.providers[name].model_types
+    ]
+    for queue, worker in listening:
+        if _has_model(worker.providers[name], model_type, model):
+            return queue
+    raise _why_nobody(workers, served, bool(listening), model_type, provider, model)
+
+
+def _has_model(provider: ProviderEntry, model_type: ModelType, model: str) -> bool:
+    return provider.any_model or any(
+        entity.model == model and entity.model_type == model_type for entity in provider.models
+    )
+
+
+def _why_nobody(
+    workers: tuple[LiveWorker, ...],
+    served: list[LiveWorker],
+    listening: bool,
+    model_type: ModelType,
+    provider: str,
+    model: str,
+) -> InvokeqError:
+    if not workers:
+        problem = "no worker is alive; start one with `invokeq worker --pool NAME`"
+        return NoWorkerError(
+            provider=provider, model=model, model_type=model_type.value, problem=problem
+        )
+    if not served:
+        known = sorted({name for worker in workers for name in worker.providers})
+        return ProviderNotFoundError(provider=provider, model=model, known=", ".join(known) or "none")
+    if not listening:
+        queues = sorted({queue for worker in workers for queue in worker.entry.queues})
+        problem = f"live workers listen on {', '.join(queues)} only"
+        return NoWorkerError(
+            provider=provider, model=model, model_type=model_type.value, problem=problem
+        )
+    name = canonical_provider(provider)
+    models = {e.model for w in served for e in w.providers[name].models if e.model_type == model_type}
+    return ModelNotFoundError(
+        provider=provider,
+        model=model,
+        model_type=model_type.value,
+        known=", ".join(sorted(models)) or "none",
+    )
+
+
+def list_models(
+    workers: tuple[LiveWorker, ...], model_type: ModelType | None = None
+) -> list[tuple[str, AIModelEntity]]:
+    """List what live workers serve as (provider, model facts), without repeats, in order of name."""
+    found = {
+        (name, entity.model_type.value, entity.model): entity
+        for worker in workers
+        for name, provider in worker.providers.items()
+        for entity in provider.models
+        if model_type is None or entity.model_type == model_type
+    }
+    return [(key[0], found[key]) for key in sorted(found)]
+
+
+def _live_entries(
+    clock: list[bytes], leases: list[bytes], entries: list[bytes]
+) -> list[WorkerEntry]:
+    now = int(clock[0]) * 1000 + int(clock[1]) // 1000
+    pairs = zip(leases[::2], leases[1::2], strict=True)
+    alive = {name for name, until in pairs if float(until) > now}
+    raw = dict(zip(entries[::2], entries[1::2], strict=True))
+    return [_entry(raw[name]) for name in sorted(alive) if name in raw]
+
+
+def _entry(data: bytes) -> WorkerEntry:
+    try:
+        return worker_entry_adapter.validate_json(data)
+    except ValidationError:
+        raise UnknownVersionError(where="worker directory", version="?", supported=1) from None

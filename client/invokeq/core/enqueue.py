@@ -1,0 +1,143 @@
+"""Puts one invocation into its lane: the RQ job, what travels beside it, and the ring of the bell."""
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from invokeq.core.directory import Directory
+from invokeq.core.options import CallOptions, SessionOptions
+from invokeq.core.plan import Batch, Command, Plan
+from invokeq.protocol import codec, keys
+from invokeq.protocol.codec import EncodedRequest
+from invokeq.protocol.errors import RequestTooLargeError
+from invokeq.protocol.keys import Lane
+from invokeq.protocol.requests import Envelope, Request, new_request_id
+
+QUEUE_TTL: Final = 86_400
+"""Seconds that a job waits at most; after a day nobody wants its answer."""
+
+NO_TIMEOUT: Final = -1
+"""RQ's word for a job without a total time limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """An invocation that is in its lane; `fresh` is false if the request id was known already."""
+
+    request_id: str
+    lane: str
+    fresh: bool
+
+
+def submit(
+    session: SessionOptions, directory: Directory, request: Request, call: CallOptions
+) -> Plan[Submitted]:
+    """Validate, choose the lane, enqueue.
+
+    One round trip; one more when the directory is over a second old, one more when the caller gave
+    the request id (then it is enqueued only if that id is new).
+    """
+    queue = yield from directory.queue_for(request.model_type, request.provider, request.model)
+    lane = Lane(queue, session.plugin_id)
+    envelope = _envelope(session, call)
+    encoded = codec.encode(envelope, request)
+    _check_size(encoded, session.max_request_bytes)
+    if call.request_id is not None and not (yield from _take_id(call.request_id)):
+        return Submitted(call.request_id, lane.name, fresh=False)
+    commands = enqueue_commands(session, envelope, lane, encoded, f"{request.provider}/{request.model}")
+    yield Batch(commands)
+    return Submitted(envelope.request_id, lane.name, fresh=True)
+
+
+def enqueue_commands(
+    session: SessionOptions,
+    envelope: Envelope,
+    lane: Lane,
+    encoded: EncodedRequest,
+    label: str,
+) -> list[Command]:
+    """Give the commands that enqueue one job; sending them twice runs it once."""
+    rid = envelope.request_id
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    push = "LPUSH" if envelope.priority == "high" else "RPUSH"
+    before: list[Command] = [
+        ("SET", keys.body_part(rid, n), part, "EX", QUEUE_TTL)
+        for n, part in enumerate(encoded.body_parts)
+    ]
+    if not envelope.detached:
+        before.append(("SET", keys.reader(rid), b"", "EX", int(session.orphan_timeout)))
+    return [
+        *before,
+        ("MULTI",),
+        ("HSET", keys.job(rid), *_job_fields(lane, now, encoded.job_data, label)),
+        ("EXPIRE", keys.job(rid), QUEUE_TTL),
+        ("SADD", keys.QUEUES, keys.lane_list(lane.name)),
+        (push, keys.lane_list(lane.name), rid),
+        ("SADD", keys.ready(lane.queue), lane.plugin),
+        ("LPUSH", keys.bell(lane.queue), b"1"),
+        ("EXEC",),
+    ]
+
+
+def _job_fields(lane: Lane, now: str, data: bytes, label: str) -> Sequence[str | bytes | int]:
+    """The hash that RQ's own `Job.save` would write for this job."""
+    return (
+        *("status", "queued"),
+        *("data", data),
+        *("origin", lane.name),
+        *("description", label),
+        *("created_at", now),
+        *("enqueued_at", now),
+        *("started_at", ""),
+        *("ended_at", ""),
+        *("last_heartbeat", ""),
+        *("worker_name", ""),
+        *("group_id", ""),
+        *("timeout", NO_TIMEOUT),
+        *("ttl", QUEUE_TTL),
+        *("success_callback_name", ""),
+        *("failure_callback_name", ""),
+        *("stopped_callback_name", ""),
+    )
+
+
+def _take_id(request_id: str) -> Plan[bool]:
+    """Claim a request id for this submission: true for the first caller only."""
+    (taken,) = yield Batch([("SET", keys.owner(request_id), b"1", "NX", "EX", QUEUE_TTL)])
+    return bool(taken)
+
+
+def _envelope(session: SessionOptions, call: CallOptions) -> Envelope:
+    traceparent, tracestate = _trace_context()
+    return Envelope(
+        request_id=call.request_id or new_request_id(),
+        plugin_id=session.plugin_id,
+        tenant_id=session.tenant_id,
+        user_id=session.user_id,
+        deadline=call.deadline,
+        priority=call.priority,
+        detached=call.detached,
+        traceparent=traceparent,
+        tracestate=tracestate,
+    )
+
+
+def _trace_context() -> tuple[str | None, str | None]:
+    """Give the W3C trace context of the caller, if the program uses OpenTelemetry."""
+    with contextlib.suppress(ImportError):
+        from opentelemetry.propagate import inject  # noqa: PLC0415 - optional, and slow to import
+
+        carrier: dict[str, str] = {}
+        inject(carrier)
+        return carrier.get("traceparent"), carrier.get("tracestate")
+    return None, None
+
+
+def _check_size(encoded: EncodedRequest, limit: int) -> None:
+    size = sum(len(part) for part in encoded.body_parts)
+    if size > limit:
+        raise RequestTooLargeError(
+            field="request", problem="", size=size, limit=limit, setting="max_request_bytes"
+        )

@@ -1,0 +1,82 @@
+"""What a caller may ask for beside the request itself, and what a session is set up with."""
+
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, get_args
+
+from invokeq.protocol.errors import InvalidRequestError
+from invokeq.protocol.keys import check_name, check_request_id
+from invokeq.protocol.requests import Priority
+
+DEFAULT_URL: Final = "redis://localhost:6379/0"
+
+PICKUP_TIMEOUT: Final = 120.0
+"""Seconds until a worker must have claimed an invocation; long enough for a queue that is busy."""
+
+ORPHAN_TIMEOUT: Final = 30.0
+"""Seconds after which an invocation whose reader has gone is cancelled."""
+
+MAX_REQUEST_BYTES: Final = 32 * 1024 * 1024
+"""Bytes of one request, JSON; over it nothing is sent."""
+
+PATIENCE: Final = 30.0
+"""Seconds that a reader outlives the loss of Redis."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOptions:
+    """Who calls, and the bounds on waiting. Times are in seconds."""
+
+    plugin_id: str
+    tenant_id: str | None = None
+    user_id: str | None = None
+    pickup_timeout: float = PICKUP_TIMEOUT
+    orphan_timeout: float = ORPHAN_TIMEOUT
+    max_request_bytes: int = MAX_REQUEST_BYTES
+    patience: float = PATIENCE
+
+    def __post_init__(self) -> None:
+        check_name("plugin_id", self.plugin_id)
+        for field in ("pickup_timeout", "orphan_timeout"):
+            if not getattr(self, field) >= 1:
+                raise InvalidRequestError(field=field, problem="must be at least 1 second")
+
+
+@dataclass(frozen=True, slots=True)
+class CallOptions:
+    """The keyword-only extras of a call; `deadline` is in seconds since the epoch."""
+
+    request_id: str | None = None
+    deadline: float | None = None
+    priority: Priority = "normal"
+    detached: bool = False
+
+
+def call_options(
+    request_id: str | None, deadline: float | datetime | None, priority: Priority, detached: bool
+) -> CallOptions:
+    """Check the extras of a call; `deadline` is seconds from now or an aware datetime."""
+    if request_id is not None:
+        check_request_id(request_id)
+    if priority not in get_args(Priority):
+        raise InvalidRequestError(
+            field="priority", problem=f"must be one of {', '.join(get_args(Priority))}"
+        )
+    return CallOptions(request_id, _deadline(deadline), priority, detached)
+
+
+def _deadline(deadline: float | datetime | None) -> float | None:
+    if deadline is None:
+        return None
+    if isinstance(deadline, datetime):
+        if deadline.tzinfo is None:
+            raise InvalidRequestError(field="deadline", problem="must have a time zone")
+        at = deadline.timestamp()
+    elif deadline > 0:
+        at = time.time() + deadline
+    else:
+        raise InvalidRequestError(field="deadline", problem="must be more than 0 seconds from now")
+    if at <= time.time():
+        raise InvalidRequestError(field="deadline", problem="has passed already")
+    return at

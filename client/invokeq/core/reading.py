@@ -1,0 +1,228 @@
+"""Reads one result stream, event by event, and notices when no more will come.
+
+Every event once, in order, from any id on. While it waits it renews the reader's lease and looks, every
+couple of seconds, at whether the invocation is still in RQ's books and its worker alive; so waiting
+always ends: with an event, or with a typed error.
+"""
+
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+
+from invokeq.core import control
+from invokeq.core.enqueue import Submitted
+from invokeq.core.options import CallOptions, SessionOptions
+from invokeq.core.plan import Batch, Command, Plan, Reply
+from invokeq.protocol import events, keys
+from invokeq.protocol.errors import (
+    InvocationCancelledError,
+    PickupTimeoutError,
+    StreamExpiredError,
+    WorkerLostError,
+)
+from invokeq.protocol.events import ANSWERS, TERMINAL, Event, EventId, EventKind
+
+TAKEN_GRACE: Final = 5.0
+"""Seconds for whoever has taken a request id to get its job into the lane."""
+
+BLOCK_MS: Final = 2000
+"""How long one read waits; a look at the books goes with each read after a silent one."""
+
+READ_COUNT: Final = 256
+"""Entries a read."""
+
+LOST_AFTER: Final = 10.0
+"""Seconds without a lease after which a worker that nobody has taken over from counts as lost."""
+
+
+@dataclass(slots=True)
+class ReaderState:
+    """What a reader knows; `last` is where reading goes on."""
+
+    last: EventId
+    worker: str | None = None
+    answers: int = 0
+    started: bool = False
+    ended: bool = False
+
+
+class Reader:
+    """Reads the stream of one request id; for one consumer at a time."""
+
+    def __init__(
+        self,
+        request_id: str,
+        lane: str | None,
+        *,
+        after: EventId,
+        pickup_timeout: float,
+        orphan_timeout: float,
+        patience: float,
+        holds_lease: bool,
+        known: bool,
+        grace: float = 0.0,
+    ) -> None:
+        self.request_id = request_id
+        self.state = ReaderState(after, started=after.attempt > 0)
+        self._lane = lane
+        self._pickup_timeout = pickup_timeout
+        self._orphan_timeout = orphan_timeout
+        self._patience = patience
+        self._holds_lease = holds_lease
+        self._leased_at = time.monotonic() if known else float("-inf")
+        self._waiting_since = time.monotonic()
+        self._quiet = not known
+        self._block_ms = BLOCK_MS if known else 1
+        self._expected_until = time.monotonic() + grace
+        self._lost_since: float | None = None
+
+    def let_go(self) -> None:
+        """Renew the lease no longer."""
+        self._holds_lease = False
+
+    def next_events(self) -> Plan[list[Event]]:
+        """Wait for the next events. One round trip for all that are there already.
+
+        Gives at least one event, or none if the stream turns out to have ended with the last one read.
+        """
+        while True:
+            looks = self._quiet
+            replies = yield Batch(self._commands(), self._patience)
+            found = self._take(replies[-1])
+            self._block_ms = BLOCK_MS
+            if found:
+                self._quiet = False
+                return found
+            if looks:
+                self._judge(*replies[-5:-1])
+                if self.state.ended:
+                    return []
+                yield from self._bound_pickup()
+            self._quiet = True
+
+    def _commands(self) -> list[Command]:
+        commands: list[Command] = []
+        now = time.monotonic()
+        if self._holds_lease and now - self._leased_at > self._orphan_timeout / 3:
+            lease = int(self._orphan_timeout)
+            commands.append(("SET", keys.reader(self.request_id), b"", "EX", lease))
+            self._leased_at = now
+        stream = keys.events(self.request_id)
+        if self._quiet:
+            job = keys.job(self.request_id)
+            commands += [
+                ("HMGET", job, "status", "worker_name", "origin"),
+                ("TIME",),
+                ("ZSCORE", keys.LEASES, self.state.worker or "?"),
+                ("XREVRANGE", stream, "+", "-", "COUNT", 1),
+            ]
+        commands.append(
+            ("XREAD", "COUNT", READ_COUNT, "BLOCK", self._block_ms, "STREAMS", stream, str(self.state.last))
+        )
+        return commands
+
+    def _take(self, reply: Reply) -> list[Event]:
+        if not reply:
+            return []
+        found: list[Event] = []
+        for entry_id, flat in reply[0][1]:
+            fields = dict(zip(flat[::2], flat[1::2], strict=True))
+            found += [e for e in events.unpack(entry_id, fields) if e.id > self.state.last]
+        for event in found:
+            self._note(event)
+        return found
+
+    def _note(self, event: Event) -> None:
+        state = self.state
+        state.last = event.id
+        if event.kind is EventKind.STARTED:
+            state.started = True
+            state.worker = str(event.data.get("worker"))
+        elif event.kind is EventKind.LOST:
+            state.started = False
+            self._waiting_since = time.monotonic()
+        elif event.kind in TERMINAL:
+            state.ended = True
+        elif event.kind in ANSWERS:
+            state.answers += 1
+
+    def _judge(
+        self, job: list[Any], clock: list[bytes], lease: bytes | None, top: list[Any]
+    ) -> None:
+        """Nothing came: find out whether anything can still come."""
+        status, worker, origin = (value.decode() if value else "" for value in job)
+        self._lane = self._lane or origin or None
+        if status == "started":
+            self._judge_worker(worker, clock, lease)
+        elif not status and time.monotonic() < self._expected_until:
+            return
+        elif status != "queued":
+            # The terminal event is written before the books are closed: it has been read, or is gone.
+            if not top or EventId.parse(top[0][0]) != self.state.last:
+                self._raise_gone(status)
+            self.state.ended = True
+
+    def _raise_gone(self, status: str) -> None:
+        if status in ("canceled", "stopped"):
+            raise InvocationCancelledError(request_id=self.request_id, reason="operator")
+        raise StreamExpiredError(stream=self.request_id, request_id=self.request_id)
+
+    def _judge_worker(self, worker: str, clock: list[bytes], lease: bytes | None) -> None:
+        """Live workers clean up after dead ones; if there are none, somebody must still say so."""
+        if self.state.worker != worker:
+            self.state.worker = worker  # its lease is looked up with the next read
+            return
+        if lease is not None and float(lease) > int(clock[0]) * 1000:
+            self._lost_since = None
+            return
+        now = time.monotonic()
+        self._lost_since = self._lost_since or now
+        if now - self._lost_since > LOST_AFTER:
+            raise WorkerLostError(
+                request_id=self.request_id,
+                attempt=self.state.last.attempt,
+                worker=worker,
+                events=self.state.answers,
+            )
+
+    def _bound_pickup(self) -> Plan[None]:
+        waited = time.monotonic() - self._waiting_since
+        if self.state.started or waited < self._pickup_timeout:
+            return
+        if self._holds_lease:
+            yield from control.cancel(self.request_id)
+        raise PickupTimeoutError(
+            request_id=self.request_id,
+            seconds=int(self._pickup_timeout),
+            queue=self._lane,
+            problem="all workers of the queue are busy, suspended or gone",
+        )
+
+
+def submitted_reader(session: SessionOptions, submitted: Submitted, call: CallOptions) -> Reader:
+    """Read what this caller has just submitted: the reader whose lease keeps it alive."""
+    return Reader(
+        submitted.request_id,
+        submitted.lane,
+        after=events.START,
+        pickup_timeout=session.pickup_timeout,
+        orphan_timeout=session.orphan_timeout,
+        patience=session.patience,
+        holds_lease=not call.detached,
+        known=submitted.fresh,
+        grace=TAKEN_GRACE,
+    )
+
+
+def attached_reader(session: SessionOptions, request_id: str, after: str | None) -> Reader:
+    """Read what somebody submitted, without a say in whether it lives."""
+    return Reader(
+        keys.check_request_id(request_id),
+        None,
+        after=EventId.parse(after) if after is not None else events.START,
+        pickup_timeout=session.pickup_timeout,
+        orphan_timeout=session.orphan_timeout,
+        patience=session.patience,
+        holds_lease=False,
+        known=False,
+    )

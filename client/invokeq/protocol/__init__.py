@@ -1,0 +1,1 @@
+"""The wire contract: entities, requests, events, errors, keys and the codec."""

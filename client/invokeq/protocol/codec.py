@@ -1,0 +1,153 @@
+"""How requests travel inside an RQ job: JSON by orjson, with a version, within bounds.
+
+A job's data is the JSON array `["invokeq_worker.entry.execute", null, [<envelope>], {}]`, compressed the
+way RQ compresses. Nothing else is ever decoded: pickles, other functions and other versions are
+typed errors.
+"""
+
+import zlib
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+from pydantic import ValidationError
+
+from invokeq.protocol.errors import InvalidRequestError, ProtocolError, UnknownVersionError
+from invokeq.protocol.requests import PROTOCOL_VERSION, BodyRef, Envelope, Request, request_adapter
+
+ENTRY_POINT: Final = "invokeq_worker.entry.execute"
+"""The only function that a job may name."""
+
+INLINE_LIMIT: Final = 32 * 1024
+"""Requests up to this many bytes ride in the job; larger ones travel beside it."""
+
+PART_SIZE: Final = 512 * 1024
+"""Bytes of one body part; small enough that no single Redis command stalls the server."""
+
+MAX_JOB_BYTES: Final = 1024 * 1024
+"""A job's data may not be larger than this once decompressed; an envelope is far below it."""
+
+_COMPRESSION_LEVEL: Final = 1
+"""RQ reads any level; level 1 costs a third of the default and packs JSON nearly as well."""
+
+
+class OrjsonSerializer:
+    """RQ serializer over orjson; name it to RQ's tools with `-S invokeq.protocol.codec.OrjsonSerializer`."""
+
+    @staticmethod
+    def dumps(obj: Any, /) -> bytes:
+        return orjson.dumps(obj)
+
+    @staticmethod
+    def loads(data: bytes, /) -> Any:
+        return orjson.loads(data)
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedRequest:
+    """A request ready for Redis: the job's data, and the parts that travel beside it."""
+
+    job_data: bytes
+    body_parts: tuple[bytes, ...]
+
+
+def encode(envelope: Envelope, request: Request) -> EncodedRequest:
+    """Encode one invocation; a request over `INLINE_LIMIT` bytes is cut into parts of `PART_SIZE`."""
+    payload = request.model_dump_json().encode()
+    fields = envelope.model_dump(mode="json", exclude={"request", "body"})
+    parts: tuple[bytes, ...] = ()
+    if len(payload) <= INLINE_LIMIT:
+        fields["request"] = orjson.Fragment(payload)
+    else:
+        parts = tuple(payload[i : i + PART_SIZE] for i in range(0, len(payload), PART_SIZE))
+        fields["body"] = {"parts": len(parts), "size": len(payload)}
+    data = orjson.dumps([ENTRY_POINT, None, [fields], {}])
+    return EncodedRequest(zlib.compress(data, _COMPRESSION_LEVEL), parts)
+
+
+def decode_job(data: bytes) -> Envelope:
+    """Decode a job's data field into its envelope.
+
+    Raises ProtocolError for a job that is not ours or is malformed, UnknownVersionError for one
+    written by another version.
+    """
+    call = _load(_decompress(data))
+    match call:
+        case [str() as function, None, [dict() as fields], dict() as kwargs] if not kwargs:
+            pass
+        case [str() as function, *_] if function != ENTRY_POINT:
+            raise _malformed(f"names {function[:200]!r}; only {ENTRY_POINT!r} may run here")
+        case _:
+            raise _malformed("is not [function, null, [envelope], {}]")
+    if function != ENTRY_POINT:
+        raise _malformed(f"names {function[:200]!r}; only {ENTRY_POINT!r} may run here")
+    return decode_envelope(fields)
+
+
+def decode_envelope(fields: dict[str, Any]) -> Envelope:
+    """Check the version first, then the shape, so that a newer envelope is told apart from a broken one."""
+    version = fields.get("v")
+    if version != PROTOCOL_VERSION:
+        raise UnknownVersionError(where="envelope", version=version, supported=PROTOCOL_VERSION)
+    try:
+        return Envelope.model_validate(fields)
+    except ValidationError as error:
+        raise _malformed(first_problem(error)[1]) from None
+
+
+def decode_request(payload: bytes | dict[str, Any]) -> Request:
+    """Decode the request that an envelope holds or refers to; InvalidRequestError names the field."""
+    try:
+        if isinstance(payload, bytes):
+            return request_adapter.validate_json(payload)
+        return request_adapter.validate_python(payload)
+    except ValidationError as error:
+        field, problem = first_problem(error)
+        raise InvalidRequestError(field=field, problem=problem) from None
+
+
+def join_body(ref: BodyRef, parts: list[bytes | None]) -> bytes:
+    """Put body parts together; a part that is missing or short is a ProtocolError."""
+    present = [part for part in parts if part is not None]
+    if len(present) != ref.parts:
+        raise ProtocolError(
+            where="request body", problem=f"{ref.parts - len(present)} of {ref.parts} parts are gone"
+        )
+    payload = b"".join(present)
+    if len(payload) != ref.size:
+        raise ProtocolError(
+            where="request body", problem=f"has {len(payload)} bytes, the envelope says {ref.size}"
+        )
+    return payload
+
+
+def first_problem(error: ValidationError) -> tuple[str, str]:
+    """Give the path and the message of the first thing that pydantic found wrong."""
+    details = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    path = ".".join(str(step) for step in details["loc"]) or "request"
+    return path, f"{path}: {details['msg']}" if path == "request" else details["msg"]
+
+
+def _decompress(data: bytes) -> bytes:
+    """Undo RQ's compression within MAX_JOB_BYTES, so that a small job cannot blow up in memory."""
+    inflater = zlib.decompressobj()
+    try:
+        plain = inflater.decompress(data, MAX_JOB_BYTES)
+    except zlib.error:
+        plain = data  # RQ, too, takes what is not compressed for plain data
+    if inflater.unconsumed_tail or len(plain) > MAX_JOB_BYTES:
+        raise _malformed(f"is over {MAX_JOB_BYTES} bytes")
+    return plain
+
+
+def _load(plain: bytes) -> Any:
+    if plain[:1] == b"\x80":
+        raise _malformed("is a pickle; pickles are never read")
+    try:
+        return orjson.loads(plain)
+    except orjson.JSONDecodeError as error:
+        raise _malformed(f"is not JSON ({error})") from None
+
+
+def _malformed(problem: str) -> ProtocolError:
+    return ProtocolError(where="job", problem=problem)

@@ -1,0 +1,57 @@
+"""What workers tell clients about themselves: where they listen, and what they serve.
+
+Each worker has one entry in the directory hash, valid while its lease lasts, and points to a catalog:
+the providers and models with their facts, stored once under the digest of its content.
+"""
+
+import hashlib
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+
+from invokeq.protocol.entities import AIModelEntity, ModelType
+
+CATALOG_TTL: Final = 86_400
+"""Seconds; workers refresh it every minute, so a catalog outlives its last worker by a day."""
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+
+
+class ProviderEntry(_Wire):
+    """One provider in a catalog; with `any_model` it takes model names that are not listed."""
+
+    name: str
+    any_model: bool = False
+    model_types: list[ModelType] = []
+    models: list[AIModelEntity] = []
+
+
+class Catalog(_Wire):
+    """All providers that a pool serves."""
+
+    providers: list[ProviderEntry] = []
+
+    def encode(self) -> tuple[str, bytes]:
+        """Give the digest that names this catalog, and its JSON."""
+        data = self.model_dump_json().encode()
+        return hashlib.sha256(data).hexdigest()[:32], data
+
+
+class WorkerEntry(_Wire):
+    """One worker in the directory; `queues` in the order in which it serves them."""
+
+    v: int = 1
+    name: str
+    pool: str
+    queues: list[str]
+    catalog: str
+    host: str
+    pid: int
+    concurrency: int
+    running: int = 0
+
+
+catalog_adapter: TypeAdapter[Catalog] = TypeAdapter(Catalog)
+worker_entry_adapter: TypeAdapter[WorkerEntry] = TypeAdapter(WorkerEntry)

@@ -1,0 +1,102 @@
+"""What the content of a message, or a document to embed or rank, is made of.
+
+`opaque_body` belongs to the vendor: it is carried along as it came and never read here.
+"""
+
+from enum import Enum, StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field, JsonValue
+
+
+class PromptMessageContentType(StrEnum):
+    """The kind of one content part."""
+
+    TEXT = "text"
+    IMAGE = "image"
+    AUDIO = "audio"
+    VIDEO = "video"
+    DOCUMENT = "document"
+
+
+class PromptMessageContent(BaseModel):
+    """Base of the content parts; it has no `type`, so it stands for no part by itself."""
+
+    opaque_body: JsonValue | None = None
+
+
+class TextPromptMessageContent(PromptMessageContent):
+    """A part that is text."""
+
+    type: Literal[PromptMessageContentType.TEXT] = PromptMessageContentType.TEXT
+    data: str
+
+
+class MultiModalPromptMessageContent(PromptMessageContent):
+    """Base of the parts that are files, given by `url` or by `base64_data`."""
+
+    format: str
+    base64_data: str = ""
+    url: str = ""
+    mime_type: str
+    filename: str = ""
+
+    @property
+    def data(self) -> str:
+        """The URL where there is one, else the bytes as a data URL."""
+        return self.url or f"data:{self.mime_type};base64,{self.base64_data}"
+
+
+class ImagePromptMessageContent(MultiModalPromptMessageContent):
+    """A part that is a picture."""
+
+    class DETAIL(Enum):
+        """How closely the model should look; more detail costs more tokens."""
+
+        LOW = "low"
+        HIGH = "high"
+
+    type: Literal[PromptMessageContentType.IMAGE] = PromptMessageContentType.IMAGE
+    detail: DETAIL = DETAIL.LOW
+
+
+class AudioPromptMessageContent(MultiModalPromptMessageContent):
+    """A part that is sound."""
+
+    type: Literal[PromptMessageContentType.AUDIO] = PromptMessageContentType.AUDIO
+
+
+class VideoPromptMessageContent(MultiModalPromptMessageContent):
+    """A part that is moving pictures."""
+
+    type: Literal[PromptMessageContentType.VIDEO] = PromptMessageContentType.VIDEO
+
+
+class DocumentPromptMessageContent(MultiModalPromptMessageContent):
+    """A part that is a document, such as a PDF."""
+
+    type: Literal[PromptMessageContentType.DOCUMENT] = PromptMessageContentType.DOCUMENT
+
+
+PromptMessageContentUnionTypes = Annotated[
+    TextPromptMessageContent
+    | ImagePromptMessageContent
+    | DocumentPromptMessageContent
+    | AudioPromptMessageContent
+    | VideoPromptMessageContent,
+    Field(discriminator="type"),
+]
+
+
+class MultiModalContentType(StrEnum):
+    """The kind of one multimodal document."""
+
+    TEXT = "text"
+    IMAGE = "image"
+
+
+class MultiModalContent(BaseModel):
+    """A document or query for a multimodal model: plain text, or a picture as base64."""
+
+    content: str
+    content_type: MultiModalContentType

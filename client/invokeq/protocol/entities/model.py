@@ -1,0 +1,144 @@
+"""The facts of a model: its type, features, properties, parameter rules and prices."""
+
+from decimal import Decimal
+from enum import Enum
+from typing import Any, cast
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from invokeq.protocol.entities.i18n import I18nObject
+from invokeq.protocol.entities.parameter import ParameterRule
+
+
+class ModelType(Enum):
+    """What a model does."""
+
+    LLM = "llm"
+    TEXT_EMBEDDING = "text-embedding"
+    RERANK = "rerank"
+    SPEECH2TEXT = "speech2text"
+    MODERATION = "moderation"
+    TTS = "tts"
+    TEXT2IMG = "text2img"
+
+
+class ModelConfigScope(Enum):
+    """Which models a model selector offers."""
+
+    LLM = "llm"
+    TEXT_EMBEDDING = "text-embedding"
+    RERANK = "rerank"
+    TTS = "tts"
+    SPEECH2TEXT = "speech2text"
+    MODERATION = "moderation"
+    VISION = "vision"
+
+
+class FetchFrom(Enum):
+    """Whether a model is one of the provider's list, or was added by the operator."""
+
+    PREDEFINED_MODEL = "predefined-model"
+    CUSTOMIZABLE_MODEL = "customizable-model"
+
+
+class ModelFeature(Enum):
+    """What an LLM can do beyond answering with text."""
+
+    TOOL_CALL = "tool-call"
+    MULTI_TOOL_CALL = "multi-tool-call"
+    AGENT_THOUGHT = "agent-thought"
+    VISION = "vision"
+    STREAM_TOOL_CALL = "stream-tool-call"
+    DOCUMENT = "document"
+    VIDEO = "video"
+    AUDIO = "audio"
+    STRUCTURED_OUTPUT = "structured-output"
+    POLLING = "polling"
+
+
+class ModelPropertyKey(Enum):
+    """The properties a model may have; which of them depends on its type."""
+
+    MODE = "mode"
+    CONTEXT_SIZE = "context_size"
+    MAX_CHUNKS = "max_chunks"
+    FILE_UPLOAD_LIMIT = "file_upload_limit"
+    SUPPORTED_FILE_EXTENSIONS = "supported_file_extensions"
+    MAX_CHARACTERS_PER_CHUNK = "max_characters_per_chunk"
+    DEFAULT_VOICE = "default_voice"
+    VOICES = "voices"
+    WORD_LIMIT = "word_limit"
+    AUDIO_TYPE = "audio_type"
+    MAX_WORKERS = "max_workers"
+
+
+class EmbeddingInputType(Enum):
+    """Whether a text is embedded to be found, or to find others."""
+
+    DOCUMENT = "document"
+    QUERY = "query"
+
+
+class PriceType(Enum):
+    """Which side of a call a price is for."""
+
+    INPUT = "input"
+    OUTPUT = "output"
+
+
+class PriceConfig(BaseModel):
+    """The prices of a model: tokens x `input` x `unit` is an amount in `currency`.
+
+    A `unit` of 0.001 means that the prices are per thousand tokens. Without `output`, only input is
+    priced.
+    """
+
+    input: Decimal
+    output: Decimal | None = None
+    unit: Decimal
+    currency: str
+
+
+class PriceInfo(BaseModel):
+    """The price of one side of a call; `total_amount` is tokens x `unit_price` x `unit`."""
+
+    unit_price: Decimal
+    unit: Decimal
+    total_amount: Decimal
+    currency: str
+
+
+class ProviderModel(BaseModel):
+    """A model as its provider lists it; without a label it is labelled with its name."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    model: str
+    label: I18nObject
+    model_type: ModelType
+    features: list[ModelFeature] | None = None
+    fetch_from: FetchFrom = FetchFrom.PREDEFINED_MODEL
+    model_properties: dict[ModelPropertyKey, Any]
+    deprecated: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _label(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        given = cast(dict[str, Any], data)
+        if given.get("label") or "model" not in given:
+            return given
+        return {**given, "label": {"en_US": given["model"]}}
+
+
+class AIModelEntity(ProviderModel):
+    """A model with the rules of its parameters and its prices."""
+
+    parameter_rules: list[ParameterRule] = []
+    pricing: PriceConfig | None = None
+
+    @property
+    def support_structure_output(self) -> bool:
+        """Whether the model itself keeps its answer to a JSON schema."""
+        return ModelFeature.STRUCTURED_OUTPUT in (self.features or ())

@@ -1,0 +1,335 @@
+"""The errors of invokeq, grouped by what a caller can do about them.
+
+```
+InvokeqError
+ +- RequestError                 the request is at fault: change it
+ |   +- InvalidRequestError          a field is missing, malformed or out of place (also a ValueError)
+ |   |   +- InvalidParameterError        a model parameter breaks the rules of the model
+ |   |   +- RequestTooLargeError         the request is over a size bound
+ |   +- ProviderNotFoundError        no pool knows the provider
+ |   +- ModelNotFoundError           the provider does not have the model for this model type
+ |   +- PermissionDeniedError        the operator does not let this plugin do this
+ |   +- RejectedByProviderError      the vendor refused the request (4xx)
+ +- ConfigurationError           the operator must change the set-up
+ |   +- InvalidConfigurationError    invokeq.toml or an argument of the set-up is wrong
+ |   +- CredentialsError             credentials are missing, or the vendor refused them
+ |   +- MissingExtraError            a package that an optional part needs is not installed
+ |   +- ServerUnsupportedError       the Redis server is too old or lacks a command
+ +- UnavailableError             nothing is wrong with the request: try again later
+ |   +- NoWorkerError                no live worker serves the model
+ |   +- BrokerUnavailableError       Redis cannot be reached
+ |   +- BrokerFullError              Redis refuses writes: it is out of memory
+ |   +- QueueFullError               the lane or the tenant has too much waiting
+ |   +- RateLimitedError             the vendor limits the rate; `retry_after` says for how long
+ |   +- ProviderUnavailableError     the vendor answered 5xx, or the connection to it broke
+ |   +- WorkerLostError              the worker died while it ran the invocation
+ +- InvocationTimeoutError       a bound on waiting was reached
+ |   +- PickupTimeoutError           no worker claimed it in time
+ |   +- ProviderSilenceError         the vendor sent nothing for too long
+ |   +- DeadlineExceededError        the deadline of the caller passed
+ +- InvocationCancelledError     somebody stopped it; `reason` says who
+ +- StreamError                  the answer cannot be read
+ |   +- StreamExpiredError           the stream is gone: it expired, or the id never existed
+ |   +- ProtocolError                a message cannot be understood
+ |       +- UnknownVersionError          it was written by a newer invokeq
+ +- InternalError                a fault of invokeq or of a provider's code
+```
+
+Raise sites pass fields; each class builds its one sentence. An error crosses Redis as the object of
+`to_wire()` and comes back as the same class with the same fields through `error_from_wire()`.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+type_registry: dict[str, type["InvokeqError"]] = {}
+
+
+class InvokeqError(Exception):
+    """Base of every error that invokeq raises on purpose.
+
+    `code` is stable and meant for programs; `str(error)` is one line meant for people. `retryable`
+    tells whether the same request may succeed later, `retry_after` is in seconds where it is known.
+    """
+
+    code: ClassVar[str] = "error"
+    template: ClassVar[str] = "{detail}"
+    retryable: ClassVar[bool] = False
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "code" in cls.__dict__:
+            type_registry[cls.code] = cls
+
+    def __init__(
+        self,
+        *,
+        request_id: str | None = None,
+        provider: str | None = None,
+        model: str | None = None,
+        attempt: int | None = None,
+        retry_after: float | None = None,
+        **fields: Any,
+    ) -> None:
+        self.request_id = request_id
+        self.provider = provider
+        self.model = model
+        self.attempt = attempt
+        self.retry_after = retry_after
+        self.fields: dict[str, Any] = fields
+        super().__init__(self._sentence())
+
+    def __getattr__(self, name: str) -> Any:
+        fields = self.__dict__.get("fields")
+        if fields is not None and name in fields:
+            return fields[name]
+        raise AttributeError(f"{type(self).__name__} has no field {name!r}")
+
+    def __str__(self) -> str:
+        return self._sentence()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return error_from_wire, (self.to_wire(),)
+
+    def _sentence(self) -> str:
+        known = {"provider": self.provider, "model": self.model, "attempt": self.attempt}
+        return self.template.format_map(_Blank({**known, **self.fields})).strip()
+
+    def to_wire(self) -> dict[str, Any]:
+        """Give the JSON object that `error_from_wire` turns back into this error."""
+        wire: dict[str, Any] = {"code": self.code, "message": str(self)}
+        for name in ("request_id", "provider", "model", "attempt", "retry_after"):
+            value = getattr(self, name)
+            if value is not None:
+                wire[name] = value
+        if self.fields:
+            wire["fields"] = self.fields
+        return wire
+
+
+class _Blank(dict[str, Any]):
+    """Formats a field that the raise site left out as a question mark instead of failing."""
+
+    def __missing__(self, key: str) -> str:
+        return "?"
+
+
+def error_from_wire(wire: Mapping[str, Any]) -> InvokeqError:
+    """Rebuild an error from `to_wire()`; a code that this version does not know becomes InternalError."""
+    known = {k: wire.get(k) for k in ("request_id", "provider", "model", "attempt", "retry_after")}
+    cls = type_registry.get(str(wire.get("code")))
+    fields = wire.get("fields")
+    if cls is None:
+        return InternalError(detail=str(wire.get("message") or wire.get("code")), **known)
+    clean = {str(k): v for k, v in fields.items()} if isinstance(fields, Mapping) else {}
+    for name in known:
+        clean.pop(name, None)
+    return cls(**known, **clean)
+
+
+class RequestError(InvokeqError):
+    """The request is at fault; sending it again unchanged fails again."""
+
+
+class InvalidRequestError(RequestError, ValueError):
+    """`field` of the request is missing, malformed or out of place."""
+
+    code = "invalid_request"
+    template = "{field}: {problem}"
+
+
+class InvalidParameterError(InvalidRequestError):
+    """Model parameter `parameter` breaks the rules of the model."""
+
+    code = "invalid_parameter"
+    template = "Model parameter {parameter} of {provider}/{model} {problem}"
+
+
+class RequestTooLargeError(InvalidRequestError):
+    """`field` has `size` bytes, over the bound of `limit` bytes."""
+
+    code = "request_too_large"
+    template = "{field} is {size} bytes; the limit is {limit}. Send less, or raise {setting}"
+
+
+class ProviderNotFoundError(RequestError):
+    """No pool knows the provider; `known` lists those there are."""
+
+    code = "provider_not_found"
+    template = "No provider is called {provider!r}; there are: {known}"
+
+
+class ModelNotFoundError(RequestError):
+    """The provider does not have the model for `model_type`; `known` lists those it has."""
+
+    code = "model_not_found"
+    template = "Provider {provider} has no {model_type} model {model!r}; it has: {known}"
+
+
+class PermissionDeniedError(RequestError):
+    """The operator does not let `plugin` do this."""
+
+    code = "permission_denied"
+    template = "{problem}"
+
+
+class RejectedByProviderError(RequestError):
+    """The vendor refused the request with HTTP `status`."""
+
+    code = "rejected_by_provider"
+    template = "{provider} refused the request for {model} (HTTP {status}): {detail}"
+
+
+class ConfigurationError(InvokeqError):
+    """The set-up is at fault; the operator must change it."""
+
+
+class InvalidConfigurationError(ConfigurationError):
+    """`setting` in `source` is wrong."""
+
+    code = "invalid_configuration"
+    template = "{source}: {setting}: {problem}"
+
+
+class CredentialsError(ConfigurationError):
+    """Credentials for the provider are missing, or the vendor refused them."""
+
+    code = "credentials"
+    template = "Credentials of provider {provider}: {problem}"
+
+
+class MissingExtraError(ConfigurationError):
+    """The optional package `package` is not installed; the extra `extra` brings it."""
+
+    code = "missing_extra"
+    template = "{feature} needs {package}: pip install 'invokeq[{extra}]'"
+
+
+class ServerUnsupportedError(ConfigurationError):
+    """The Redis server is older than `required`, or lacks a command."""
+
+    code = "server_unsupported"
+    template = "The Redis server at {address} is version {version}; invokeq needs {required} or newer"
+
+
+class UnavailableError(InvokeqError):
+    """Nothing is wrong with the request; it may succeed later."""
+
+    retryable = True
+
+
+class NoWorkerError(UnavailableError):
+    """No live worker serves `model_type` for the provider; start one that does."""
+
+    code = "no_worker"
+    template = (
+        "No live worker serves {model_type} models of provider {provider}: {problem}"
+    )
+
+
+class BrokerUnavailableError(UnavailableError):
+    """Redis at `address` cannot be reached."""
+
+    code = "broker_unavailable"
+    template = "Redis at {address} cannot be reached: {detail}"
+
+
+class BrokerFullError(UnavailableError):
+    """Redis at `address` refuses writes because it is out of memory."""
+
+    code = "broker_full"
+    template = "Redis at {address} is full: {detail}"
+
+
+class QueueFullError(UnavailableError):
+    """`scope` has `depth` invocations waiting; its bound is `limit`."""
+
+    code = "queue_full"
+    template = "{scope} has {depth} invocations waiting; the bound is {limit}"
+
+
+class RateLimitedError(UnavailableError):
+    """The vendor limits the rate; `retry_after` seconds from now it may work."""
+
+    code = "rate_limited"
+    template = "{provider} limits the rate for {model}: {detail}"
+
+
+class ProviderUnavailableError(UnavailableError):
+    """The vendor answered 5xx, or the connection to it broke, after `chunks` chunks."""
+
+    code = "provider_unavailable"
+    template = "{provider} failed for {model}: {detail}"
+
+
+class WorkerLostError(UnavailableError):
+    """Worker `worker` died while it ran the invocation, after `events` events."""
+
+    code = "worker_lost"
+    template = "Worker {worker} was lost during attempt {attempt}, after {events} events"
+
+
+class InvocationTimeoutError(InvokeqError):
+    """A bound on waiting was reached."""
+
+
+class PickupTimeoutError(InvocationTimeoutError):
+    """No worker claimed the invocation within `seconds`."""
+
+    code = "pickup_timeout"
+    template = "No worker picked the invocation up within {seconds} s (queue {queue}): {problem}"
+    retryable = True
+
+
+class ProviderSilenceError(InvocationTimeoutError):
+    """The vendor sent nothing for `seconds`."""
+
+    code = "provider_silence"
+    template = "{provider} sent nothing for {seconds} s while {model} answered"
+    retryable = True
+
+
+class DeadlineExceededError(InvocationTimeoutError):
+    """The deadline that the caller set passed."""
+
+    code = "deadline_exceeded"
+    template = "The deadline passed {stage}"
+
+
+class InvocationCancelledError(InvokeqError):
+    """Somebody stopped the invocation: `reason` is caller, consumer_gone, deadline, operator or shutdown."""
+
+    code = "cancelled"
+    template = "The invocation was cancelled ({reason})"
+
+
+class StreamError(InvokeqError):
+    """The answer cannot be read."""
+
+
+class StreamExpiredError(StreamError):
+    """The result stream is gone: it expired, or the request id never existed."""
+
+    code = "stream_expired"
+    template = "There is no result stream for request {stream}: it expired, or the id never existed"
+
+
+class ProtocolError(StreamError):
+    """A message on Redis cannot be understood."""
+
+    code = "protocol"
+    template = "{where}: {problem}"
+
+
+class UnknownVersionError(ProtocolError):
+    """A message was written by another protocol version than this one reads."""
+
+    code = "unknown_version"
+    template = "{where} has protocol version {version}; this side reads {supported}. Upgrade invokeq"
+
+
+class InternalError(InvokeqError):
+    """A fault of invokeq itself or of a provider's code; `detail` says what is known."""
+
+    code = "internal"
+    template = "{detail}"

@@ -1,0 +1,126 @@
+"""The events of a result stream, and how they are packed into stream entries.
+
+Order: the events of one stream come in the order of their ids, which only grow. Loss: none while the
+stream lives; a reader continues after any id it has seen. Duplication: Redis refuses an id that is
+not above the last one, so an event that is written twice is there once.
+
+An event's id is `<attempt>-<sequence>`. Events that are ready at the same moment share one stream entry,
+and the entry bears the id of the *last* of them: an entry `1-9` with three chunks holds 1-7, 1-8
+and 1-9. So a reader may continue after any event, even in the middle of an entry.
+
+An entry has the fields `k` (kind) and `d` (JSON; for chunks a JSON array, one item an event).
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from invokeq.protocol.errors import InvalidRequestError, ProtocolError
+
+
+class EventKind(StrEnum):
+    """What an event says; the last three end a stream."""
+
+    STARTED = "started"
+    CHUNK = "chunk"
+    LOST = "lost"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+TERMINAL: Final = frozenset({EventKind.DONE, EventKind.FAILED, EventKind.CANCELLED})
+
+ANSWERS: Final = frozenset({EventKind.CHUNK})
+"""Kinds that carry a piece of the answer: once one is written, the invocation has spoken."""
+
+CANCEL_REASONS: Final = frozenset({"caller", "consumer_gone", "deadline", "operator", "shutdown"})
+"""Who stops invocations: its caller, nobody (the reader has gone), time, an operator, a worker's end."""
+
+LAST_SEQUENCE: Final = 2**64 - 1
+"""The largest sequence Redis knows; an event `<attempt>-LAST_SEQUENCE` shuts that attempt out."""
+
+
+class EventId(NamedTuple):
+    """`<attempt>-<sequence>`; ids of one stream compare in the order in which they were written."""
+
+    attempt: int
+    sequence: int
+
+    def __str__(self) -> str:
+        return f"{self.attempt}-{self.sequence}"
+
+    @classmethod
+    def parse(cls, text: str | bytes) -> "EventId":
+        """Read an id; InvalidRequestError if it is not two whole numbers joined by a hyphen."""
+        raw = text.decode() if isinstance(text, bytes) else text
+        attempt, _, sequence = raw.partition("-")
+        if not (attempt.isascii() and attempt.isdigit() and sequence.isascii() and sequence.isdigit()):
+            raise InvalidRequestError(
+                field="after", problem=f"must look like 1-57 (attempt-sequence), not {raw!r}"
+            )
+        return cls(int(attempt), int(sequence))
+
+
+START: Final = EventId(0, 0)
+"""Before every event: reading after it gives the whole stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event; `data` is the decoded JSON of the kind: see the functions that build them."""
+
+    id: EventId
+    kind: EventKind
+    data: Any
+
+
+def started(worker: str, at: float) -> bytes:
+    """`{worker, at}`: a worker began attempt n at `at` seconds since the epoch."""
+    return orjson.dumps({"worker": worker, "at": at})
+
+
+def lost(worker: str) -> bytes:
+    """`{worker}`: the attempt's worker died; nothing more of this attempt can come."""
+    return orjson.dumps({"worker": worker})
+
+
+def done(usage: dict[str, Any] | None) -> bytes:
+    """`{usage}`: the answer is complete."""
+    return orjson.dumps({"usage": usage})
+
+
+def failed(error: dict[str, Any]) -> bytes:
+    """`{error}`: an error as `InvokeqError.to_wire()` gives it."""
+    return orjson.dumps({"error": error}, default=str)
+
+
+def cancelled(reason: str, usage: dict[str, Any] | None = None) -> bytes:
+    """`{reason, usage}`: who stopped it, and what had been used by then where that is known."""
+    return orjson.dumps({"reason": reason, "usage": usage})
+
+
+def pack(items: list[bytes]) -> bytes:
+    """Pack JSON documents of consecutive events into the `d` field of one entry."""
+    return b"[" + b",".join(items) + b"]"
+
+
+def unpack(entry_id: bytes, fields: dict[bytes, bytes]) -> list[Event]:
+    """Give the events of one stream entry; ProtocolError if it is not an entry of ours."""
+    last = EventId.parse(entry_id)
+    try:
+        kind = EventKind(fields[b"k"].decode())
+        data = orjson.loads(fields[b"d"])
+    except (KeyError, ValueError) as error:
+        raise ProtocolError(where=f"event {last}", problem=f"cannot be read ({error})") from None
+    if kind is not EventKind.CHUNK:
+        return [Event(last, kind, data)]
+    if not isinstance(data, list) or not data:
+        raise ProtocolError(where=f"event {last}", problem="has no list of chunks")
+    items: list[Any] = data
+    first = last.sequence - len(items) + 1
+    return [
+        Event(EventId(last.attempt, first + i), kind, item) for i, item in enumerate(items)
+    ]

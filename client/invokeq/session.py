@@ -1,0 +1,87 @@
+"""What a plugin holds: `session.model.llm.invoke(...)` and its siblings, over the queue."""
+
+from types import TracebackType
+from typing import Self
+
+from invokeq.connection import Broker
+from invokeq.core.answers import accumulate_unnamed, chunk_of
+from invokeq.core.directory import Directory, LiveWorker
+from invokeq.core.options import (
+    MAX_REQUEST_BYTES,
+    ORPHAN_TIMEOUT,
+    PICKUP_TIMEOUT,
+    SessionOptions,
+)
+from invokeq.core.reading import attached_reader
+from invokeq.invocation import Invocation
+from invokeq.model.llm import LLM
+from invokeq.protocol.entities import LLMResult, LLMResultChunk
+
+
+class Models:
+    """`session.model`: one attribute a model type."""
+
+    def __init__(self, session: "Session") -> None:
+        self.llm = LLM(session.broker, session.directory, session.options)
+
+
+class Session:
+    """A plugin's door to the models; cheap to make, safe to share between threads and greenlets.
+
+    `redis` is a URL (redis, rediss or unix); without it, INVOKEQ_REDIS_URL or the local default. Nothing
+    is sent before the first call. Times are in seconds: `pickup_timeout` bounds the wait for a worker,
+    `orphan_timeout` is how long an invocation outlives its reader.
+    """
+
+    def __init__(
+        self,
+        plugin_id: str,
+        tenant_id: str | None = None,
+        user_id: str | None = None,
+        *,
+        redis: str | None = None,
+        pickup_timeout: float = PICKUP_TIMEOUT,
+        orphan_timeout: float = ORPHAN_TIMEOUT,
+        max_request_bytes: int = MAX_REQUEST_BYTES,
+    ) -> None:
+        self.options = SessionOptions(
+            plugin_id=plugin_id,
+            tenant_id=tenant_id,
+            user_id=user_id,
+            pickup_timeout=pickup_timeout,
+            orphan_timeout=orphan_timeout,
+            max_request_bytes=max_request_bytes,
+        )
+        self.broker = Broker(redis)
+        self.directory = Directory()
+        self.model = Models(self)
+
+    def attach(
+        self, request_id: str, after: str | None = None
+    ) -> Invocation[LLMResultChunk, LLMResult]:
+        """Read an invocation that somebody submitted, from its start or after an event id.
+
+        Reading does not keep the invocation alive and leaving does not cancel it. Raises
+        StreamExpiredError on the first read if nothing is known of the id.
+        """
+        reader = attached_reader(self.options, request_id, after)
+        return Invocation(self.broker, reader, chunk_of, accumulate_unnamed, detached=True)
+
+    def workers(self) -> tuple[LiveWorker, ...]:
+        """List the live workers with what they serve."""
+        return self.broker.run(self.directory.workers())
+
+    def close(self) -> None:
+        """Close the connections; what runs goes on until its reader's lease lapses."""
+        self.broker.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
