@@ -1,0 +1,1 @@
+"""The worker side of invokeq: what an operator runs."""

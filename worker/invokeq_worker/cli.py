@@ -1,0 +1,118 @@
+"""What the worker adds to the `invokeq` command: worker, up, health and config check.
+
+Whatever takes long to import is imported by the command that needs it, so that `--help` stays fast.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        help="The configuration file; else $INVOKEQ_CONFIG, else ./invokeq.toml, else defaults."
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the operator's commands to `app`."""
+    app.command()(worker)
+    app.command()(up)
+    app.command()(health)
+    config = typer.Typer(help="Look at the configuration.", no_args_is_help=True)
+    config.command("check")(check)
+    app.add_typer(config, name="config")
+
+
+def worker(
+    pool: Annotated[str, typer.Option(help="Which pool of the configuration to serve.")],
+    processes: Annotated[
+        int | None,
+        typer.Option(min=1, max=256, help="How many processes; else what the pool says."),
+    ] = None,
+    config: Config = None,
+    name: Annotated[
+        str | None, typer.Option(help="The worker's name; several processes get NAME.1, NAME.2 ...")
+    ] = None,
+    burst: Annotated[bool, typer.Option("--burst", help="End once the queues are empty.")] = False,
+) -> None:
+    """Serve a pool until SIGTERM or Ctrl-C.
+
+    The first signal lets what runs finish within the grace time; the second ends it at once.
+
+    Of several processes, one that dies is started again.
+    """
+    from invokeq_worker.failures import exit_on_error
+    from invokeq_worker.logs import configure_logging
+    from invokeq_worker.settings import load_settings
+
+    with exit_on_error():
+        settings = load_settings(config)
+        count = processes or settings.pool(pool).processes
+        configure_logging(settings.log, settings.secrets())
+        if count > 1:
+            from invokeq_worker.supervisor import supervise
+
+            status = supervise(settings, pool, count, config, name=name, burst=burst)
+        else:
+            from invokeq_worker.worker import run_worker
+
+            status = run_worker(settings, pool, name=name, burst=burst)
+    raise typer.Exit(status)
+
+
+def up(
+    config: Config = None,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of the embedded server; 0 takes a free one.")
+    ] = 0,
+) -> None:
+    """Run everything here, for development: an embedded Valkey server and all pools.
+
+    The server is left out when the configuration or INVOKEQ_REDIS_URL names one.
+
+    Without a configuration there is one pool, llm, with the embedded local model.
+    """
+    from invokeq_worker.failures import exit_on_error
+    from invokeq_worker.logs import configure_logging
+    from invokeq_worker.settings import load_settings
+    from invokeq_worker.up import up as run_everything
+
+    with exit_on_error():
+        settings = load_settings(config)
+        configure_logging(settings.log, settings.secrets())
+        status = run_everything(settings, config, port)
+    raise typer.Exit(status)
+
+
+def health(
+    pool: Annotated[str | None, typer.Option(help="Only workers of this pool count.")] = None,
+    config: Config = None,
+) -> None:
+    """Say whether a live worker runs on this host, by its exit code: for container health checks.
+
+    Live means that it renews its lease, which its event loop does once a second.
+    """
+    from invokeq_worker.checks import local_workers
+    from invokeq_worker.failures import exit_on_error
+    from invokeq_worker.settings import load_settings
+
+    with exit_on_error():
+        workers = local_workers(load_settings(config).redis, pool)
+    if not workers:
+        typer.echo("error: no live worker on this host", err=True)
+        raise typer.Exit(1)
+    for name in workers:
+        typer.echo(name)
+
+
+def check(config: Config = None) -> None:
+    """Check the configuration, the providers' options and the Redis server, and show them.
+
+    Credentials are shown as ***. Each problem is one line, and the exit code is then 1.
+    """
+    from invokeq_worker.config_check import check_config
+
+    raise typer.Exit(check_config(config))

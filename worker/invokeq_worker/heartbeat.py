@@ -1,0 +1,131 @@
+"""Once a second: renew the lease, hear which readers have gone, which workers are dead, who is silent.
+
+Cost: one round trip a second, whatever runs: the lease script and one MGET over the readers' leases.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final
+
+import structlog
+from redis.exceptions import ResponseError
+
+from invokeq.protocol import keys
+from invokeq.protocol.directory import CATALOG_TTL, Catalog, WorkerEntry
+from invokeq_worker import scripts
+from invokeq_worker.books import iso
+from invokeq_worker.claimer import Claimer
+from invokeq_worker.link import Command, Link, LinkError, Reply
+from invokeq_worker.run import Run
+
+REFRESH: Final = 1.0
+"""Seconds between heartbeats."""
+
+LEASE_MS: Final = 5_000
+"""A worker that has not been heard of for this long is dead."""
+
+CATALOG_REFRESH: Final = 60.0
+"""Seconds between renewals of the catalog's TTL."""
+
+READER_GRACE: Final = 2.0
+"""Seconds after the claim before a missing reader counts; its lease and the job travel apart."""
+
+TIMEOUT: Final = 4.0
+
+log: Final = structlog.get_logger(__name__)
+
+
+class Heartbeat:
+    """The lease of one worker, and what it learns while renewing it."""
+
+    def __init__(
+        self,
+        link: Link,
+        entry: WorkerEntry,
+        catalog: Catalog,
+        worker_ttl: int,
+        runs: Mapping[str, Run],
+        claimer: Claimer,
+        reap: Callable[[str], Awaitable[None]],
+    ) -> None:
+        self._link = link
+        self._entry = entry
+        self._catalog = catalog.encode()
+        self._catalog_due = 0.0
+        self._worker_ttl = worker_ttl
+        self._runs = runs
+        self._claimer = claimer
+        self._reap = reap
+        self.beaten_at = 0.0
+
+    async def run(self) -> None:
+        """Beat for ever; a beat that fails is only logged, the next one may succeed."""
+        while True:
+            try:
+                for dead in await self.beat():
+                    await self._reap(dead)
+            except (LinkError, ResponseError) as error:
+                log.warning("heartbeat failed", problem=str(error))
+            await asyncio.sleep(REFRESH)
+
+    async def beat(self) -> Sequence[str]:
+        """Renew the lease, act on what came back, and name the dead workers. One round trip."""
+        watched = [run for run in self._runs.values() if _is_watched(run)]
+        commands = [self._tick(), *self._publish_catalog()]
+        if watched:
+            commands.append(("MGET", *(keys.reader(run.job.id) for run in watched)))
+        replies = await scripts.exchange(self._link, commands, TIMEOUT)
+        if isinstance(replies[0], ResponseError):
+            raise replies[0]
+        _, suspended, dead = replies[0]
+        self.beaten_at = time.monotonic()
+        self._claimer.suspended(bool(suspended))
+        if watched:
+            _cancel_orphans(watched, replies[-1])
+        now = time.time()
+        for run in list(self._runs.values()):
+            run.check_silence(now)
+        return [name.decode() for name in dead if name.decode() != self._entry.name]
+
+    async def resign(self) -> None:
+        """Give the lease up, so that clients and other workers know at once."""
+        name = self._entry.name
+        with contextlib.suppress(LinkError):
+            await self._link.exchange(
+                [("HDEL", keys.DIRECTORY, name), ("ZREM", keys.LEASES, name)], TIMEOUT
+            )
+
+    def _tick(self) -> Command:
+        entry = self._entry.model_copy(update={"running": len(self._runs)})
+        return scripts.tick(
+            entry.name,
+            entry.queues,
+            LEASE_MS,
+            entry.model_dump_json().encode(),
+            iso(time.time()),
+            self._worker_ttl,
+            "busy" if self._runs else "idle",
+        )
+
+    def _publish_catalog(self) -> list[Command]:
+        if time.monotonic() < self._catalog_due:
+            return []
+        self._catalog_due = time.monotonic() + CATALOG_REFRESH
+        digest, data = self._catalog
+        return [("SET", keys.catalog(digest), data, "EX", CATALOG_TTL)]
+
+
+def _is_watched(run: Run) -> bool:
+    """A job that its caller detached, or that an operator queued again, has no reader to lose."""
+    detached = run.envelope is None or run.envelope.detached or bool(run.job.ended)
+    return not detached and time.time() - run.started_at > READER_GRACE
+
+
+def _cancel_orphans(runs: Sequence[Run], leases: Reply) -> None:
+    for run, lease in zip(runs, leases, strict=True):
+        if lease is None:
+            run.cancel("consumer_gone")
+        elif lease.startswith(b"cancel:"):
+            run.cancel(lease.removeprefix(b"cancel:").decode())

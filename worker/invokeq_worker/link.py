@@ -1,0 +1,96 @@
+"""One connection to Redis that exchanges batches of commands for batches of replies.
+
+Everything in the worker that is on the path of an invocation talks through a Link: one write and one
+read loop per batch, no pool, no per-command futures. A Link does not retry: when the connection
+breaks it drops it, raises `LinkError`, and connects anew at the next exchange. Which commands of a
+broken batch the server has executed is unknown; the caller must be able to repeat them.
+"""
+
+import asyncio
+import math
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+from redis.asyncio import ConnectionPool
+from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError, ResponseError
+
+Command: TypeAlias = tuple[str | bytes | int | float, ...]
+Reply: TypeAlias = Any
+
+CONNECT_TIMEOUT = 5.0
+"""Seconds to connect; long enough for TLS over a slow network."""
+
+
+class LinkError(Exception):
+    """The connection broke, or the server did not answer in time."""
+
+
+def make_pool(url: str) -> ConnectionPool:
+    """Hold the settings of `url` (redis, rediss or unix) for Links; opens no connection."""
+    return ConnectionPool.from_url(
+        url,
+        protocol=2,
+        decode_responses=False,
+        socket_timeout=None,
+        socket_connect_timeout=CONNECT_TIMEOUT,
+        socket_keepalive=True,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+class Link:
+    """A single connection made from the settings of `pool`; not to be shared between tasks."""
+
+    def __init__(self, pool: ConnectionPool) -> None:
+        self.pool = pool
+        self._connection: AbstractConnection | None = None
+
+    async def exchange(self, commands: Sequence[Command], timeout: float) -> list[Reply]:
+        """Send a batch and read one reply a command, in order: one round trip.
+
+        An error that the server answers to a single command stands in its place, as the exception.
+        Raises LinkError when the connection breaks or the batch takes more than `timeout` seconds.
+        """
+        intact = False
+        try:
+            async with asyncio.timeout(timeout):
+                connection = await self._connected()
+                await connection.send_packed_command(connection.pack_commands(commands))
+                replies: list[Reply] = []
+                for _ in commands:
+                    try:
+                        replies.append(await connection.read_response(timeout=math.inf))
+                    except ResponseError as error:
+                        replies.append(error)
+            intact = True
+            return replies
+        except TimeoutError:
+            raise LinkError(f"no answer within {timeout} s") from None
+        except (RedisError, OSError) as error:
+            raise LinkError(str(error)) from error
+        finally:
+            if not intact:  # a reply may still be on its way: it must not answer the next batch
+                await self.close()
+
+    async def one(self, *command: str | bytes | int | float, timeout: float) -> Reply:
+        """Exchange a single command; raises the server's error as redis' ResponseError."""
+        (reply,) = await self.exchange([command], timeout)
+        if isinstance(reply, ResponseError):
+            raise reply
+        return reply
+
+    async def close(self) -> None:
+        """Drop the connection; the next exchange makes a new one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.disconnect(nowait=True)
+
+    async def _connected(self) -> AbstractConnection:
+        if self._connection is None:
+            connection = self.pool.make_connection()
+            await connection.connect()
+            self._connection = connection
+        return self._connection

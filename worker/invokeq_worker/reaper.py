@@ -1,0 +1,152 @@
+"""Cleans up after dead workers: what they had said nothing about yet goes back, the rest ends in an error.
+
+Of each attempt of a dead worker the stream is shut first (a `lost` event with the highest sequence
+there is), so that a worker that was only frozen cannot write into it any more. Only then is it
+decided: nothing said, and the attempts not used up: back to the head of its lane. Otherwise a
+`failed` event with WorkerLostError. Whoever finds a dead worker does this; a lock of some seconds keeps
+two from doing it at once, and both doing it would do no harm.
+"""
+
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+from redis.exceptions import ResponseError
+
+from invokeq.protocol import events, keys
+from invokeq.protocol.errors import WorkerLostError
+from invokeq.protocol.events import ANSWERS, LAST_SEQUENCE, EventId, EventKind
+from invokeq_worker import books, scripts
+from invokeq_worker.books import Ending, Retention
+from invokeq_worker.link import Command, Link, Reply
+from invokeq_worker.scripts import Claimed
+
+LOCK_MS: Final = 10_000
+"""How long one worker has the cleaning of a dead one to itself."""
+
+TIMEOUT: Final = 10.0
+
+log: Final = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is known of an attempt whose worker is dead."""
+
+    job: Claimed
+    spoken: int
+    """Events of the answer that were written; 0 if it may be run again without anyone noticing."""
+
+
+def may_run_again(found: Found, max_attempts: int) -> bool:
+    """Nothing of an answer may be said twice, and a job that kills its workers must not go on for ever."""
+    return found.spoken == 0 and found.job.attempt < max_attempts
+
+
+class Reaper:
+    """Cleans up after the workers that the heartbeat names."""
+
+    def __init__(self, link: Link, worker: str, retention: Retention, max_attempts: int) -> None:
+        self._link = link
+        self._worker = worker
+        self._retention = retention
+        self._max_attempts = max_attempts
+
+    async def reap(self, dead: str) -> None:
+        """Settle everything that `dead` was running, then strike it off; repeatable at any point."""
+        lock = await self._link.one(
+            "SET", keys.reaping(dead), self._worker, "NX", "PX", LOCK_MS, timeout=TIMEOUT
+        )
+        if not lock:
+            return
+        members = await self._link.one("SMEMBERS", keys.worker_executions(dead), timeout=TIMEOUT)
+        log.warning("worker is dead", dead=dead, executions=len(members))
+        for member in members:
+            request_id, _, execution = member.decode().partition(":")
+            await self.settle(dead, request_id, execution)
+        await self._strike_off(dead)
+
+    async def settle(self, dead: str, request_id: str, execution: str) -> None:
+        """End one attempt of a dead worker, or put its job back."""
+        found = await self._find(dead, request_id, execution)
+        if found is None:
+            return
+        job = found.job
+        if may_run_again(found, self._max_attempts):
+            log.warning("taken over", request_id=job.id, attempt=job.attempt)
+            await self._send(
+                scripts.requeue(dead, job.lane, job.id, job.execution, self._retention.queue_ttl)
+            )
+            return
+        error = WorkerLostError(
+            request_id=job.id, attempt=job.attempt, worker=dead, events=found.spoken
+        )
+        log.warning("invocation lost", request_id=job.id, attempt=job.attempt, events=found.spoken)
+        now = time.time()
+        key = keys.events(job.id)
+        await self._send(
+            _append(key, EventId(job.attempt + 1, 0), EventKind.FAILED, events.failed(error.to_wire())),
+            ("EXPIRE", key, self._retention.result_ttl),
+            books.close(
+                dead,
+                job,
+                Ending.FAILED,
+                started=now,
+                ended=now,
+                retention=self._retention,
+                exception=f"WorkerLostError: {error}",
+            ),
+        )
+
+    async def _find(self, dead: str, request_id: str, execution: str) -> Found | None:
+        """Shut the attempt's stream and look at what it says. Two round trips."""
+        (fields,) = await self._send(
+            ("HMGET", keys.job(request_id), "origin", "attempt", "worker_name", "status")
+        )
+        origin, attempt, owner, status = (value.decode() if value else "" for value in fields)
+        composite = f"{request_id}:{execution}"
+        if not origin or not attempt or owner != dead or status != "started":
+            await self._send(("SREM", keys.worker_executions(dead), composite))
+            return None
+        key = keys.events(request_id)
+        number = int(attempt)
+        shut = _append(key, EventId(number, LAST_SEQUENCE), EventKind.LOST, events.lost(dead))
+        said = ("XRANGE", key, f"{number}-0", str(EventId(number, LAST_SEQUENCE - 1)))
+        _, entries = await self._send(shut, said)
+        job = Claimed(origin, request_id, execution, number, "", b"")
+        return Found(job, _count_answers(entries))
+
+    async def _send(self, *commands: Command) -> list[Reply]:
+        """Exchange commands of which only an XADD may be refused: then its event is there already."""
+        replies = await scripts.exchange(self._link, commands, TIMEOUT)
+        for command, reply in zip(commands, replies, strict=True):
+            if isinstance(reply, ResponseError) and command[0] != "XADD":
+                raise reply
+        return replies
+
+    async def _strike_off(self, dead: str) -> None:
+        """Remove a worker from RQ's books and ours, as RQ does when one says good-bye."""
+        lanes = await self._link.one("SMEMBERS", keys.QUEUES, timeout=TIMEOUT)
+        key = keys.worker(dead)
+        await self._send(
+            ("SREM", keys.WORKERS, key),
+            *(("SREM", keys.lane_workers(keys.lane_of(lane.decode())), key) for lane in lanes),
+            ("DEL", key, keys.worker_executions(dead)),
+            ("HDEL", keys.DIRECTORY, dead),
+            ("ZREM", keys.LEASES, dead),
+            ("DEL", keys.reaping(dead)),
+        )
+
+
+def _append(key: str, event_id: EventId, kind: EventKind, payload: bytes) -> Command:
+    return ("XADD", key, str(event_id), "k", kind.value, "d", payload)
+
+
+def _count_answers(entries: Any) -> int:
+    """Count the events of the answer in the entries of one attempt."""
+    count = 0
+    for entry_id, flat in entries:
+        fields = dict(zip(flat[::2], flat[1::2], strict=True))
+        count += sum(event.kind in ANSWERS for event in events.unpack(entry_id, fields))
+    return count

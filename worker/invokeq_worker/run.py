@@ -1,0 +1,277 @@
+"""One attempt of one invocation, from the claimed job to the terminal event.
+
+A run says `started`, then what the provider yields, then exactly one terminal event, and hands over the
+closing of RQ's books in the same batch. A run that has been shut out by a later attempt says nothing
+more and closes nothing.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, NamedTuple
+
+import structlog
+from redis.exceptions import ResponseError
+
+from invokeq.protocol import codec, events, keys
+from invokeq.protocol.entities import LLMResultChunk, LLMUsage
+from invokeq.protocol.errors import (
+    DeadlineExceededError,
+    InternalError,
+    InvokeqError,
+    ProviderNotFoundError,
+    ProviderSilenceError,
+)
+from invokeq.protocol.events import EventKind
+from invokeq.protocol.requests import Envelope, Request
+from invokeq_providers.base import Provider
+from invokeq_providers.collect import collect
+from invokeq_providers.prepare import prepare_llm
+from invokeq_providers.registry import canonical_provider
+from invokeq_worker import books, scripts
+from invokeq_worker.books import Ending, Retention
+from invokeq_worker.identity import decide_identity
+from invokeq_worker.link import Command, Link, LinkError, Reply
+from invokeq_worker.scripts import Claimed
+from invokeq_worker.writer import RUNNING_TTL, EventWriter, Writer
+
+BODY_TIMEOUT: Final = 30.0
+"""Seconds to fetch a request body that travels beside its job."""
+
+log: Final = structlog.get_logger(__name__)
+
+
+class Interruption(NamedTuple):
+    """Why a run was stopped from outside: cancel, hand back, silence or shut out."""
+
+    kind: Literal["cancel", "hand back", "silence", "shut out"]
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """What all runs of a worker share."""
+
+    worker: str
+    providers: Mapping[str, Provider]
+    writer: Writer
+    bodies: Link
+    bodies_lock: asyncio.Lock
+    retention: Retention
+    provider_silence: float
+    trusted: Collection[str]
+    on_closed: Callable[[Claimed], None]
+
+
+class Run:
+    """One attempt; `task` is what executes it, `cancel()` the only way to stop it from outside."""
+
+    def __init__(self, job: Claimed, context: RunContext) -> None:
+        self.job = job
+        self.task: asyncio.Task[None] | None = None
+        self.envelope: Envelope | None = None
+        self.heard_at = self.started_at = time.time()
+        self._context = context
+        self._begun = False
+        self._request: Request | None = None
+        self._interruption: Interruption | None = None
+        self._ending = Ending.CANCELED
+        self._usage: LLMUsage | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self.stream: EventWriter = context.writer.open(
+            job.id, job.attempt, fresh=bool(job.ended), on_fenced=self._shut_out
+        )
+
+    def cancel(self, reason: str, ending: Ending = Ending.CANCELED) -> None:
+        """Stop the run: the provider's connection is closed, then `cancelled` is written."""
+        self._ending = ending
+        self._interrupt(Interruption("cancel", reason))
+
+    def hand_back(self) -> bool:
+        """Stop the run and put its job back, unless it has begun to speak; tells whether it did."""
+        return not self.stream.events and self._interrupt(Interruption("hand back"))
+
+    def check_silence(self, now: float) -> None:
+        """Stop the run when the provider has been silent for too long; called every second."""
+        if now - self.heard_at > self._context.provider_silence:
+            self._interrupt(Interruption("silence"))
+
+    def _interrupt(self, interruption: Interruption) -> bool:
+        """Stop the task for the first reason that is given; a task that has not begun finds it there."""
+        if self._interruption is not None or self.stream.ended:
+            return False
+        self._interruption = interruption
+        if self._begun and self.task is not None:
+            self.task.cancel(interruption.kind)
+        return True
+
+    async def execute(self) -> None:
+        """Run the attempt to its end; raises nothing but what is a fault of this very function."""
+        self._begun = True
+        try:
+            if self._interruption is not None:
+                raise asyncio.CancelledError(self._interruption.kind)
+            self._say_started()
+            await self._answer()
+        except asyncio.CancelledError:
+            self._end_interrupted(self._interruption or Interruption("cancel", "shutdown"))
+        except InvokeqError as error:
+            self._fail(error)
+        except Exception as error:
+            log.exception("invocation broke", request_id=self.job.id)
+            # Its text may quote a prompt or a credential: it stays in the worker's log.
+            self._fail(InternalError(detail=f"{type(error).__name__}; the worker's log has more"))
+        else:
+            usage = self._usage.model_dump(mode="json") if self._usage else None
+            self._end(EventKind.DONE, events.done(usage), Ending.FINISHED)
+        finally:
+            if self._deadline is not None:
+                self._deadline.cancel()
+
+    async def _answer(self) -> None:
+        envelope = self.envelope = codec.decode_job(self.job.data)
+        if envelope.request_id != self.job.id:
+            raise InternalError(detail=f"job {self.job.id} carries request {envelope.request_id}")
+        identity = decide_identity(
+            keys.Lane.parse(self.job.lane), envelope, self._context.trusted
+        )
+        self._watch_deadline(envelope.deadline)
+        request = self._request = codec.decode_request(await self._payload(envelope))
+        provider = self._provider(request.provider)
+        call = prepare_llm(request, provider, request_id=self.job.id, user=identity.user)
+        chunks = provider.llm(call)
+        async with contextlib.aclosing(chunks):
+            if call.stream:
+                await self._forward(chunks)
+            else:
+                self._say(collect([chunk async for chunk in self._heard(chunks)]))
+
+    async def _heard(
+        self, chunks: AsyncGenerator[LLMResultChunk, None]
+    ) -> AsyncGenerator[LLMResultChunk, None]:
+        async for chunk in chunks:
+            self.heard_at = time.time()
+            yield chunk
+
+    async def _forward(self, chunks: AsyncGenerator[LLMResultChunk, None]) -> None:
+        writer = self._context.writer
+        async for chunk in chunks:
+            self.heard_at = time.time()
+            self._say(chunk)
+            if writer.congested:
+                await writer.room()
+
+    def _say(self, chunk: LLMResultChunk) -> None:
+        if chunk.delta.usage is not None:
+            self._usage = chunk.delta.usage
+        self.stream.chunk(chunk.model_dump_json(exclude_defaults=True).encode())
+
+    async def _payload(self, envelope: Envelope) -> bytes | dict[str, Any]:
+        """Give the request as it lies in the envelope, or fetch it from beside the job (one round trip)."""
+        if envelope.body is None:
+            return envelope.request or {}
+        fetch: list[Command] = [
+            ("GET", keys.body_part(self.job.id, n)) for n in range(envelope.body.parts)
+        ]
+        try:
+            async with self._context.bodies_lock:
+                parts = await self._context.bodies.exchange(fetch, BODY_TIMEOUT)
+        except LinkError as error:
+            raise InternalError(detail=f"the request body could not be fetched: {error}") from None
+        return codec.join_body(envelope.body, parts)
+
+    def _provider(self, name: str) -> Provider:
+        provider = self._context.providers.get(canonical_provider(name))
+        if provider is None:
+            known = ", ".join(sorted(self._context.providers)) or "none"
+            raise ProviderNotFoundError(provider=name, known=known)
+        return provider
+
+    def _watch_deadline(self, deadline: float | None) -> None:
+        if deadline is None:
+            return
+        left = deadline - time.time()
+        if left <= 0:
+            raise DeadlineExceededError(stage="before a worker had begun")
+        loop = asyncio.get_running_loop()
+        self._deadline = loop.call_later(left, self.cancel, "deadline")
+
+    def _say_started(self) -> None:
+        self.stream.event(
+            EventKind.STARTED, events.started(self._context.worker, self.started_at)
+        )
+        self._context.writer.command(("EXPIRE", self.stream.key, RUNNING_TTL))
+
+    def _fail(self, error: InvokeqError) -> None:
+        error.request_id = self.job.id
+        error.attempt = self.job.attempt
+        log.info("invocation failed", request_id=self.job.id, code=error.code)
+        payload = events.failed(error.to_wire())
+        self._end(EventKind.FAILED, payload, Ending.FAILED, f"{type(error).__name__}: {error}")
+
+    def _end_interrupted(self, interruption: Interruption) -> None:
+        match interruption:
+            case Interruption("hand back"):
+                self._requeue()
+            case Interruption("shut out"):
+                self._context.on_closed(self.job)
+                log.info("invocation was taken over", request_id=self.job.id)
+            case Interruption("silence"):
+                self._fail(self._silence_error())
+            case Interruption("cancel", "deadline"):
+                self._fail(DeadlineExceededError(stage="while the model answered"))
+            case Interruption(reason=reason):
+                self._end_cancelled(reason)
+
+    def _silence_error(self) -> InvokeqError:
+        request = self._request
+        return ProviderSilenceError(
+            provider=request.provider if request else None,
+            model=request.model if request else None,
+            seconds=int(self._context.provider_silence),
+        )
+
+    def _end_cancelled(self, reason: str) -> None:
+        usage = self._usage.model_dump(mode="json") if self._usage else None
+        log.info("invocation cancelled", request_id=self.job.id, reason=reason)
+        text = "Job stopped by user" if self._ending is Ending.STOPPED else ""
+        self._end(EventKind.CANCELLED, events.cancelled(reason, usage), self._ending, text)
+
+    def _end(self, kind: EventKind, payload: bytes, ending: Ending, exception: str = "") -> None:
+        """Write the terminal event, let the stream expire, close the books: one batch."""
+        writer = self._context.writer
+        retention = self._context.retention
+        self.stream.event(kind, payload)
+        writer.command(("EXPIRE", self.stream.key, retention.result_ttl))
+        self._close_books(
+            books.close(
+                self._context.worker,
+                self.job,
+                ending,
+                started=self.started_at,
+                ended=time.time(),
+                retention=retention,
+                exception=exception,
+            )
+        )
+
+    def _requeue(self) -> None:
+        ttl = self._context.retention.queue_ttl
+        job = self.job
+        self._close_books(
+            scripts.requeue(self._context.worker, job.lane, job.id, job.execution, ttl)
+        )
+        log.info("invocation handed back", request_id=job.id)
+
+    def _close_books(self, command: Command) -> None:
+        def on_reply(reply: Reply) -> None:
+            if isinstance(reply, ResponseError):
+                log.error("books were not closed", request_id=self.job.id, problem=str(reply))
+            self._context.on_closed(self.job)
+
+        self._context.writer.command(command, on_reply)
+
+    def _shut_out(self) -> None:
+        self._interrupt(Interruption("shut out"))

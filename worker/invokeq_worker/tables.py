@@ -1,0 +1,208 @@
+"""The tables of invokeq.toml, one frozen model each.
+
+No `repr`, `str` or JSON of them shows a credential.
+"""
+
+from collections.abc import Callable
+from typing import Annotated, Any, Final, Literal, NamedTuple, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
+
+from invokeq.protocol.entities import ModelType
+from invokeq.protocol.errors import InvalidRequestError
+from invokeq.protocol.keys import check_name
+from invokeq_providers.registry import canonical_provider
+from invokeq_worker.problems import KeyPath, suggest
+from invokeq_worker.toml_file import map_leaves
+
+_SECRET_WORDS: Final = ("key", "token", "secret", "password", "auth", "credential")
+_SCHEMES: Final = ("redis", "rediss", "unix")
+
+
+def _no_bool(value: Any) -> Any:
+    # pydantic takes true for 1
+    if isinstance(value, bool):
+        raise ValueError("must be a number")
+    return value
+
+
+def _key_name(name: str) -> str:
+    try:
+        return check_name("name", name)
+    except InvalidRequestError as error:
+        raise ValueError(error.fields["problem"]) from None
+
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(_no_bool)]
+Count = Annotated[int, Field(ge=1), BeforeValidator(_no_bool)]
+Name = Annotated[str, AfterValidator(_key_name)]
+
+
+class Queue(NamedTuple):
+    """What the name of a queue says: `<model type>` or `<model type>.<provider>`."""
+
+    model_type: ModelType
+    provider: str | None
+
+    @property
+    def name(self) -> str:
+        """The name, with the provider's canonical name."""
+        return ".".join(filter(None, (self.model_type.value, self.provider)))
+
+    @classmethod
+    def parse(cls, name: str) -> Self:
+        """Split a name; ValueError offers the model types that there are."""
+        kind, _, provider = name.partition(".")
+        known = [member.value for member in ModelType]
+        if kind not in known:
+            raise ValueError(f"no model type is called {kind!r}; {suggest(kind, known)}")
+        if name != kind and not provider:
+            raise ValueError(f"names no provider after the dot; write {kind} or {kind}.<provider>")
+        return cls(ModelType(kind), canonical_provider(_key_name(provider)) if provider else None)
+
+
+def _queue_name(name: str) -> str:
+    return Queue.parse(name).name
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class RedisSettings(_Table):
+    """`[redis]`: where the broker is; `connect_timeout` in seconds."""
+
+    url: SecretStr = SecretStr("redis://localhost:6379/0")
+    connect_timeout: Seconds = 5.0
+
+    @field_validator("url")
+    @classmethod
+    def _usable(cls, url: SecretStr) -> SecretStr:
+        # Messages name parts of the URL, never the URL: it may hold a password.
+        parts = urlsplit(url.get_secret_value())
+        if parts.scheme not in _SCHEMES:
+            raise ValueError("must start with redis://, rediss:// or unix://")
+        if parts.scheme == "unix" and not parts.path:
+            raise ValueError("names no socket; write unix:///path/to/redis.sock")
+        if parts.scheme != "unix" and not parts.hostname:
+            raise ValueError(f"names no host; write {parts.scheme}://host:6379/0")
+        try:
+            _ = parts.port
+        except ValueError:
+            raise ValueError("has a port that is not a number from 0 to 65535") from None
+        if parts.scheme != "unix" and not (parts.path.strip("/") or "0").isdigit():
+            raise ValueError("has a database that is not a number")
+        return url
+
+    @property
+    def url_text(self) -> str:
+        """The URL in clear, for connecting; show `address` instead."""
+        return self.url.get_secret_value()
+
+    @property
+    def address(self) -> str:
+        """The URL without user, password and options, for people to read."""
+        parts = urlsplit(self.url_text)
+        host = parts.netloc.rpartition("@")[2]
+        return f"{parts.scheme}://{host}{parts.path}"
+
+
+class ProviderSettings(_Table):
+    """`[providers.<name>]`: its type, and options that only the provider understands."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _wrap_secrets(cls, table: Any) -> Any:
+        return map_leaves(table, _wrap_secret)
+
+    def table(self) -> dict[str, Any]:
+        """Give the table as it was written, credentials in clear: what `build_providers` takes."""
+        return self._with_secrets(SecretStr.get_secret_value)
+
+    def shown(self) -> dict[str, Any]:
+        """Give the table for people to read: `***` in place of credentials."""
+        return self._with_secrets(lambda _: "***")
+
+    def secrets(self) -> list[str]:
+        """Give the credentials in clear."""
+        found: list[str] = []
+        self._with_secrets(lambda secret: found.append(secret.get_secret_value()))
+        return found
+
+    def _with_secrets(self, change: Callable[[SecretStr], Any]) -> dict[str, Any]:
+        return map_leaves(
+            self.model_dump(exclude_none=True),
+            lambda _, value: change(value) if isinstance(value, SecretStr) else value,
+        )
+
+
+class PoolSettings(_Table):
+    """`[pools.<name>]`: which queues it serves, in order, and how much at once in each process."""
+
+    queues: Annotated[tuple[Annotated[str, AfterValidator(_queue_name)], ...], Field(min_length=1)]
+    concurrency: Annotated[Count, Field(le=10_000)] = 500
+    processes: Annotated[Count, Field(le=256)] = 1
+
+    @field_validator("queues")
+    @classmethod
+    def _distinct(cls, queues: tuple[str, ...]) -> tuple[str, ...]:
+        for queue in queues:
+            if queues.count(queue) > 1:
+                raise ValueError(f"names {queue} twice")
+        return queues
+
+
+class LimitSettings(_Table):
+    """`[limits]`: times in seconds, sizes in bytes; docs/operators.md explains each."""
+
+    result_ttl: Count = 600
+    failure_ttl: Count = 86_400
+    queue_ttl: Count = 86_400
+    orphan_timeout: Seconds = 30.0
+    provider_silence: Seconds = 300.0
+    shutdown_grace: Seconds = 30.0
+    max_attempts: Count = 3
+    max_request_bytes: Annotated[Count, Field(ge=1024)] = 32 * 1024 * 1024
+
+
+class PluginSettings(_Table):
+    """`[plugins.<name>]`: a trusted plugin may speak for other plugins, as a gateway does."""
+
+    trusted: bool = False
+
+
+class LogSettings(_Table):
+    """`[log]`: what goes to stderr, and how."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["console", "json"] = "console"
+
+
+def _wrap_secret(path: KeyPath, value: Any) -> Any:
+    """Put into SecretStr what is a credential by its key, or is a URL with a password."""
+    if not isinstance(value, str):
+        return value
+    keys = [step.lower() for step in path if isinstance(step, str)]
+    named = any(word in key for key in keys for word in _SECRET_WORDS)
+    return SecretStr(value) if named or _has_password(value) else value
+
+
+def _has_password(text: str) -> bool:
+    try:
+        return urlsplit(text).password is not None
+    except ValueError:  # not a URL
+        return False

@@ -1,0 +1,330 @@
+"""The worker: an RQ worker that holds many invocations at once on one event loop.
+
+RQ sees and steers it as one of its own (`rq info`, `rq suspend`, `rq requeue`, stop and shutdown
+commands, registries); the loop, the claims and the books are ours. The parts, in the order in which an
+invocation meets them: Claimer -> Run -> Writer; Heartbeat, Reaper and Commands stand beside.
+"""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+import socket
+from collections.abc import Mapping
+from typing import Any, Final
+
+import structlog
+import uvloop
+from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
+from redis.exceptions import RedisError
+from rq.worker import BaseWorker
+
+from invokeq.protocol import keys
+from invokeq.protocol.codec import OrjsonSerializer
+from invokeq.protocol.directory import Catalog, ProviderEntry, WorkerEntry
+from invokeq.protocol.errors import BrokerUnavailableError
+from invokeq_providers.base import Provider
+from invokeq_providers.registry import build_providers
+from invokeq_worker import scripts
+from invokeq_worker.books import Ending, Retention
+from invokeq_worker.checks import check_server
+from invokeq_worker.claimer import Claimer
+from invokeq_worker.commands import Commands, EarlyCancels
+from invokeq_worker.heartbeat import Heartbeat
+from invokeq_worker.link import Link, make_pool
+from invokeq_worker.reaper import Reaper
+from invokeq_worker.run import Run, RunContext
+from invokeq_worker.scripts import Claimed
+from invokeq_worker.settings import Settings, served_providers
+from invokeq_worker.writer import Writer
+
+WORKER_TTL: Final = 60
+"""Seconds that RQ's record of a worker outlives its last heartbeat."""
+
+SETTLE_TIMEOUT: Final = 5.0
+"""Seconds to get the last events out when the worker ends."""
+
+log: Final = structlog.get_logger(__name__)
+
+
+class InvocationWorker(BaseWorker):
+    """One worker process of a pool; `work()` runs it until SIGTERM, SIGINT or RQ's shutdown command."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        pool: str,
+        providers: Mapping[str, Provider],
+        connection: Redis,
+        name: str | None = None,
+    ) -> None:
+        pool_settings = settings.pools[pool]
+        super().__init__(
+            list(pool_settings.queues),
+            name=name or f"{pool}.{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(2)}",
+            connection=connection,
+            serializer=OrjsonSerializer,
+            worker_ttl=WORKER_TTL,
+        )
+        self._settings = settings
+        self._pool = pool
+        self._providers = providers
+        self._concurrency = pool_settings.concurrency
+        self._runs: dict[str, Run] = {}
+        self._held: set[str] = set()
+        self._lanes: set[str] = set()
+        self._early = EarlyCancels()
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+
+    def work(self, burst: bool = False, **_: Any) -> bool:
+        """Work until told to stop; with `burst`, until the lanes are empty. True if it ended well."""
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(self._work(burst))
+
+    async def _work(self, burst: bool) -> bool:
+        pool = make_pool(self._settings.redis.url_text)
+        links = [Link(pool) for _ in range(4)]
+        redis = AsyncRedis(connection_pool=pool)
+        try:
+            return await self._serve(links, redis, burst)
+        finally:
+            for link in links:
+                await link.close()
+            await redis.aclose()
+            await pool.aclose()
+
+    async def _serve(self, links: list[Link], redis: AsyncRedis, burst: bool) -> bool:
+        claims, writes, beats, bodies = links
+        writer = Writer(writes)
+        limits = self._settings.limits
+        retention = Retention(limits.result_ttl, limits.failure_ttl, limits.queue_ttl)
+        self._context = RunContext(
+            worker=self.name,
+            providers=self._providers,
+            writer=writer,
+            bodies=bodies,
+            bodies_lock=asyncio.Lock(),
+            retention=retention,
+            provider_silence=limits.provider_silence,
+            trusted=self._settings.trusted_plugins,
+            on_closed=self._closed,
+        )
+        self._beats = beats
+        self._claimer = Claimer(
+            claims,
+            self.name,
+            self.queue_names(),
+            self._concurrency,
+            self._start_run,
+            self._reconcile,
+        )
+        heartbeat = Heartbeat(
+            beats,
+            self._entry(),
+            self._catalog(),
+            WORKER_TTL,
+            self._runs,
+            self._claimer,
+            Reaper(beats, self.name, retention, limits.max_attempts).reap,
+        )
+        commands = Commands(redis, self.name, self._on_cancel, self._on_command)
+        self._listen_for_signals()
+        async with asyncio.TaskGroup() as group:
+            side = [group.create_task(commands.run()), group.create_task(writer.run())]
+            await self._start_providers()
+            await asyncio.to_thread(self.register_birth)
+            await commands.subscribed.wait()
+            await heartbeat.beat()
+            side.append(group.create_task(heartbeat.run()))
+            log.info(
+                "worker ready", worker=self.name, queues=self.queue_names(), pool=self._pool
+            )
+            ended_well = await self._until_stopped(writer, group, burst)
+            await self._drain(writer, ended_well)
+            for task in side:
+                task.cancel()
+        await heartbeat.resign()
+        await self._say_goodbye()
+        log.info("worker ended", worker=self.name)
+        return ended_well
+
+    async def _until_stopped(
+        self, writer: Writer, group: asyncio.TaskGroup, burst: bool
+    ) -> bool:
+        """Claim and run until a signal, the end of a burst, or the loss of Redis; False for the last."""
+        claiming = group.create_task(self._claimer.run(burst))
+        stop = group.create_task(self._stop.wait())
+        lost = group.create_task(writer.lost.wait())
+        await asyncio.wait({claiming, stop, lost}, return_when=asyncio.FIRST_COMPLETED)
+        self._claimer.stop()
+        await asyncio.wait({claiming})
+        stop.cancel()
+        lost.cancel()
+        return not writer.lost.is_set()
+
+    async def _drain(self, writer: Writer, redis_is_there: bool) -> None:
+        """Let what runs finish within the grace time; then hand back what has not spoken, end the rest."""
+        grace = self._settings.limits.shutdown_grace if redis_is_there else 0
+        tasks = {run.task for run in self._runs.values() if run.task is not None}
+        if tasks:
+            log.info("draining", worker=self.name, running=len(tasks), grace=grace)
+            hurry = asyncio.create_task(self._hurry.wait())
+            gathered = asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.wait(
+                {hurry, gathered}, timeout=grace, return_when=asyncio.FIRST_COMPLETED
+            )
+            hurry.cancel()
+            for run in list(self._runs.values()):
+                if not run.hand_back():
+                    run.cancel("shutdown")
+            await gathered
+        if redis_is_there:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(writer.settled(), SETTLE_TIMEOUT)
+        for provider in self._providers.values():
+            await provider.close()
+
+    async def _start_providers(self) -> None:
+        for provider in self._providers.values():
+            await provider.start()
+
+    def register_birth(self) -> None:
+        """Sign on as RQ does, and make the queues known, so that `rq info` shows who listens on them."""
+        super().register_birth()
+        self.connection.sadd(keys.QUEUES, *(queue.key for queue in self.queues))
+
+    def register_death(self) -> None:
+        """Sign off as RQ does, from the lanes too."""
+        super().register_death()
+        with self.connection.pipeline(transaction=False) as pipeline:
+            for lane in self._lanes:
+                pipeline.srem(keys.lane_workers(lane), self.key)
+            pipeline.execute()
+
+    async def _say_goodbye(self) -> None:
+        try:
+            await asyncio.to_thread(self.register_death)
+        except RedisError as error:
+            log.warning("could not sign off", worker=self.name, problem=str(error))
+
+    def _start_run(self, job: Claimed) -> None:
+        run = Run(job, self._context)
+        reason = self._early.take(job.id)
+        if reason is not None:
+            run.cancel(reason)
+        self._lanes.add(job.lane)
+        self._runs[job.id] = run
+        self._held.add(f"{job.id}:{job.execution}")
+        run.task = asyncio.get_running_loop().create_task(run.execute())
+        run.task.add_done_callback(lambda _: self._run_ended(run))
+
+    def _run_ended(self, run: Run) -> None:
+        if self._runs.get(run.job.id) is run:
+            del self._runs[run.job.id]
+        self._claimer.run_ended()
+
+    def _closed(self, job: Claimed) -> None:
+        self._held.discard(f"{job.id}:{job.execution}")
+
+    async def _reconcile(self) -> None:
+        """Put back what was claimed in our name by a claim whose answer never came."""
+        members = await self._beats_once("SMEMBERS", keys.worker_executions(self.name))
+        for member in members:
+            composite = member.decode()
+            if composite in self._held:
+                continue
+            request_id, _, execution = composite.partition(":")
+            origin = await self._beats_once("HGET", keys.job(request_id), "origin")
+            if origin:
+                ttl = self._settings.limits.queue_ttl
+                log.warning("claim was lost", request_id=request_id)
+                self._context.writer.command(
+                    scripts.requeue(self.name, origin.decode(), request_id, execution, ttl)
+                )
+
+    async def _beats_once(self, *command: str) -> Any:
+        link = Link(self._beats.pool)
+        try:
+            return await link.one(*command, timeout=SETTLE_TIMEOUT)
+        finally:
+            await link.close()
+
+    def _on_cancel(self, request_id: str, reason: str) -> None:
+        run = self._runs.get(request_id)
+        if run is None:
+            self._early.add(request_id, reason)
+        else:
+            run.cancel(reason)
+
+    def _on_command(self, command: dict[str, Any]) -> None:
+        """Do what RQ's tools ask for; there is no work horse here that could be killed."""
+        match command:
+            case {"command": "stop-job" | "stop-execution", "job_id": str(request_id)}:
+                run = self._runs.get(request_id)
+                if run is None:
+                    log.warning("not running here", request_id=request_id)
+                else:
+                    run.cancel("operator", Ending.STOPPED)
+            case {"command": "shutdown"}:
+                log.info("shutdown command", worker=self.name)
+                self._request_stop()
+            case _:
+                log.warning("command ignored", worker=self.name, command=command.get("command"))
+
+    def _listen_for_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._request_stop)
+
+    def _request_stop(self) -> None:
+        """First time: stop claiming and drain. Second time: end what still runs, now."""
+        if self._stop.is_set():
+            self._hurry.set()
+        self._stop.set()
+
+    def _entry(self) -> WorkerEntry:
+        return WorkerEntry(
+            name=self.name,
+            pool=self._pool,
+            queues=self.queue_names(),
+            catalog=self._catalog().encode()[0],
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            concurrency=self._concurrency,
+        )
+
+    def _catalog(self) -> Catalog:
+        return Catalog(
+            providers=[
+                ProviderEntry(
+                    name=name,
+                    any_model=provider.any_model,
+                    model_types=sorted(provider.model_types),
+                    models=list(provider.models()),
+                )
+                for name, provider in sorted(self._providers.items())
+            ]
+        )
+
+
+def run_worker(
+    settings: Settings, pool: str, *, name: str | None = None, burst: bool = False
+) -> int:
+    """Run one worker process of a pool until it is told to stop; gives the exit code.
+
+    Raises ConfigurationError for a set-up that cannot work, BrokerUnavailableError if Redis is not there.
+    """
+    providers = build_providers(settings.provider_tables(pool))
+    served_providers(settings, pool, providers)
+    connection = Redis.from_url(settings.redis.url_text, protocol=2)
+    try:
+        check_server(connection, settings.redis.address)
+        worker = InvocationWorker(settings, pool, providers, connection, name)
+        return 0 if worker.work(burst) else 1
+    except RedisError as error:
+        raise BrokerUnavailableError(address=settings.redis.address, detail=str(error)) from error
+    finally:
+        connection.close()
