@@ -1,0 +1,91 @@
+"""Fixtures that every test may use: a real server, its address, and a client of it."""
+
+import os
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack
+
+import pytest
+import redis
+
+from tests.keys_left import leaked_keys
+from tests.servers import DEFAULT, Server, ServerMissingError, chosen_servers, running_server
+
+_CHOSEN = pytest.StashKey[list[str]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--server`."""
+    parser.addoption(
+        "--server",
+        default=os.environ.get("INVOKEQ_TEST_SERVER") or DEFAULT,
+        help="valkey9 (default), valkey81, redis62, system, a redis:// URL, several with commas,"
+        " or all; also by INVOKEQ_TEST_SERVER",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse a choice of servers that makes no sense before anything runs."""
+    try:
+        config.stash[_CHOSEN] = chosen_servers(str(config.getoption("--server")))
+    except ValueError as error:
+        raise pytest.UsageError(f"--server: {error}") from error
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Say which servers this run uses."""
+    return f"servers: {', '.join(config.stash[_CHOSEN])}"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run tests that use the server once for each chosen one."""
+    if "redis_server" in metafunc.fixturenames:
+        names = metafunc.config.stash[_CHOSEN]
+        metafunc.parametrize("redis_server", names, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def redis_server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """Give a server that runs for the whole session."""
+    name: str = request.param
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(running_server(name))
+        except (ServerMissingError, redis.ConnectionError) as error:
+            raise pytest.fail.Exception(f"server {name}: {error}", pytrace=False) from None
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server: Server) -> str:
+    """Give the address of an empty database."""
+    redis_server.erase()
+    return redis_server.url
+
+
+@pytest.fixture
+def redis_client(redis_server: Server, redis_url: str) -> Iterator[redis.Redis]:
+    """Give a synchronous client of the empty database."""
+    with redis_server.connect() as client:
+        yield client
+
+
+@pytest.fixture
+def permanent_keys() -> Collection[str] | None:
+    """Name, as glob patterns, the keys that need no TTL; None leaves the keys unchecked.
+
+    A folder or module that overrides this fixture has every test of its own checked.
+    """
+    return None
+
+
+@pytest.fixture(autouse=True)
+def keys_have_ttl(
+    request: pytest.FixtureRequest, permanent_keys: Collection[str] | None
+) -> Iterator[None]:
+    """Fail a test that leaves keys behind which would never expire."""
+    if permanent_keys is None or "redis_url" not in request.fixturenames:
+        yield
+        return
+    client: redis.Redis = request.getfixturevalue("redis_client")
+    yield
+    assert leaked_keys(client, permanent_keys) == []

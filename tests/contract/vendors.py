@@ -1,0 +1,231 @@
+"""Vendors to test providers against, written by others: aimock, and llama.cpp's own HTTP server.
+
+Fixtures, for `pytest_plugins`. Each server is a process that ends with its tests, and with ours if we
+are killed. `Relay` stands between a provider and a server and counts the open connections, because
+neither server tells when its client has gone.
+"""
+
+import asyncio
+import json
+import subprocess
+import sys
+import urllib.request
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from scripts.node import find_node
+
+ROOT = Path(__file__).resolve().parents[2]
+AIMOCK_CLI = ROOT / ".cache/npm/node_modules/@copilotkit/aimock/dist/cli.js"
+ANSWER = "One, two, three. Grüße, 世界 🌍! Four, five, six, seven."
+WEATHER_CALLS: list[dict[str, Any]] = [
+    {"name": "weather", "arguments": {"city": "Oslo", "unit": "celsius"}},
+    {"name": "weather", "arguments": {"city": "Bergen", "unit": "celsius"}},
+]
+
+# Runs a program that dies with us: on Linux the kernel sees to it.
+_TIED = """
+import ctypes, os, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, 9)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+# Ends when its standard input does, which is when we are gone.
+_LLAMA = """
+import sys
+import xllamacpp
+params = xllamacpp.CommonParams()
+params.model.path = sys.argv[1]
+params.model_alias = {"smollm2"}
+params.n_ctx, params.n_parallel, params.n_batch, params.n_ubatch = 1024, 1, 64, 64
+params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
+params.hostnames, params.port, params.n_threads_http = ["127.0.0.1"], 0, 4
+params.warmup = params.fit_params = params.ui = False
+params.cache_ram_mib = params.n_ctx_checkpoints = 0
+params.verbosity = -1
+server = xllamacpp.Server(params)
+print(server.listening_address, flush=True)
+sys.stdin.read()
+"""
+
+
+class Aimock:
+    """aimock with our fixtures; its journal and its chaos."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    @property
+    def base_url(self) -> str:
+        """The address of its OpenAI API."""
+        return f"{self.url}/v1"
+
+    def bodies(self) -> list[dict[str, Any]]:
+        """Give the bodies of the requests it has had since the last `reset`, oldest first."""
+        return [entry["body"] for entry in json.loads(self._ask("GET", "/__aimock/journal"))]
+
+    def reset(self) -> None:
+        """Forget all requests, and all chaos."""
+        self._ask("DELETE", "/__aimock/journal")
+        self._ask("DELETE", "/__aimock/chaos")
+
+    def chaos(self, **rates: float) -> None:
+        """Misbehave from now on, at these rates."""
+        self._ask("POST", "/__aimock/chaos", json.dumps(rates).encode())
+
+    def _ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
+        request = urllib.request.Request(f"{self.url}{path}", data=body, method=method)
+        request.add_header("Content-Type", "application/json")
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.read()
+
+
+class Relay:
+    """Passes bytes between clients and one server; `open` counts the clients that are connected."""
+
+    def __init__(self, target: str) -> None:
+        parts = urlsplit(target)
+        self._host, self._port, self._path = parts.hostname or "", parts.port or 0, parts.path
+        self.open = 0
+        self.seen = 0
+        self.base_url = ""
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one client until either side ends."""
+        self.open += 1
+        self.seen += 1
+        up_reader, up_writer = await asyncio.open_connection(self._host, self._port)
+        try:
+            tasks = [
+                asyncio.create_task(_pump(reader, up_writer)),
+                asyncio.create_task(_pump(up_reader, writer)),
+            ]
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        finally:
+            self.open -= 1
+            up_writer.close()
+            writer.close()
+
+    def listen(self, port: int) -> None:
+        """Note the port that clients connect to."""
+        self.base_url = f"http://127.0.0.1:{port}{self._path}"
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    except ConnectionError:
+        return  # the end of either side is the end of the relay
+
+
+@asynccontextmanager
+async def relay_to(target: str) -> AsyncGenerator[Relay, None]:
+    """Run a relay in this loop."""
+    relay = Relay(target)
+    server = await asyncio.start_server(relay.handle, "127.0.0.1", 0)
+    relay.listen(server.sockets[0].getsockname()[1])
+    try:
+        yield relay
+    finally:
+        server.close()
+
+
+@contextmanager
+def _running(
+    command: list[str], address: Callable[[str], str | None]
+) -> Generator[str, None, None]:
+    """Run a server until the block ends; gives the address that a line of its output says."""
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert process.stdout is not None
+    try:
+        yield _first(process.stdout, address)
+    finally:
+        process.terminate()
+        process.communicate(timeout=10)
+
+
+def _first(lines: IO[str], address: Callable[[str], str | None]) -> str:
+    seen: list[str] = []
+    for line in lines:
+        seen.append(line)
+        found = address(line)
+        if found is not None:
+            return found
+    raise AssertionError(f"the server ended before it said its address:\n{''.join(seen)}")
+
+
+def _aimock_address(line: str) -> str | None:
+    return line.rpartition(" ")[2].strip() if "listening on" in line else None
+
+
+def _llama_address(line: str) -> str | None:
+    return line.strip() if line.startswith("http") else None
+
+
+def _aimock_fixtures() -> list[dict[str, Any]]:
+    error = {"message": "Incorrect API key provided: sk-sec***et", "type": "invalid_request_error"}
+    return [
+        _fixture("count", {"content": ANSWER}, chunkSize=8),
+        _fixture("slowly", {"content": ANSWER * 20}, chunkSize=1, latency=20),
+        _fixture("never", {"content": ANSWER}, latency=20_000),
+        _fixture("broken", {"content": ANSWER}, chunkSize=4, truncateAfterChunks=3),
+        _fixture("think", {"content": "42", "reasoning": "six times seven"}),
+        _fixture("weather", {"toolCalls": WEATHER_CALLS}, chunkSize=5),
+        _fixture("limit", _error("slow down", 429, retryAfter=7)),
+        _fixture("money", _error("no credit", 429, code="insufficient_quota")),
+        _fixture("refused", {"error": error, "status": 401}),
+        _fixture("overload", _error("overloaded", 503)),
+        _fixture("wrong", _error("no such thing", 400)),
+    ]
+
+
+def _fixture(said: str, response: dict[str, Any], **extra: Any) -> dict[str, Any]:
+    return {"match": {"userMessage": said}, "response": response, **extra}
+
+
+def _error(message: str, status: int, code: str = "some_code", **extra: Any) -> dict[str, Any]:
+    fields = {"message": message, "type": "some_type", "code": code}
+    return {"error": fields, "status": status, **extra}
+
+
+@pytest.fixture(scope="session")
+def aimock_server(tmp_path_factory: pytest.TempPathFactory) -> Generator[Aimock, None, None]:
+    """Run aimock."""
+    if not AIMOCK_CLI.exists():
+        pytest.fail("aimock is not in .cache/npm; `make test` installs it", pytrace=False)
+    fixtures = tmp_path_factory.mktemp("aimock") / "fixtures.json"
+    fixtures.write_text(json.dumps({"fixtures": _aimock_fixtures()}))
+    program = [str(find_node()), str(AIMOCK_CLI), "-p", "0", "-f", str(fixtures), "--strict"]
+    with _running([sys.executable, "-c", _TIED, *program], _aimock_address) as url:
+        yield Aimock(url)
+
+
+@pytest.fixture
+def aimock(aimock_server: Aimock) -> Generator[Aimock, None, None]:
+    """Give aimock with an empty journal."""
+    aimock_server.reset()
+    yield aimock_server
+    aimock_server.reset()
+
+
+@pytest.fixture(scope="session")
+def llama_url() -> Generator[str, None, None]:
+    """Run llama.cpp's HTTP server with SmolLM2, and give the address of its OpenAI API."""
+    from invokeq_providers.local.llm import weights_path
+
+    weights = str(weights_path("this test"))
+    with _running([sys.executable, "-c", _LLAMA, weights], _llama_address) as url:
+        yield f"{url}/v1"

@@ -1,0 +1,28 @@
+"""The check for keys that would never expire."""
+
+from collections.abc import Collection
+
+import pytest
+import redis
+
+from tests.keys_left import leaked_keys
+
+
+@pytest.fixture
+def permanent_keys() -> Collection[str]:
+    return {"rq:queue:*", "leak"}
+
+
+def test_a_key_without_ttl_is_a_leak(redis_client: redis.Redis) -> None:
+    redis_client.set("leak", 1)
+    redis_client.set("expires", 1, ex=60)
+    redis_client.set("rq:queue:llm", 1)
+    assert leaked_keys(redis_client, {"rq:queue:*"}) == ["leak"]
+
+
+def test_each_test_begins_with_an_empty_database(redis_client: redis.Redis) -> None:
+    assert redis_client.dbsize() == 0
+
+
+def test_the_check_runs_where_permanent_keys_are_named(request: pytest.FixtureRequest) -> None:
+    assert "keys_have_ttl" in request.fixturenames
