@@ -1,6 +1,6 @@
 """Vendors to test providers against, written by others: aimock, and llama.cpp's own HTTP server.
 
-Fixtures, for `pytest_plugins`. Each server is a process that ends with its tests, and with ours if we
+Each server is a process that ends with its tests, and with us if we
 are killed. `Relay` stands between a provider and a server and counts the open connections, because
 neither server tells when its client has gone.
 """
@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from invokeq_providers.local.llm import weights_path
 from scripts.node import find_node
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -70,9 +71,13 @@ class Aimock:
         """Give the bodies of the requests it has had since the last `reset`, oldest first."""
         return [entry["body"] for entry in json.loads(self._ask("GET", "/__aimock/journal"))]
 
+    def headers(self) -> list[dict[str, str]]:
+        """Give the headers of the same requests."""
+        return [entry["headers"] for entry in json.loads(self._ask("GET", "/__aimock/journal"))]
+
     def reset(self) -> None:
         """Forget all requests, and all chaos."""
-        self._ask("DELETE", "/__aimock/journal")
+        self._ask("POST", "/__aimock/reset/journal", b"")
         self._ask("DELETE", "/__aimock/chaos")
 
     def chaos(self, **rates: float) -> None:
@@ -95,22 +100,33 @@ class Relay:
         self.open = 0
         self.seen = 0
         self.base_url = ""
+        self._clients: set[asyncio.Task[None]] = set()
 
-    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one client until either side ends."""
+    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one client, beside the others."""
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._clients.add(task)
+        task.add_done_callback(self._clients.discard)
+
+    async def close(self) -> None:
+        """Drop all clients."""
+        for task in self._clients:
+            task.cancel()
+        await asyncio.gather(*self._clients, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.open += 1
         self.seen += 1
         up_reader, up_writer = await asyncio.open_connection(self._host, self._port)
+        tasks = [
+            asyncio.create_task(_pump(reader, up_writer)),
+            asyncio.create_task(_pump(up_reader, writer)),
+        ]
         try:
-            tasks = [
-                asyncio.create_task(_pump(reader, up_writer)),
-                asyncio.create_task(_pump(up_reader, writer)),
-            ]
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        finally:
             self.open -= 1
             up_writer.close()
             writer.close()
@@ -133,12 +149,13 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 async def relay_to(target: str) -> AsyncGenerator[Relay, None]:
     """Run a relay in this loop."""
     relay = Relay(target)
-    server = await asyncio.start_server(relay.handle, "127.0.0.1", 0)
+    server = await asyncio.start_server(relay.accept, "127.0.0.1", 0)
     relay.listen(server.sockets[0].getsockname()[1])
     try:
         yield relay
     finally:
         server.close()
+        await relay.close()
 
 
 @contextmanager
@@ -181,7 +198,7 @@ def _aimock_fixtures() -> list[dict[str, Any]]:
         _fixture("count", {"content": ANSWER}, chunkSize=8),
         _fixture("slowly", {"content": ANSWER * 20}, chunkSize=1, latency=20),
         _fixture("never", {"content": ANSWER}, latency=20_000),
-        _fixture("broken", {"content": ANSWER}, chunkSize=4, truncateAfterChunks=3),
+        _fixture("broken", {"content": ANSWER}, chunkSize=4, latency=50, truncateAfterChunks=4),
         _fixture("think", {"content": "42", "reasoning": "six times seven"}),
         _fixture("weather", {"toolCalls": WEATHER_CALLS}, chunkSize=5),
         _fixture("limit", _error("slow down", 429, retryAfter=7)),
@@ -201,31 +218,21 @@ def _error(message: str, status: int, code: str = "some_code", **extra: Any) -> 
     return {"error": fields, "status": status, **extra}
 
 
-@pytest.fixture(scope="session")
-def aimock_server(tmp_path_factory: pytest.TempPathFactory) -> Generator[Aimock, None, None]:
-    """Run aimock."""
+@contextmanager
+def running_aimock(directory: Path) -> Generator[Aimock, None, None]:
+    """Run aimock; `directory` is for its fixtures."""
     if not AIMOCK_CLI.exists():
         pytest.fail("aimock is not in .cache/npm; `make test` installs it", pytrace=False)
-    fixtures = tmp_path_factory.mktemp("aimock") / "fixtures.json"
+    fixtures = directory / "fixtures.json"
     fixtures.write_text(json.dumps({"fixtures": _aimock_fixtures()}))
     program = [str(find_node()), str(AIMOCK_CLI), "-p", "0", "-f", str(fixtures), "--strict"]
     with _running([sys.executable, "-c", _TIED, *program], _aimock_address) as url:
         yield Aimock(url)
 
 
-@pytest.fixture
-def aimock(aimock_server: Aimock) -> Generator[Aimock, None, None]:
-    """Give aimock with an empty journal."""
-    aimock_server.reset()
-    yield aimock_server
-    aimock_server.reset()
-
-
-@pytest.fixture(scope="session")
-def llama_url() -> Generator[str, None, None]:
-    """Run llama.cpp's HTTP server with SmolLM2, and give the address of its OpenAI API."""
-    from invokeq_providers.local.llm import weights_path
-
+@contextmanager
+def running_llama() -> Generator[str, None, None]:
+    """Run llama.cpp's HTTP server with SmolLM2; gives the address of its OpenAI API."""
     weights = str(weights_path("this test"))
     with _running([sys.executable, "-c", _LLAMA, weights], _llama_address) as url:
         yield f"{url}/v1"

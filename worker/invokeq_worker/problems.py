@@ -29,7 +29,7 @@ _TEXTS: Final[Mapping[str, str]] = {
     "model_attributes_type": "must be a table",
     "dict_type": "must be a table",
     "literal_error": "must be {expected}",
-    "greater_than": "must be more than {gt}",
+    "greater_than": "must be more than {gt:g}",
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",
     "too_short": "must not be empty",
@@ -72,7 +72,13 @@ def suggest(name: str, known: Iterable[str]) -> str:
 def explain(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
     """Turn everything that pydantic found wrong with `model` into problems, in its order."""
     found = error.errors(include_url=False, include_input=False)
-    return [_explain_one(details["loc"], details, model) for details in found]
+    problems = [_explain_one(details["loc"], details, model) for details in found]
+    return [problem for problem in problems if not any(_is_within(p, problem) for p in problems)]
+
+
+def _is_within(inner: Problem, outer: Problem) -> bool:
+    # A list whose items are all wrong is also found to be empty.
+    return inner.path != outer.path and inner.path[: len(outer.path)] == outer.path
 
 
 def _explain_one(path: KeyPath, details: Mapping[str, Any], model: type[BaseModel]) -> Problem:

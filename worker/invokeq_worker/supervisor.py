@@ -60,7 +60,7 @@ class Child:
 class Supervisor:
     """Runs the processes of `children` until they end, a signal comes, or one cannot be started.
 
-    `grace` is in seconds; `clock` measures how long processes live, in seconds.
+    `grace` is how many seconds a signal leaves them to end; `clock` measures how long they live.
     """
 
     def __init__(
@@ -171,7 +171,7 @@ class Supervisor:
 
     def _stop(self, number: signal.Signals) -> None:
         """Pass a signal on and bound the wait; the more signals came, the less patience is left."""
-        patience = (self._grace + KILL_MARGIN, HURRY, 0.0)[min(max(self._signals, 1), 3) - 1]
+        patience = (self._grace, HURRY, 0.0)[min(max(self._signals, 1), 3) - 1]
         self._stopping.set()
         for process in self._running.values():
             with contextlib.suppress(ProcessLookupError):  # it ended a moment ago
@@ -208,6 +208,11 @@ def pool_children(
     ]
 
 
+def grace_of(settings: Settings) -> float:
+    """Give the seconds that worker processes have to end after a signal."""
+    return settings.limits.shutdown_grace + KILL_MARGIN
+
+
 def _command(base: list[str], name: str | None) -> Callable[[int], list[str]]:
     def command(start: int) -> list[str]:
         if name is None:
@@ -229,4 +234,4 @@ def supervise(
 ) -> int:
     """Run `processes` worker processes of a pool; gives the exit code, raises WorkerStartError."""
     children = pool_children(settings, pool, processes, config_path, name=name, burst=burst)
-    return asyncio.run(Supervisor(children, settings.limits.shutdown_grace).run())
+    return asyncio.run(Supervisor(children, grace_of(settings)).run())

@@ -20,7 +20,7 @@ from invokeq.protocol.errors import BrokerUnavailableError
 from invokeq_worker.checks import check_server, live_workers, open_client
 from invokeq_worker.embedded import EmbeddedValkey
 from invokeq_worker.settings import Settings
-from invokeq_worker.supervisor import Child, Supervisor, pool_children
+from invokeq_worker.supervisor import Child, Supervisor, grace_of, pool_children
 from invokeq_worker.tables import RedisSettings
 
 WATCH_INTERVAL: Final = 0.2
@@ -46,7 +46,7 @@ def up(settings: Settings, config: Path | None, port: int = 0) -> int:
             typer.echo(f"export INVOKEQ_REDIS_URL={redis.url_text}")
         children = _children(settings, config)
         env = {**os.environ, "INVOKEQ_REDIS_URL": redis.url_text}
-        supervisor = Supervisor(children, settings.limits.shutdown_grace, env=env)
+        supervisor = Supervisor(children, grace_of(settings), env=env)
         return asyncio.run(_run(supervisor, server, client, redis.address))
 
 

@@ -31,8 +31,8 @@ BLOCK_MS: Final = 2000
 READ_COUNT: Final = 256
 """Entries a read."""
 
-LOST_AFTER: Final = 10.0
-"""Seconds without a lease after which a worker that nobody has taken over from counts as lost."""
+LOST_AFTER: Final = 3.0
+"""Seconds after its lease, itself five, in which live workers take over from one that is lost."""
 
 
 @dataclass(slots=True)

@@ -73,15 +73,12 @@ def decode_job(data: bytes) -> Envelope:
     """
     call = _load(_decompress(data))
     match call:
-        case [str() as function, None, [dict() as fields], dict() as kwargs] if not kwargs:
-            pass
         case [str() as function, *_] if function != ENTRY_POINT:
             raise _malformed(f"names {function[:200]!r}; only {ENTRY_POINT!r} may run here")
+        case [_, None, [dict() as fields], dict() as kwargs] if not kwargs:
+            return decode_envelope(fields)
         case _:
             raise _malformed("is not [function, null, [envelope], {}]")
-    if function != ENTRY_POINT:
-        raise _malformed(f"names {function[:200]!r}; only {ENTRY_POINT!r} may run here")
-    return decode_envelope(fields)
 
 
 def decode_envelope(fields: dict[str, Any]) -> Envelope:
@@ -133,9 +130,11 @@ def _decompress(data: bytes) -> bytes:
     inflater = zlib.decompressobj()
     try:
         plain = inflater.decompress(data, MAX_JOB_BYTES)
+        over = bool(inflater.unconsumed_tail)
     except zlib.error:
         plain = data  # RQ, too, takes what is not compressed for plain data
-    if inflater.unconsumed_tail or len(plain) > MAX_JOB_BYTES:
+        over = len(data) > MAX_JOB_BYTES
+    if over:
         raise _malformed(f"is over {MAX_JOB_BYTES} bytes")
     return plain
 

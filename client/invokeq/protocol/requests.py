@@ -6,21 +6,11 @@ Field names of the requests are those of Dify's wire (`completion_params`, `prom
 import math
 import re
 import secrets
-from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SerializeAsAny,
-    TypeAdapter,
-    field_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
 
-from invokeq.protocol.entities import ModelType, PromptMessage, PromptMessageTool
-from invokeq.protocol.entities.message import ensure_prompt_message
+from invokeq.protocol.entities import AnyPromptMessage, ModelType, PromptMessageTool
 
 PROTOCOL_VERSION: Final = 1
 
@@ -38,13 +28,6 @@ class _Wire(BaseModel):
     """Base of our own wire shapes: frozen, and strangers are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-def _as_message(value: object) -> object:
-    return ensure_prompt_message(value) if isinstance(value, Mapping) else value
-
-
-AnyPromptMessage = Annotated[SerializeAsAny[PromptMessage], BeforeValidator(_as_message)]
 
 
 class LLMRequest(_Wire):

@@ -1,0 +1,6 @@
+"""`python -m invokeq.cli`: the `invokeq` command of this very interpreter."""
+
+from invokeq.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""The application: this package's commands and those that other packages add."""
+
+import re
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from typing import Annotated, Final
+
+import typer
+
+from invokeq.cli import invoke
+from invokeq.cli.attach import attach
+from invokeq.cli.cancel import cancel
+from invokeq.cli.errors import FAILED, INTERRUPTED, MISUSED, fail, say
+from invokeq.cli.models import models
+from invokeq.cli.options import examples
+from invokeq.cli.status import status
+from invokeq.protocol.errors import MissingExtraError
+
+ENTRY_POINTS: Final = "invokeq.cli"
+"""The entry-point group of functions `register(app)`."""
+
+
+def run(application: typer.Typer, arguments: Sequence[str]) -> int:
+    """Run one command line; gives its status, or raises SystemExit with it."""
+    try:
+        result = application(arguments, prog_name="invokeq", standalone_mode=False)
+    except typer.TyperException as error:
+        return _misused(error)
+    except typer.Abort:
+        return INTERRUPTED
+    except ModuleNotFoundError as error:
+        extra = extra_for(error.name or "")
+        if extra is None:
+            raise
+        fail(str(MissingExtraError(feature="This command", package=error.name, extra=extra)))
+    return result if isinstance(result, int) else 0
+
+
+def _misused(error: typer.TyperException) -> int:
+    context = getattr(error, "ctx", None)
+    message = error.format_message()
+    if context is None or message.startswith("Usage:"):  # a group without a command shows its help
+        sys.stderr.write(f"{message}\n")
+        return MISUSED
+    say(f"error: {message.rstrip('.')}. Try '{context.command_path} --help'")
+    return MISUSED
+
+
+def extra_for(module: str) -> str | None:
+    """Name the extra of invokeq that brings a module's package; None if none does."""
+    wanted = module.partition(".")[0].replace("_", "-").lower()
+    for line in metadata.requires("invokeq") or ():
+        name = re.match(r"[\w.-]+", line)
+        extra = re.search(r"extra == [\"']([\w-]+)[\"']", line)
+        if name and extra and name[0].replace("_", "-").lower() == wanted:
+            return extra[1]
+    return None
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"invokeq {metadata.version('invokeq')}")
+        raise typer.Exit
+
+
+def root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Call AI models over a Redis queue, and look after the queue."""
+
+
+def build() -> typer.Typer:
+    """Make the application with every command that is installed."""
+    application = typer.Typer(
+        no_args_is_help=True,
+        rich_markup_mode=None,  # plain help starts twice as fast, and its examples can be copied
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    application.callback()(root)
+    application.add_typer(invoke.build(), name="invoke")
+    for command, lines in (
+        (attach, ("invokeq attach 4f0c...e1", "invokeq attach 4f0c...e1 --after 1-57")),
+        (status, ("invokeq status", "invokeq status 4f0c...e1", "watch invokeq status")),
+        (cancel, ("invokeq cancel 4f0c...e1",)),
+        (models, ("invokeq models", "invokeq models --type llm --json")),
+    ):
+        application.command(epilog=examples(*lines))(command)
+    _add_others(application)
+    return application
+
+
+def _add_others(application: typer.Typer) -> None:
+    for entry_point in metadata.entry_points(group=ENTRY_POINTS):
+        try:
+            register = entry_point.load()
+        except (ImportError, AttributeError) as error:
+            say(f"warning: the commands of {entry_point.value} are left out: {error}")
+        else:
+            register(application)
+
+
+app: Final = build()
+
+__all__ = ["ENTRY_POINTS", "FAILED", "app", "build", "extra_for", "run"]
