@@ -18,7 +18,7 @@ from invokeq_worker.checks import live_workers
 from tests.waiting import eventually
 from tests.workers import write_config
 
-INVOKEQ = [sys.executable, "-m", "invokeq"]
+INVOKEQ = [sys.executable, "-m", "invokeq.cli"]
 BOUND = 30.0
 """Seconds; far more than any command takes."""
 
@@ -317,9 +317,7 @@ def test_health_is_0_where_a_worker_lives(config: Path, redis_url: str) -> None:
         assert worker.end() == 0
 
 
-@pytest.mark.parametrize(
-    "words", [["worker"], ["up"], ["health"], ["config"], ["config", "check"]]
-)
+@pytest.mark.parametrize("words", [["worker"], ["up"], ["health"], ["config"], ["config", "check"]])
 def test_every_command_has_help(tmp_path: Path, words: list[str]) -> None:
     done = run(tmp_path, *words, "--help")
     assert done.returncode == 0
@@ -328,6 +326,8 @@ def test_every_command_has_help(tmp_path: Path, words: list[str]) -> None:
 
 def test_help_imports_nothing_heavy() -> None:
     script = "import sys, invokeq_worker.cli; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     heavy = {"pydantic", "redis", "rq", "structlog", "uvloop", "invokeq_providers", "asyncio"}
     assert heavy & set(done.stdout.split()) == set()

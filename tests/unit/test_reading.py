@@ -1,0 +1,171 @@
+"""The reader without any I/O: a plan is driven by hand, so that every turn of fate can be played."""
+
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from invokeq.core.plan import Batch
+from invokeq.core.reading import Reader
+from invokeq.protocol import events, keys
+from invokeq.protocol.errors import (
+    InvocationCancelledError,
+    PickupTimeoutError,
+    StreamExpiredError,
+)
+from invokeq.protocol.events import START, Event, EventId, EventKind, pack
+
+RID = "ab" * 16
+CLOCK = [b"1000", b"0"]
+ALIVE = b"1005000"
+
+Plan = Generator[Batch, list[Any], list[Event]]
+
+
+def reader(after: EventId = START, known: bool = True, **changes: Any) -> Reader:
+    arguments: dict[str, Any] = {
+        "pickup_timeout": 60.0,
+        "orphan_timeout": 30.0,
+        "patience": 1.0,
+        "holds_lease": True,
+        **changes,
+    }
+    return Reader(RID, "llm:acme", after=after, known=known, **arguments)
+
+
+def entry(entry_id: str, kind: EventKind, payload: bytes) -> list[Any]:
+    return [entry_id.encode(), [b"k", kind.value.encode(), b"d", payload]]
+
+
+def reply(*entries: list[Any]) -> list[Any]:
+    return [[keys.events(RID).encode(), list(entries)]]
+
+
+def finish(plan: Plan, replies: list[Any]) -> list[Event]:
+    with pytest.raises(StopIteration) as stop:
+        plan.send(replies)
+    return stop.value.value
+
+
+def looked(status: str, *, lease: bytes | None = ALIVE, top: list[Any] | None = None) -> list[Any]:
+    """Replies to a read that looks at the books and finds nothing new."""
+    books = [value.encode() if value else None for value in (status, "w1", "llm:acme")]
+    return [books, CLOCK, lease, top or [], None]
+
+
+def silent(read: Reader) -> Plan:
+    """Start a plan and let its first read stay silent, so that the next one looks."""
+    plan = read.next_events()
+    next(plan)
+    plan.send([None])
+    return plan
+
+
+def test_events_come_once_and_the_place_is_kept() -> None:
+    read = reader()
+    plan = read.next_events()
+    first = next(plan)
+    assert first.commands[-1][-1] == "0-0"
+    started = entry("1-0", EventKind.STARTED, events.started("w1", 1.0))
+    chunks = entry("1-3", EventKind.CHUNK, pack([b"1", b"2", b"3"]))
+    got = finish(plan, [reply(started, chunks)])
+    assert [str(e.id) for e in got] == ["1-0", "1-1", "1-2", "1-3"]
+    assert next(read.next_events()).commands[-1][-1] == "1-3"
+    assert read.state.answers == 3
+
+
+def test_reading_goes_on_in_the_middle_of_an_entry() -> None:
+    read = reader(EventId(1, 2), known=False)
+    plan = read.next_events()
+    next(plan)
+    entries = reply(entry("1-4", EventKind.CHUNK, pack([b"1", b"2", b"3", b"4"])))
+    got = finish(plan, [*looked("started")[:-1], entries])
+    assert [(str(e.id), e.data) for e in got] == [("1-3", 3), ("1-4", 4)]
+
+
+def test_a_silent_read_makes_the_next_one_look_at_the_books() -> None:
+    plan = reader().next_events()
+    assert [c[0] for c in next(plan).commands] == ["XREAD"]
+    batch = plan.send([None])
+    assert [c[0] for c in batch.commands] == ["HMGET", "TIME", "ZSCORE", "XREVRANGE", "XREAD"]
+
+
+def test_the_lease_is_renewed_while_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("invokeq.core.reading.time.monotonic", lambda: now)
+    read = reader()
+    assert next(read.next_events()).commands[0][0] == "XREAD"
+    now += 11.0  # over a third of the orphan timeout
+    assert next(read.next_events()).commands[0] == ("SET", keys.reader(RID), b"", "EX", 30)
+    read.let_go()
+    now += 11.0
+    assert next(read.next_events()).commands[0][0] == "XREAD"
+
+
+def test_a_reader_that_only_watches_has_no_lease() -> None:
+    commands = next(reader(known=False, holds_lease=False).next_events()).commands
+    assert "SET" not in [command[0] for command in commands]
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        ("", StreamExpiredError),
+        ("canceled", InvocationCancelledError),
+        ("stopped", InvocationCancelledError),
+        ("finished", StreamExpiredError),
+        ("failed", StreamExpiredError),
+    ],
+)
+def test_what_can_never_come_is_an_error(status: str, error: type[Exception]) -> None:
+    plan = silent(reader())
+    with pytest.raises(error):
+        plan.send(looked(status))
+
+
+def test_the_end_of_a_stream_that_was_read_already_is_no_error() -> None:
+    read = reader(EventId(1, 7), known=False)
+    plan = read.next_events()
+    next(plan)
+    assert finish(plan, looked("finished", top=[[b"1-7", []]])) == []
+    assert read.state.ended
+
+
+def test_waiting_in_the_queue_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("invokeq.core.reading.time.monotonic", lambda: now)
+    plan = silent(reader(pickup_timeout=60.0))
+    plan.send(looked("queued"))
+    now = 61.0
+    cancelling = plan.send(looked("queued"))
+    assert cancelling.commands[0][0] == "HMGET"
+    with pytest.raises(PickupTimeoutError, match="60 s"):
+        plan.send([[None, None, None]])
+
+
+def test_a_takeover_starts_the_wait_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("invokeq.core.reading.time.monotonic", lambda: now)
+    read = reader(pickup_timeout=60.0)
+    plan = read.next_events()
+    next(plan)
+    now = 50.0
+    lost = entry("1-18446744073709551615", EventKind.LOST, events.lost("w1"))
+    finish(plan, [reply(lost)])
+    plan = silent(read)
+    now = 100.0
+    plan.send(looked("queued"))  # 50 s after the takeover: still within the bound
+    now = 111.0
+    assert plan.send(looked("queued")).commands[0][0] == "HMGET"
+
+
+def test_a_request_id_that_somebody_has_just_taken_gets_some_grace(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("invokeq.core.reading.time.monotonic", lambda: now)
+    plan = silent(reader(grace=5.0))
+    plan.send(looked(""))
+    now = 6.0
+    with pytest.raises(StreamExpiredError):
+        plan.send(looked(""))
