@@ -9,8 +9,7 @@ from typing import Final
 
 from rq.results import Result
 
-from invokeq_worker import scripts
-from invokeq_worker.link import Command
+from invokeq_worker.scripts import Claimed, Closing
 
 
 class Ending(Enum):
@@ -52,22 +51,20 @@ def iso(at: float) -> str:
 
 
 def close(
-    worker: str,
-    job: scripts.Claimed,
+    job: Claimed,
     ending: Ending,
     *,
     started: float,
     ended: float,
     retention: Retention,
     exception: str = "",
-) -> Command:
-    """Give the command that closes RQ's books on one execution; repeating it changes nothing."""
+) -> Closing:
+    """Say how RQ's books on one execution are to be closed."""
     packed = zlib.compress(exception.encode()) if exception else b""
-    return scripts.finish(
-        worker,
-        job.lane,
-        job.id,
-        job.execution,
+    return Closing(
+        lane=job.lane,
+        id=job.id,
+        execution=job.execution,
         registry=ending.registry,
         status=ending.status,
         result_type=ending.result_type,

@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
+import hiredis
 from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
@@ -58,7 +59,7 @@ class Link:
         try:
             async with asyncio.timeout(timeout):
                 connection = await self._connected()
-                await connection.send_packed_command(connection.pack_commands(commands))
+                await connection.send_packed_command(_pack(commands), check_health=False)
                 replies: list[Reply] = []
                 for _ in commands:
                     try:
@@ -94,3 +95,7 @@ class Link:
             await connection.connect()
             self._connection = connection
         return self._connection
+
+
+def _pack(commands: Sequence[Command]) -> bytes:
+    return b"".join([hiredis.pack_command(command) for command in commands])

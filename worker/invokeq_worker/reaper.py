@@ -84,19 +84,19 @@ class Reaper:
         )
         log.warning("invocation lost", request_id=job.id, attempt=job.attempt, events=found.spoken)
         now = time.time()
+        closing = books.close(
+            job,
+            Ending.FAILED,
+            started=now,
+            ended=now,
+            retention=self._retention,
+            exception=f"WorkerLostError: {error}",
+        )
         key = keys.events(job.id)
         await self._send(
             _append(key, EventId(job.attempt + 1, 0), EventKind.FAILED, events.failed(error.to_wire())),
             ("EXPIRE", key, self._retention.result_ttl),
-            books.close(
-                dead,
-                job,
-                Ending.FAILED,
-                started=now,
-                ended=now,
-                retention=self._retention,
-                exception=f"WorkerLostError: {error}",
-            ),
+            scripts.finish(dead, [closing]),
         )
 
     async def _find(self, dead: str, request_id: str, execution: str) -> Found | None:

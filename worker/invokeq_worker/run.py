@@ -35,7 +35,7 @@ from invokeq_worker.books import Ending, Retention
 from invokeq_worker.identity import decide_identity
 from invokeq_worker.link import Command, Link, LinkError, Reply
 from invokeq_worker.scripts import Claimed
-from invokeq_worker.writer import RUNNING_TTL, EventWriter, Writer
+from invokeq_worker.writer import EventWriter, Writer
 
 BODY_TIMEOUT: Final = 30.0
 """Seconds to fetch a request body that travels beside its job."""
@@ -199,10 +199,8 @@ class Run:
         self._deadline = loop.call_later(left, self.cancel, "deadline")
 
     def _say_started(self) -> None:
-        self.stream.event(
-            EventKind.STARTED, events.started(self._context.worker, self.started_at)
-        )
-        self._context.writer.command(("EXPIRE", self.stream.key, RUNNING_TTL))
+        payload = events.started(self._context.worker, self.started_at)
+        self.stream.event(EventKind.STARTED, payload)
 
     def _fail(self, error: InvokeqError) -> None:
         error.request_id = self.job.id
@@ -241,37 +239,32 @@ class Run:
 
     def _end(self, kind: EventKind, payload: bytes, ending: Ending, exception: str = "") -> None:
         """Write the terminal event, let the stream expire, close the books: one batch."""
-        writer = self._context.writer
         retention = self._context.retention
+        self.stream.ttl = retention.result_ttl
         self.stream.event(kind, payload)
-        writer.command(("EXPIRE", self.stream.key, retention.result_ttl))
-        self._close_books(
-            books.close(
-                self._context.worker,
-                self.job,
-                ending,
-                started=self.started_at,
-                ended=time.time(),
-                retention=retention,
-                exception=exception,
-            )
+        closing = books.close(
+            self.job,
+            ending,
+            started=self.started_at,
+            ended=time.time(),
+            retention=retention,
+            exception=exception,
         )
+        self._context.writer.close_books(closing, self._closed)
 
     def _requeue(self) -> None:
         ttl = self._context.retention.queue_ttl
         job = self.job
-        self._close_books(
-            scripts.requeue(self._context.worker, job.lane, job.id, job.execution, ttl)
+        self._context.writer.command(
+            scripts.requeue(self._context.worker, job.lane, job.id, job.execution, ttl),
+            self._closed,
         )
         log.info("invocation handed back", request_id=job.id)
 
-    def _close_books(self, command: Command) -> None:
-        def on_reply(reply: Reply) -> None:
-            if isinstance(reply, ResponseError):
-                log.error("books were not closed", request_id=self.job.id, problem=str(reply))
-            self._context.on_closed(self.job)
-
-        self._context.writer.command(command, on_reply)
+    def _closed(self, reply: Reply) -> None:
+        if isinstance(reply, ResponseError):
+            log.error("books were not closed", request_id=self.job.id, problem=str(reply))
+        self._context.on_closed(self.job)
 
     def _shut_out(self) -> None:
         self._interrupt(Interruption("shut out"))

@@ -125,43 +125,32 @@ def tick(
     )
 
 
-def finish(
-    worker: str,
-    lane: str,
-    request_id: str,
-    execution: str,
-    *,
-    registry: str,
-    status: str,
-    result_type: str,
-    started: float,
-    ended: float,
-    ended_iso: str,
-    ttl: int,
-    exception: bytes,
-    exception_b64: bytes,
-) -> Command:
-    return FINISH.call(
-        [
-            keys.job(request_id),
-            keys.registry("wip", lane),
-            keys.registry(registry, lane),
-            keys.worker(worker),
-            keys.worker_executions(worker),
-        ],
-        RQ_KEY_PREFIX,
-        request_id,
-        execution,
-        worker,
-        status,
-        result_type,
-        ended_iso,
-        ended,
-        started,
-        ttl,
-        exception,
-        exception_b64,
-    )
+class Closing(NamedTuple):
+    """How one execution ended, in the terms of RQ's books; times in seconds since the epoch."""
+
+    lane: str
+    id: str
+    execution: str
+    registry: str
+    status: str
+    result_type: str
+    started: float
+    ended: float
+    ended_iso: str
+    ttl: int
+    exception: bytes
+    exception_b64: bytes
+
+
+def finish(worker: str, closings: Sequence[Closing]) -> Command:
+    names: list[str] = []
+    args: list[str | bytes | int | float] = []
+    for closing in closings:
+        lane, request_id, execution, registry, *rest = closing
+        names += (keys.job(request_id), keys.registry("wip", lane), keys.registry(registry, lane))
+        args += (request_id, execution, *rest)
+    own = (keys.worker(worker), keys.worker_executions(worker))
+    return FINISH.call([*own, *names], RQ_KEY_PREFIX, worker, *args)
 
 
 def requeue(worker: str, lane: str, request_id: str, execution: str, ttl: int) -> Command:

@@ -98,7 +98,7 @@ class InvocationWorker(BaseWorker):
 
     async def _serve(self, links: list[Link], redis: AsyncRedis, burst: bool) -> bool:
         claims, writes, beats, bodies = links
-        writer = Writer(writes)
+        writer = Writer(writes, self.name)
         limits = self._settings.limits
         retention = Retention(limits.result_ttl, limits.failure_ttl, limits.queue_ttl)
         self._context = RunContext(

@@ -23,6 +23,7 @@ from invokeq.protocol import keys
 from invokeq.protocol.events import LAST_SEQUENCE, TERMINAL, EventId, EventKind, pack
 from invokeq_worker import scripts
 from invokeq_worker.link import Command, Link, LinkError, Reply
+from invokeq_worker.scripts import Closing
 
 EXCHANGE_TIMEOUT: Final = 10.0
 """Seconds for one batch; a connection that is half open is given up after this."""
@@ -35,6 +36,12 @@ HIGH_WATER: Final = 8 * 1024 * 1024
 
 MAX_ENTRY: Final = 256 * 1024
 """Bytes of chunks packed into one entry; a reader decodes an entry at once."""
+
+CLOSE_SIZE: Final = 64
+"""Books closed by one command; more would hold the server up for over a millisecond."""
+
+RETENTION: Final = 30.0
+"""Seconds for which what has been said is kept while Redis is away."""
 
 RUNNING_TTL: Final = 86_400
 """Seconds that a stream outlives its last event while its invocation runs."""
@@ -49,13 +56,14 @@ class EventWriter:
         "_entries",
         "_on_fenced",
         "_sequence",
-        "_size",
+        "_ttl_sent",
         "_writer",
         "attempt",
         "ended",
         "events",
         "fenced",
         "key",
+        "ttl",
     )
 
     def __init__(
@@ -65,7 +73,8 @@ class EventWriter:
         self._entries: list[tuple[EventKind, list[bytes], int, int]] = []
         self._on_fenced = on_fenced
         self._sequence = -1
-        self._size = 0
+        self._ttl_sent = 0
+        self.ttl = RUNNING_TTL
         self.key = keys.events(request_id)
         self.attempt = attempt
         self.events = 0
@@ -94,16 +103,19 @@ class EventWriter:
         self._entries.append((EventKind.CHUNK, [payload], self._sequence, size))
         self._writer.dirty(self, size)
 
-    def take(self) -> list[tuple[Command, int]]:
-        """Turn what waits into XADD commands with their sequence numbers, and forget it."""
+    def take(self) -> list[tuple[Command, int | None]]:
+        """Turn what waits into commands and forget it; the XADDs come with their sequence numbers."""
         entries, self._entries = self._entries, []
         if self.fenced:
             return []
-        commands: list[tuple[Command, int]] = []
+        commands: list[tuple[Command, int | None]] = []
         for kind, payloads, sequence, _ in entries:
             data = pack(payloads) if kind is EventKind.CHUNK else payloads[0]
             entry_id = f"{self.attempt}-{sequence}"
             commands.append((("XADD", self.key, entry_id, "k", kind.value, "d", data), sequence))
+        if self.ttl != self._ttl_sent:
+            self._ttl_sent = self.ttl
+            commands.append((("EXPIRE", self.key, self.ttl), None))
         return commands
 
     def fence(self) -> None:
@@ -114,7 +126,7 @@ class EventWriter:
 
 
 class _Write:
-    """One command on its way, and what to do with its reply."""
+    """One command on its way; of an event the stream and the sequence, or who wants the reply."""
 
     __slots__ = ("command", "on_reply", "sequence", "stream")
 
@@ -122,8 +134,8 @@ class _Write:
         self,
         command: Command,
         stream: EventWriter | None = None,
-        sequence: int = 0,
-        on_reply: Callable[[Reply], None] | None = None,
+        sequence: int | None = None,
+        on_reply: tuple[Callable[[Reply], None], ...] = (),
     ) -> None:
         self.command = command
         self.stream = stream
@@ -134,9 +146,11 @@ class _Write:
 class Writer:
     """Batches the writes of all invocations of one process; run `run()` as a task."""
 
-    def __init__(self, link: Link, retention: float = 30.0) -> None:
+    def __init__(self, link: Link, worker: str, retention: float = RETENTION) -> None:
         self._link = link
+        self._worker = worker
         self._retention = retention
+        self._closings: list[tuple[Closing, Callable[[Reply], None]]] = []
         self._dirty: dict[EventWriter, None] = {}
         self._commands: list[_Write] = []
         self._wake = asyncio.Event()
@@ -156,10 +170,15 @@ class Writer:
             self.command(("DEL", stream.key))
         return stream
 
-    def command(self, command: Command, on_reply: Callable[[Reply], None] | None = None) -> None:
+    def command(self, command: Command, *on_reply: Callable[[Reply], None]) -> None:
         """Send a command after every event that has been said so far; it must bear repeating."""
         self._collect_streams()
         self._commands.append(_Write(command, on_reply=on_reply))
+        self._stir()
+
+    def close_books(self, closing: Closing, on_reply: Callable[[Reply], None]) -> None:
+        """Close RQ's books on an execution, after its events; many are closed by one command."""
+        self._closings.append((closing, on_reply))
         self._stir()
 
     def dirty(self, stream: EventWriter, size: int) -> None:
@@ -189,6 +208,7 @@ class Writer:
             await self._wake.wait()
             self._wake.clear()
             self._collect_streams()
+            self._collect_closings()
             batch, self._commands = self._commands, []
             sent, self._unsent = self._unsent, 0
             if batch and not await self._deliver(batch):
@@ -196,7 +216,7 @@ class Writer:
                 return
             if sent:
                 self._room.set()
-            if not self._dirty and not self._commands:
+            if not self._dirty and not self._commands and not self._closings:
                 self._idle.set()
 
     def _stir(self) -> None:
@@ -209,6 +229,13 @@ class Writer:
                 _Write(command, stream, sequence) for command, sequence in stream.take()
             )
         self._dirty.clear()
+
+    def _collect_closings(self) -> None:
+        closings, self._closings = self._closings, []
+        for at in range(0, len(closings), CLOSE_SIZE):
+            group = closings[at : at + CLOSE_SIZE]
+            command = scripts.finish(self._worker, [closing for closing, _ in group])
+            self._commands.append(_Write(command, on_reply=tuple(done for _, done in group)))
 
     async def _deliver(self, batch: list[_Write]) -> bool:
         """Send a batch until every command of it has been answered; False if Redis stays away."""
@@ -247,12 +274,14 @@ class Writer:
         for write, reply in zip(batch, replies, strict=True):
             if isinstance(reply, OutOfMemoryError | ReadOnlyError):
                 again.append(write)
-            elif isinstance(reply, ResponseError) and write.stream is not None:
-                await self._refused(write.stream, write.sequence, reply, repeated)
-            elif isinstance(reply, ResponseError) and write.on_reply is None:
-                log.error("redis refused a command", command=write.command[0], problem=str(reply))
-            elif write.on_reply is not None:
-                write.on_reply(reply)
+                continue
+            if isinstance(reply, ResponseError):
+                if write.stream is not None and write.sequence is not None:
+                    await self._refused(write.stream, write.sequence, reply, repeated)
+                elif not write.on_reply:
+                    log.error("command refused", command=write.command[0], problem=str(reply))
+            for on_reply in write.on_reply:
+                on_reply(reply)
         return again
 
     async def _refused(

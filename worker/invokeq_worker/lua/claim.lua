@@ -20,16 +20,19 @@ local jobs = {}
 
 local function open_books(lane, id)
   local job = prefix .. ':job:' .. id
-  local fields = redis.call('HMGET', job, 'data', 'status', 'ended')
+  local fields = redis.call('HMGET', job, 'data', 'status', 'ended', 'attempt')
   if not fields[1] or fields[2] ~= 'queued' then
     return nil -- deleted, cancelled, or claimed before: the entry in the lane is all that was left
   end
   local execution = execution_prefix .. string.format('%08x', #jobs)
   local composite = id .. ':' .. execution
-  local attempt = redis.call('HINCRBY', job, 'attempt', 1)
+  local attempt = (fields[4] or 0) + 1
   redis.call('HSET', job, 'status', 'started', 'started_at', now_iso, 'last_heartbeat', now_iso,
-    'worker_name', worker, 'ended_at', '')
-  redis.call('HDEL', job, 'ended')
+    'worker_name', worker, 'attempt', attempt)
+  if fields[3] then -- queued again by an operator after it had ended
+    redis.call('HDEL', job, 'ended')
+    redis.call('HSET', job, 'ended_at', '')
+  end
   redis.call('EXPIRE', job, ttl)
   redis.call('ZADD', prefix .. ':wip:' .. lane, '+inf', composite)
   local execution_key = prefix .. ':execution:' .. composite
