@@ -63,9 +63,7 @@ def redis_url(url: str | None) -> str:
 def public_address(url: str) -> str:
     """Give the address without user and password, for messages."""
     parts = urlsplit(url)
-    host = parts.hostname or ""
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{host}{port}{parts.path}"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 class _Shell:
