@@ -48,21 +48,32 @@ class EncodedRequest:
     """A request ready for Redis: the job's data, and the parts that travel beside it."""
 
     job_data: bytes
-    body_parts: tuple[bytes, ...]
+    body_parts: tuple[bytes, ...] = ()
+    file_parts: tuple[bytes, ...] = ()
 
 
-def encode(envelope: Envelope, request: Request) -> EncodedRequest:
-    """Encode one invocation; a request over `INLINE_LIMIT` bytes is cut into parts of `PART_SIZE`."""
+def encode(envelope: Envelope, request: Request, file: bytes | None = None) -> EncodedRequest:
+    """Encode one invocation.
+
+    A request over `INLINE_LIMIT` bytes, and a file always, is cut into parts of `PART_SIZE`.
+    """
     payload = request.model_dump_json().encode()
-    fields = envelope.model_dump(mode="json", exclude={"request", "body"})
-    parts: tuple[bytes, ...] = ()
+    fields = envelope.model_dump(mode="json", exclude={"request", "body", "file"})
+    body: tuple[bytes, ...] = ()
     if len(payload) <= INLINE_LIMIT:
         fields["request"] = orjson.Fragment(payload)
     else:
-        parts = tuple(payload[i : i + PART_SIZE] for i in range(0, len(payload), PART_SIZE))
-        fields["body"] = {"parts": len(parts), "size": len(payload)}
+        body = _cut(payload)
+        fields["body"] = {"parts": len(body), "size": len(payload)}
+    file_parts = _cut(file) if file else ()
+    if file:
+        fields["file"] = {"parts": len(file_parts), "size": len(file)}
     data = orjson.dumps([ENTRY_POINT, None, [fields], {}])
-    return EncodedRequest(zlib.compress(data, _COMPRESSION_LEVEL), parts)
+    return EncodedRequest(zlib.compress(data, _COMPRESSION_LEVEL), body, file_parts)
+
+
+def _cut(payload: bytes) -> tuple[bytes, ...]:
+    return tuple(payload[i : i + PART_SIZE] for i in range(0, len(payload), PART_SIZE))
 
 
 def decode_job(data: bytes) -> Envelope:
@@ -104,7 +115,7 @@ def decode_request(payload: bytes | dict[str, Any]) -> Request:
 
 
 def join_body(ref: BodyRef, parts: list[bytes | None]) -> bytes:
-    """Put body parts together; a part that is missing or short is a ProtocolError."""
+    """Put the parts of a body or a file together; one that is missing or short is a ProtocolError."""
     present = [part for part in parts if part is not None]
     if len(present) != ref.parts:
         raise ProtocolError(

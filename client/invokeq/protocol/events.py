@@ -8,7 +8,8 @@ An event's id is `<attempt>-<sequence>`. Events that are ready at the same momen
 and the entry bears the id of the *last* of them: an entry `1-9` with three chunks holds 1-7, 1-8
 and 1-9. So a reader may continue after any event, even in the middle of an entry.
 
-An entry has the fields `k` (kind) and `d` (JSON; for chunks a JSON array, one item an event).
+An entry has the fields `k` (kind), `d` (JSON; for chunks a JSON array, one item an event) and, for kinds
+that carry bytes, `b`: audio and vectors travel as they are, never as text.
 """
 
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ class EventKind(StrEnum):
 
     STARTED = "started"
     CHUNK = "chunk"
+    SEGMENT = "segment"
+    VECTORS = "vectors"
+    RESULT = "result"
     LOST = "lost"
     DONE = "done"
     FAILED = "failed"
@@ -33,7 +37,9 @@ class EventKind(StrEnum):
 
 TERMINAL: Final = frozenset({EventKind.DONE, EventKind.FAILED, EventKind.CANCELLED})
 
-ANSWERS: Final = frozenset({EventKind.CHUNK})
+ANSWERS: Final = frozenset(
+    {EventKind.CHUNK, EventKind.SEGMENT, EventKind.VECTORS, EventKind.RESULT}
+)
 """Kinds that carry a piece of the answer: once one is written, the invocation has spoken."""
 
 CANCEL_REASONS: Final = frozenset({"caller", "consumer_gone", "deadline", "operator", "shutdown"})
@@ -75,6 +81,7 @@ class Event:
     id: EventId
     kind: EventKind
     data: Any
+    blob: bytes = b""
 
 
 def started(worker: str, at: float) -> bytes:
@@ -85,6 +92,26 @@ def started(worker: str, at: float) -> bytes:
 def lost(worker: str) -> bytes:
     """`{worker}`: the attempt's worker died; nothing more of this attempt can come."""
     return orjson.dumps({"worker": worker})
+
+
+def segment(mime_type: str | None) -> bytes:
+    """`{mime_type}`, and in `b` one audio segment that plays alone."""
+    return orjson.dumps({"mime_type": mime_type})
+
+
+def vectors(start: int, count: int, dimensions: int, dtype: str) -> bytes:
+    """`{start, count, dimensions, dtype}`, and in `b` the vectors of texts `start` and on.
+
+    `dtype` is `<f4` or `<f8`: little-endian floats, row after row, in as few bits as are exact.
+    """
+    return orjson.dumps(
+        {"start": start, "count": count, "dimensions": dimensions, "dtype": dtype}
+    )
+
+
+def result(value: dict[str, Any]) -> bytes:
+    """`{...}`: the result of a call that gives one, as its entity's JSON."""
+    return orjson.dumps(value, default=str)
 
 
 def done(usage: dict[str, Any] | None) -> bytes:
@@ -116,7 +143,7 @@ def unpack(entry_id: bytes, fields: dict[bytes, bytes]) -> list[Event]:
     except (KeyError, ValueError) as error:
         raise ProtocolError(where=f"event {last}", problem=f"cannot be read ({error})") from None
     if kind is not EventKind.CHUNK:
-        return [Event(last, kind, data)]
+        return [Event(last, kind, data, fields.get(b"b", b""))]
     if not isinstance(data, list) or not data:
         raise ProtocolError(where=f"event {last}", problem="has no list of chunks")
     items: list[Any] = data

@@ -24,6 +24,7 @@ they share one slot). Keys of one invocation carry the hash tag `{request id}` a
 | `invokeq:{<id>}:reader` | string | orphan time | the reader's lease, or the order to cancel |
 | `invokeq:{<id>}:owner` | string | a day | that a request id which a caller chose is taken |
 | `invokeq:{<id>}:body:<n>` | string | a day | a part of a request too large for the job |
+| `invokeq:{<id>}:file:<n>` | string | a day | a part of the audio that a request is about |
 """
 
 import re
@@ -175,3 +176,7 @@ def owner(request_id: str) -> str:
 
 def body_part(request_id: str, number: int) -> str:
     return f"invokeq:{{{request_id}}}:body:{number}"
+
+
+def file_part(request_id: str, number: int) -> str:
+    return f"invokeq:{{{request_id}}}:file:{number}"

@@ -6,11 +6,17 @@ Field names of the requests are those of Dify's wire (`completion_params`, `prom
 import math
 import re
 import secrets
-from typing import Any, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
 
-from invokeq.protocol.entities import AnyPromptMessage, ModelType, PromptMessageTool
+from invokeq.protocol.entities import (
+    AnyPromptMessage,
+    EmbeddingInputType,
+    ModelType,
+    MultiModalContent,
+    PromptMessageTool,
+)
 
 PROTOCOL_VERSION: Final = 1
 
@@ -30,12 +36,19 @@ class _Wire(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class LLMRequest(_Wire):
-    """`session.model.llm.invoke(...)` on the wire."""
+class _ModelRequest(_Wire):
+    """What every call of a named model says."""
 
-    kind: Literal["llm"] = "llm"
     provider: str = Field(min_length=1)
     model: str = Field(min_length=1)
+
+
+class LLMRequest(_ModelRequest):
+    """`session.model.llm.invoke(...)` on the wire."""
+
+    model_type: ClassVar[ModelType] = ModelType.LLM
+
+    kind: Literal["llm"] = "llm"
     mode: str = "chat"
     completion_params: dict[str, Any] = {}
     prompt_messages: list[AnyPromptMessage] = Field(min_length=1)
@@ -43,19 +56,125 @@ class LLMRequest(_Wire):
     stop: list[str] | None = None
     stream: bool = True
 
-    @property
-    def model_type(self) -> ModelType:
-        return ModelType.LLM
+
+class LLMStructuredOutputRequest(_ModelRequest):
+    """`session.model.llm_structured_output.invoke(...)` on the wire."""
+
+    model_type: ClassVar[ModelType] = ModelType.LLM
+
+    kind: Literal["llm_structured_output"] = "llm_structured_output"
+    mode: str = "chat"
+    completion_params: dict[str, Any] = {}
+    prompt_messages: list[AnyPromptMessage] = Field(min_length=1)
+    structured_output_schema: dict[str, Any]
+    tools: list[PromptMessageTool] | None = None
+    stop: list[str] | None = None
+    stream: bool = True
 
 
-Request = LLMRequest
-"""The union of all requests, told apart by `kind`; it has one member so far."""
+class SummaryRequest(_Wire):
+    """`session.model.summary.invoke(...)` on the wire; the operator chooses the model."""
 
-request_adapter: TypeAdapter[Request] = TypeAdapter(Request)
+    model_type: ClassVar[ModelType] = ModelType.LLM
+
+    kind: Literal["system_summary"] = "system_summary"
+    text: str = Field(min_length=1)
+    instruction: str = ""
+
+
+class TextEmbeddingRequest(_ModelRequest):
+    """`session.model.text_embedding.invoke(...)` on the wire."""
+
+    model_type: ClassVar[ModelType] = ModelType.TEXT_EMBEDDING
+
+    kind: Literal["text_embedding"] = "text_embedding"
+    texts: list[str]
+    input_type: EmbeddingInputType = EmbeddingInputType.QUERY
+
+
+class MultiModalEmbeddingRequest(_ModelRequest):
+    """`session.model.text_embedding.invoke_multimodal(...)` on the wire."""
+
+    model_type: ClassVar[ModelType] = ModelType.TEXT_EMBEDDING
+
+    kind: Literal["multimodal_embedding"] = "multimodal_embedding"
+    documents: list[MultiModalContent]
+    input_type: EmbeddingInputType = EmbeddingInputType.QUERY
+
+
+class RerankRequest(_ModelRequest):
+    """`session.model.rerank.invoke(...)` on the wire; None sets no bound."""
+
+    model_type: ClassVar[ModelType] = ModelType.RERANK
+
+    kind: Literal["rerank"] = "rerank"
+    docs: list[str]
+    query: str
+    score_threshold: float | None = Field(default=None, allow_inf_nan=False)
+    top_n: int | None = Field(default=None, ge=1)
+
+
+class MultiModalRerankRequest(_ModelRequest):
+    """`session.model.rerank.invoke_multimodal(...)` on the wire; None sets no bound."""
+
+    model_type: ClassVar[ModelType] = ModelType.RERANK
+
+    kind: Literal["multimodal_rerank"] = "multimodal_rerank"
+    docs: list[MultiModalContent]
+    query: MultiModalContent
+    score_threshold: float | None = Field(default=None, allow_inf_nan=False)
+    top_n: int | None = Field(default=None, ge=1)
+
+
+class TTSRequest(_ModelRequest):
+    """`session.model.tts.invoke(...)` on the wire."""
+
+    model_type: ClassVar[ModelType] = ModelType.TTS
+
+    kind: Literal["tts"] = "tts"
+    voice: str
+    content_text: str = Field(min_length=1)
+
+
+class Speech2TextRequest(_ModelRequest):
+    """`session.model.speech2text.invoke(...)` on the wire; the audio travels beside it."""
+
+    model_type: ClassVar[ModelType] = ModelType.SPEECH2TEXT
+
+    kind: Literal["speech2text"] = "speech2text"
+    mime_type: str
+
+
+class ModerationRequest(_ModelRequest):
+    """`session.model.moderation.invoke(...)` on the wire."""
+
+    model_type: ClassVar[ModelType] = ModelType.MODERATION
+
+    kind: Literal["moderation"] = "moderation"
+    text: str = Field(min_length=1)
+
+
+Request: TypeAlias = (
+    LLMRequest
+    | LLMStructuredOutputRequest
+    | SummaryRequest
+    | TextEmbeddingRequest
+    | MultiModalEmbeddingRequest
+    | RerankRequest
+    | MultiModalRerankRequest
+    | TTSRequest
+    | Speech2TextRequest
+    | ModerationRequest
+)
+"""Every request there is, told apart by `kind`."""
+
+request_adapter: TypeAdapter[Request] = TypeAdapter(
+    Annotated[Request, Field(discriminator="kind")]
+)
 
 
 class BodyRef(_Wire):
-    """Says that the request travels beside the job: `parts` keys, `size` bytes together."""
+    """Says that something travels beside the job: `parts` keys, `size` bytes together."""
 
     parts: int = Field(ge=1, le=4096)
     size: int = Field(ge=1)
@@ -80,6 +199,7 @@ class Envelope(_Wire):
     tracestate: str | None = Field(default=None, max_length=512)
     request: dict[str, Any] | None = None
     body: BodyRef | None = None
+    file: BodyRef | None = None
 
     @field_validator("deadline")
     @classmethod
