@@ -240,6 +240,8 @@ note(signal.Signals(signal.sigwait({signal.SIGTERM, signal.SIGINT})).name)
 """
     )
     with supervising_process(journal, script) as process:
+        for pid in noted(journal, "start"):
+            assert os.getpgid(pid) == pid, "Ctrl-C in a terminal would reach it twice"
         process.send_signal(number)
         assert process.wait(20) == 0
     assert sorted(noted(journal, number.name)) == sorted(noted(journal, "start"))

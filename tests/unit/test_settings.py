@@ -1,16 +1,30 @@
 """invokeq.toml: what it comes to, and one line for each mistake in it."""
 
+import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
 
 from invokeq.protocol.entities import ModelType
 from invokeq.protocol.errors import InvalidConfigurationError
 from invokeq_providers.base import Provider
+from invokeq_providers.registry import build_providers
 from invokeq_worker.settings import Settings, load_settings, read_settings, served_providers
+from invokeq_worker.tables import (
+    LimitSettings,
+    LogSettings,
+    PluginSettings,
+    PoolSettings,
+    RedisSettings,
+)
 
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "invokeq.example.toml"
+DOCUMENTATION = ROOT / "docs" / "operators.md"
 CREDENTIAL = "sk-very-secret-indeed"
 
 
@@ -197,7 +211,7 @@ def test_variables_that_kubernetes_sets_for_a_service_are_not_settings() -> None
         ("[limits]\nresult_ttl = 0", "limits.result_ttl: must be at least 1"),
         ("[limits]\nmax_attempts = 1.5", "limits.max_attempts: must be a whole number"),
         ("[limits]\nmax_attempts = true", "limits.max_attempts: must be a number"),
-        ("[limits]\norphan_timeout = 0", "limits.orphan_timeout: must be more than 0"),
+        ("[limits]\nshutdown_grace = 0", "limits.shutdown_grace: must be more than 0"),
         ("[limits]\nprovider_silence = inf", "limits.provider_silence: must be a finite number"),
         ("limits = 3", "limits: must be a table"),
         (
@@ -238,6 +252,14 @@ def test_variables_that_kubernetes_sets_for_a_service_are_not_settings() -> None
         ),
         ('[redis]\nurl = "redis:///0"', "redis.url: names no host; write redis://host:6379/0"),
         ('[redis]\nurl = "redis://x/y"', "redis.url: has a database that is not a number"),
+        (
+            '[redis]\nurl = "redis://x?socket_timeout=soon"',
+            "redis.url: has an option after the ? that redis-py does not take",
+        ),
+        (
+            '[redis]\nurl = "redis://x?timeout=1"',
+            "redis.url: has an option after the ? that redis-py does not take",
+        ),
         (
             '[redis]\nurl = "redis://x:99999"',
             "redis.url: has a port that is not a number from 0 to 65535",
@@ -306,7 +328,7 @@ def test_an_unknown_pool_offers_those_there_are() -> None:
 
 SECRETIVE = f"""
 [redis]
-url = "redis://user:{CREDENTIAL}@example.org:6379/0?ssl_cert_reqs=none"
+url = "rediss://user:{CREDENTIAL}@example.org:6379/0?ssl_cert_reqs=none"
 [providers.openai]
 api_key = "{CREDENTIAL}"
 base_url = "https://user:{CREDENTIAL}@example.org/v1"
@@ -322,7 +344,7 @@ def test_nothing_that_can_be_printed_shows_a_credential() -> None:
     shown = [settings.providers["openai"].shown(), settings.redis.address, settings]
     texts = [repr(settings), str(settings), settings.model_dump_json(), str(shown)]
     assert [text for text in texts if CREDENTIAL in text] == []
-    assert settings.redis.address == "redis://example.org:6379/0"
+    assert settings.redis.address == "rediss://example.org:6379/0"
     assert settings.providers["openai"].shown() == {
         "api_key": "***",
         "base_url": "***",
@@ -405,3 +427,49 @@ def test_full_provider_ids_mean_the_same_as_short_names() -> None:
     )
     assert settings.provider_tables("llm") == {"openai": {}}
     assert settings.pool("llm").queues == ("llm.openai",)
+
+
+@pytest.mark.parametrize(
+    ("title", "table"),
+    [
+        ("redis", RedisSettings),
+        ("pools.NAME", PoolSettings),
+        ("limits", LimitSettings),
+        ("plugins.NAME", PluginSettings),
+        ("log", LogSettings),
+    ],
+)
+def test_the_documentation_has_every_setting_and_its_default(
+    title: str, table: type[BaseModel]
+) -> None:
+    section = DOCUMENTATION.read_text().partition(f"### [{title}]\n")[2].partition("\n#")[0]
+    shown = dict(re.findall(r"^\| `(\w+)` \| (?:`(.+?)`)? *\|", section, re.MULTILINE))
+    assert shown == {name: as_toml(field) for name, field in table.model_fields.items()}
+
+
+def as_toml(field: FieldInfo) -> str:
+    if field.is_required():
+        return ""
+    default = field.get_default()
+    return default.get_secret_value() if isinstance(default, SecretStr) else json.dumps(default)
+
+
+def test_the_example_serves_the_local_model_without_any_variable() -> None:
+    settings = load_settings(EXAMPLE, {})
+    assert settings.provider_tables() == {"local": {"type": "local"}}
+    assert settings.pools == {"llm": PoolSettings(queues=("llm",))}
+
+
+def test_what_the_example_shows_as_defaults_are_the_defaults() -> None:
+    text = re.sub(r"^#(?=\S)", "", EXAMPLE.read_text(), flags=re.MULTILINE)
+    settings = load(text, {"OPENAI_API_KEY": "sk-of-the-example"})
+    assert settings.limits == LimitSettings()
+    assert settings.limits.model_fields_set == LimitSettings.model_fields.keys()
+    assert settings.log == LogSettings()
+    assert settings.log.model_fields_set == LogSettings.model_fields.keys()
+    assert settings.redis == RedisSettings()
+    assert settings.redis.model_fields_set == RedisSettings.model_fields.keys()
+    assert settings.pools == {"llm": PoolSettings(queues=("llm",))}
+    assert settings.pools["llm"].model_fields_set == PoolSettings.model_fields.keys()
+    assert settings.trusted_plugins == {"gateway"}
+    assert build_providers(settings.provider_tables()).keys() == {"local", "openai", "vllm"}

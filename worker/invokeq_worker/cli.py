@@ -18,12 +18,19 @@ Config = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the operator's commands to `app`."""
-    app.command()(worker)
-    app.command()(up)
-    app.command()(health)
+    for command, lines in (
+        (worker, ("invokeq worker --pool llm", "invokeq worker --pool llm --processes 4")),
+        (up, ("invokeq up", "invokeq up --port 6399 --config invokeq.toml")),
+        (health, ("invokeq health --pool llm",)),
+    ):
+        app.command(epilog=_examples(*lines))(command)
     config = typer.Typer(help="Look at the configuration.", no_args_is_help=True)
-    config.command("check")(check)
+    config.command("check", epilog=_examples("invokeq config check"))(check)
     app.add_typer(config, name="config")
+
+
+def _examples(*lines: str) -> str:
+    return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
 
 
 def worker(
@@ -69,7 +76,7 @@ def up(
         int, typer.Option(min=0, max=65535, help="Port of the embedded server; 0 takes a free one.")
     ] = 0,
 ) -> None:
-    """Run everything here, for development: an embedded Valkey server and all pools.
+    """Run an embedded Valkey server and all pools, for development.
 
     The server is left out when the configuration or INVOKEQ_REDIS_URL names one.
 
@@ -91,9 +98,10 @@ def health(
     pool: Annotated[str | None, typer.Option(help="Only workers of this pool count.")] = None,
     config: Config = None,
 ) -> None:
-    """Say whether a live worker runs on this host, by its exit code: for container health checks.
+    """Exit with 0 if a live worker runs on this host.
 
-    Live means that it renews its lease, which its event loop does once a second.
+    Live means that its event loop renews its lease, once a second. Made for container health
+    checks; prints the names of the workers.
     """
     from invokeq_worker.checks import local_workers
     from invokeq_worker.failures import exit_on_error

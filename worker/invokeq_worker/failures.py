@@ -19,6 +19,6 @@ def exit_on_error(misconfigured: int = FAILED) -> Generator[None]:
     try:
         yield
     except InvokeqError as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
         status = misconfigured if isinstance(error, ConfigurationError) else FAILED
         raise SystemExit(status) from None

@@ -21,22 +21,21 @@ from redis.exceptions import RedisError, ResponseError
 Command: TypeAlias = tuple[str | bytes | int | float, ...]
 Reply: TypeAlias = Any
 
-CONNECT_TIMEOUT = 5.0
-"""Seconds to connect; long enough for TLS over a slow network."""
-
-
 class LinkError(Exception):
     """The connection broke, or the server did not answer in time."""
 
 
-def make_pool(url: str) -> ConnectionPool:
-    """Hold the settings of `url` (redis, rediss or unix) for Links; opens no connection."""
+def make_pool(url: str, connect_timeout: float) -> ConnectionPool:
+    """Hold the settings of `url` (redis, rediss or unix) for Links; opens no connection.
+
+    `connect_timeout` is in seconds and includes TLS.
+    """
     return ConnectionPool.from_url(
         url,
         protocol=2,
         decode_responses=False,
         socket_timeout=None,
-        socket_connect_timeout=CONNECT_TIMEOUT,
+        socket_connect_timeout=connect_timeout,
         socket_keepalive=True,
         retry=Retry(NoBackoff(), 0),
     )

@@ -6,10 +6,11 @@ more and closes nothing.
 """
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Literal, NamedTuple
 
 import structlog
@@ -21,20 +22,19 @@ from invokeq.protocol.errors import (
     DeadlineExceededError,
     InternalError,
     InvokeqError,
-    ProviderNotFoundError,
     ProviderSilenceError,
 )
 from invokeq.protocol.events import EventKind
-from invokeq.protocol.requests import Envelope, Request
+from invokeq.protocol.requests import BodyRef, Envelope, Request
 from invokeq_providers.base import Provider
-from invokeq_providers.collect import collect
-from invokeq_providers.prepare import prepare_llm
-from invokeq_providers.registry import canonical_provider
+from invokeq_providers.calls import Result, Said, Segment, Services, Vectors, serve
+from invokeq_providers.registry import find_provider
 from invokeq_worker import books, scripts
 from invokeq_worker.books import Ending, Retention
 from invokeq_worker.identity import decide_identity
 from invokeq_worker.link import Command, Link, LinkError, Reply
 from invokeq_worker.scripts import Claimed
+from invokeq_worker.vectors import vectors_payload
 from invokeq_worker.writer import EventWriter, Writer
 
 BODY_TIMEOUT: Final = 30.0
@@ -139,55 +139,55 @@ class Run:
         )
         self._watch_deadline(envelope.deadline)
         request = self._request = codec.decode_request(await self._payload(envelope))
-        provider = self._provider(request.provider)
-        call = prepare_llm(request, provider, request_id=self.job.id, user=identity.user)
-        chunks = provider.llm(call)
-        async with contextlib.aclosing(chunks):
-            if call.stream:
-                await self._forward(chunks)
-            else:
-                self._say(collect([chunk async for chunk in self._heard(chunks)]))
-
-    async def _heard(
-        self, chunks: AsyncGenerator[LLMResultChunk, None]
-    ) -> AsyncGenerator[LLMResultChunk, None]:
-        async for chunk in chunks:
-            self.heard_at = time.time()
-            yield chunk
-
-    async def _forward(self, chunks: AsyncGenerator[LLMResultChunk, None]) -> None:
+        services = Services(
+            request_id=self.job.id,
+            user=identity.user,
+            provider=partial(find_provider, self._context.providers),
+            file=await self._fetch(keys.file_part, envelope.file) if envelope.file else None,
+            summary_model=None,
+            heard=self._heard,
+        )
         writer = self._context.writer
-        async for chunk in chunks:
-            self.heard_at = time.time()
-            self._say(chunk)
-            if writer.congested:
-                await writer.room()
+        async with aclosing(serve(request, services)) as pieces:
+            async for piece in pieces:
+                self.heard_at = time.time()
+                self._say(piece)
+                if writer.congested:
+                    await writer.room()
 
-    def _say(self, chunk: LLMResultChunk) -> None:
-        if chunk.delta.usage is not None:
-            self._usage = chunk.delta.usage
-        self.stream.chunk(chunk.model_dump_json(exclude_defaults=True).encode())
+    def _heard(self) -> None:
+        self.heard_at = time.time()
+
+    def _say(self, piece: Said) -> None:
+        match piece:
+            case LLMResultChunk():
+                if piece.delta.usage is not None:
+                    self._usage = piece.delta.usage
+                self.stream.chunk(piece.model_dump_json(exclude_defaults=True).encode())
+            case Segment():
+                self.stream.event(
+                    EventKind.SEGMENT, events.segment(piece.mime_type), piece.audio
+                )
+            case Vectors():
+                self.stream.event(EventKind.VECTORS, *vectors_payload(piece))
+            case Result():
+                self.stream.event(EventKind.RESULT, events.result(dict(piece.value)))
 
     async def _payload(self, envelope: Envelope) -> bytes | dict[str, Any]:
-        """Give the request as it lies in the envelope, or fetch it from beside the job (one round trip)."""
+        """Give the request as it lies in the envelope, or fetch it from beside the job."""
         if envelope.body is None:
             return envelope.request or {}
-        fetch: list[Command] = [
-            ("GET", keys.body_part(self.job.id, n)) for n in range(envelope.body.parts)
-        ]
+        return await self._fetch(keys.body_part, envelope.body)
+
+    async def _fetch(self, part: Callable[[str, int], str], ref: BodyRef) -> bytes:
+        """Fetch what travels beside the job. One round trip."""
+        fetch: list[Command] = [("GET", part(self.job.id, n)) for n in range(ref.parts)]
         try:
             async with self._context.bodies_lock:
                 parts = await self._context.bodies.exchange(fetch, BODY_TIMEOUT)
         except LinkError as error:
             raise InternalError(detail=f"the request body could not be fetched: {error}") from None
-        return codec.join_body(envelope.body, parts)
-
-    def _provider(self, name: str) -> Provider:
-        provider = self._context.providers.get(canonical_provider(name))
-        if provider is None:
-            known = ", ".join(sorted(self._context.providers)) or "none"
-            raise ProviderNotFoundError(provider=name, known=known)
-        return provider
+        return codec.join_body(ref, parts)
 
     def _watch_deadline(self, deadline: float | None) -> None:
         if deadline is None:

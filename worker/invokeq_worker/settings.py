@@ -17,8 +17,9 @@ from pydantic_settings import (
 )
 
 from invokeq.protocol.errors import InvalidConfigurationError
+from invokeq.protocol.names import canonical_provider
 from invokeq_providers.base import Provider
-from invokeq_providers.registry import build_providers, canonical_provider
+from invokeq_providers.registry import build_providers
 from invokeq_worker.problems import Problem, explain, suggest
 from invokeq_worker.tables import (
     LimitSettings,

@@ -84,6 +84,11 @@ class Supervisor:
         self._failure: InvokeqError | None = None
 
     @property
+    def size(self) -> int:
+        """How many processes there should be."""
+        return len(self._children)
+
+    @property
     def pids(self) -> set[int]:
         """The process ids of what runs now."""
         return {process.pid for process in self._running.values()}

@@ -17,11 +17,12 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from redis import ConnectionPool
 
 from invokeq.protocol.entities import ModelType
 from invokeq.protocol.errors import InvalidRequestError
 from invokeq.protocol.keys import check_name
-from invokeq_providers.registry import canonical_provider
+from invokeq.protocol.names import canonical_provider
 from invokeq_worker.problems import KeyPath, suggest
 from invokeq_worker.toml_file import map_leaves
 
@@ -102,6 +103,10 @@ class RedisSettings(_Table):
             raise ValueError("has a port that is not a number from 0 to 65535") from None
         if parts.scheme != "unix" and not (parts.path.strip("/") or "0").isdigit():
             raise ValueError("has a database that is not a number")
+        try:
+            ConnectionPool.from_url(url.get_secret_value()).make_connection()  # opens nothing
+        except (ValueError, TypeError):
+            raise ValueError("has an option after the ? that redis-py does not take") from None
         return url
 
     @property
@@ -167,16 +172,14 @@ class PoolSettings(_Table):
 
 
 class LimitSettings(_Table):
-    """`[limits]`: times in seconds, sizes in bytes; docs/operators.md explains each."""
+    """`[limits]`: times in seconds; docs/operators.md explains each."""
 
     result_ttl: Count = 600
     failure_ttl: Count = 86_400
     queue_ttl: Count = 86_400
-    orphan_timeout: Seconds = 30.0
     provider_silence: Seconds = 300.0
     shutdown_grace: Seconds = 30.0
     max_attempts: Count = 3
-    max_request_bytes: Annotated[Count, Field(ge=1024)] = 32 * 1024 * 1024
 
 
 class PluginSettings(_Table):

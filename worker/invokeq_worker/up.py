@@ -16,7 +16,7 @@ from typing import Final
 import typer
 from redis import Redis
 
-from invokeq.protocol.errors import BrokerUnavailableError
+from invokeq.protocol.errors import BrokerUnavailableError, InvokeqError
 from invokeq_worker.checks import check_server, live_workers, open_client
 from invokeq_worker.embedded import EmbeddedValkey
 from invokeq_worker.settings import Settings
@@ -37,7 +37,7 @@ def up(settings: Settings, config: Path | None, port: int = 0) -> int:
         redis, server = settings.redis, None
         if not settings.names_redis:
             server = stack.enter_context(EmbeddedValkey.start(port=port))
-            redis = RedisSettings.model_validate({"url": server.url})
+            redis = RedisSettings.model_validate({**dict(redis), "url": server.url})
         client = stack.enter_context(open_client(redis))
         check_server(client, redis.address)
         if server is None:
@@ -64,29 +64,34 @@ def _children(settings: Settings, config: Path | None) -> list[Child]:
 async def _run(
     supervisor: Supervisor, server: EmbeddedValkey | None, client: Redis, address: str
 ) -> int:
+    status, failure = 0, None
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(_announce(supervisor, client, address))]
         if server is not None:
             tasks.append(group.create_task(_watch(supervisor, server)))
         try:
-            return await supervisor.run()
+            status = await supervisor.run()
+        except InvokeqError as error:
+            failure = error  # raised outside of the group, which would wrap it
         finally:
             for task in tasks:
                 task.cancel()
+    if failure is not None:
+        raise failure
+    return status
 
 
 async def _announce(supervisor: Supervisor, client: Redis, address: str) -> None:
     """Say so once every worker process of ours is in the directory."""
-    host, pids, ready = socket.gethostname(), set[int](), set[int]()
-    while not pids or not pids <= ready:
+    host, wanted, ready = socket.gethostname(), supervisor.size, 0
+    while ready < wanted:
         await asyncio.sleep(WATCH_INTERVAL)
-        pids = supervisor.pids
-        with contextlib.suppress(
-            BrokerUnavailableError
-        ):  # for the workers to report, or to wait out
+        # Without the server workers report that themselves, or wait for its return, as we do.
+        with contextlib.suppress(BrokerUnavailableError):
             entries = await asyncio.to_thread(live_workers, client, address)
-            ready = {entry["pid"] for entry in entries if entry["host"] == host}
-    typer.echo(f"ready: {len(pids)} worker process{'es' if len(pids) > 1 else ''}; Ctrl-C to end")
+            here = {entry["pid"] for entry in entries if entry["host"] == host}
+            ready = len(here & supervisor.pids)
+    typer.echo(f"ready: {wanted} worker process{'es' if wanted > 1 else ''}; Ctrl-C to end")
 
 
 async def _watch(supervisor: Supervisor, server: EmbeddedValkey) -> None:

@@ -29,7 +29,7 @@ from invokeq_providers.base import Provider
 from invokeq_providers.registry import build_providers
 from invokeq_worker import scripts
 from invokeq_worker.books import Ending, Retention
-from invokeq_worker.checks import check_server
+from invokeq_worker.checks import check_server, open_client
 from invokeq_worker.claimer import Claimer
 from invokeq_worker.commands import Commands, EarlyCancels
 from invokeq_worker.heartbeat import Heartbeat
@@ -85,7 +85,8 @@ class InvocationWorker(BaseWorker):
             return runner.run(self._work(burst))
 
     async def _work(self, burst: bool) -> bool:
-        pool = make_pool(self._settings.redis.url_text)
+        redis_settings = self._settings.redis
+        pool = make_pool(redis_settings.url_text, redis_settings.connect_timeout)
         links = [Link(pool) for _ in range(4)]
         redis = AsyncRedis(connection_pool=pool)
         try:
@@ -319,7 +320,7 @@ def run_worker(
     """
     providers = build_providers(settings.provider_tables(pool))
     served_providers(settings, pool, providers)
-    connection = Redis.from_url(settings.redis.url_text, protocol=2)
+    connection = open_client(settings.redis)
     try:
         check_server(connection, settings.redis.address)
         worker = InvocationWorker(settings, pool, providers, connection, name)

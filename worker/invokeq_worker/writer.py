@@ -14,13 +14,14 @@ sent at once; under load, chunks of one stream that are ready together share one
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 
 from invokeq.protocol import keys
-from invokeq.protocol.events import LAST_SEQUENCE, TERMINAL, EventId, EventKind, pack
+from invokeq.protocol.events import ANSWERS, LAST_SEQUENCE, TERMINAL, EventId, EventKind, pack
 from invokeq_worker import scripts
 from invokeq_worker.link import Command, Link, LinkError, Reply
 from invokeq_worker.scripts import Closing
@@ -49,6 +50,22 @@ RUNNING_TTL: Final = 86_400
 log: Final = structlog.get_logger(__name__)
 
 
+@dataclass(slots=True)
+class _Entry:
+    """What will be one entry of a stream; `sequence` is that of its last event."""
+
+    kind: EventKind
+    payloads: list[bytes]
+    sequence: int
+    size: int
+    blob: bytes = b""
+
+    def command(self, key: str, attempt: int) -> Command:
+        data = pack(self.payloads) if self.kind is EventKind.CHUNK else self.payloads[0]
+        fields = ("k", self.kind.value, "d", data, *(("b", self.blob) if self.blob else ()))
+        return ("XADD", key, f"{attempt}-{self.sequence}", *fields)
+
+
 class EventWriter:
     """The stream of one attempt. Not thread-safe; lives on the worker's loop."""
 
@@ -70,7 +87,7 @@ class EventWriter:
         self, writer: "Writer", request_id: str, attempt: int, on_fenced: Callable[[], None]
     ) -> None:
         self._writer = writer
-        self._entries: list[tuple[EventKind, list[bytes], int, int]] = []
+        self._entries: list[_Entry] = []
         self._on_fenced = on_fenced
         self._sequence = -1
         self._ttl_sent = 0
@@ -81,26 +98,27 @@ class EventWriter:
         self.fenced = False
         self.ended = False
 
-    def event(self, kind: EventKind, payload: bytes) -> None:
+    def event(self, kind: EventKind, payload: bytes, blob: bytes = b"") -> None:
         """Append an event that has an entry of its own."""
         self._sequence += 1
-        self._entries.append((kind, [payload], self._sequence, len(payload)))
+        size = len(payload) + len(blob)
+        self._entries.append(_Entry(kind, [payload], self._sequence, size, blob))
         self.ended = kind in TERMINAL
-        self._writer.dirty(self, len(payload))
+        self.events += kind in ANSWERS
+        self._writer.dirty(self, size)
 
     def chunk(self, payload: bytes) -> None:
         """Append one chunk; it shares an entry with the chunk before it if that has not been sent."""
         self._sequence += 1
         self.events += 1
         size = len(payload)
-        if self._entries:
-            kind, payloads, _, packed = self._entries[-1]
-            if kind is EventKind.CHUNK and packed + size <= MAX_ENTRY:
-                payloads.append(payload)
-                self._entries[-1] = (kind, payloads, self._sequence, packed + size)
-                self._writer.dirty(self, size)
-                return
-        self._entries.append((EventKind.CHUNK, [payload], self._sequence, size))
+        last = self._entries[-1] if self._entries else None
+        if last and last.kind is EventKind.CHUNK and last.size + size <= MAX_ENTRY:
+            last.payloads.append(payload)
+            last.sequence = self._sequence
+            last.size += size
+        else:
+            self._entries.append(_Entry(EventKind.CHUNK, [payload], self._sequence, size))
         self._writer.dirty(self, size)
 
     def take(self) -> list[tuple[Command, int | None]]:
@@ -109,10 +127,8 @@ class EventWriter:
         if self.fenced:
             return []
         commands: list[tuple[Command, int | None]] = []
-        for kind, payloads, sequence, _ in entries:
-            data = pack(payloads) if kind is EventKind.CHUNK else payloads[0]
-            entry_id = f"{self.attempt}-{sequence}"
-            commands.append((("XADD", self.key, entry_id, "k", kind.value, "d", data), sequence))
+        for entry in entries:
+            commands.append((entry.command(self.key, self.attempt), entry.sequence))
         if self.ttl != self._ttl_sent:
             self._ttl_sent = self.ttl
             commands.append((("EXPIRE", self.key, self.ttl), None))

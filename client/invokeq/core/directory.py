@@ -23,6 +23,7 @@ from invokeq.protocol.errors import (
     ProviderNotFoundError,
     UnknownVersionError,
 )
+from invokeq.protocol.names import canonical_provider
 
 FRESH: Final = 1.0
 """Seconds for which the directory is believed without asking again."""
@@ -80,11 +81,6 @@ class Directory:
             if data is not None:
                 catalog: Catalog = catalog_adapter.validate_json(data)
                 self._catalogs[digest] = {entry.name: entry for entry in catalog.providers}
-
-
-def canonical_provider(name: str) -> str:
-    """Reduce Dify's `org/plugin/provider` to the provider, by which workers know it."""
-    return name.rsplit("/", 1)[-1]
 
 
 def choose_queue(

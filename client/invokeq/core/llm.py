@@ -48,7 +48,7 @@ def build_llm_request(
 def _config(value: object) -> LLMModelConfig:
     if isinstance(value, LLMModelConfig):
         return value
-    fields = value.model_dump() if isinstance(value, BaseModel) else value
+    fields = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
     if not isinstance(fields, Mapping):
         raise InvalidRequestError(
             field="model_config",
@@ -77,7 +77,7 @@ def _message(index: int, value: object) -> PromptMessage:
     if isinstance(value, PromptMessage):
         return value
     try:
-        return ensure_prompt_message(value.model_dump() if isinstance(value, BaseModel) else value)
+        return ensure_prompt_message(value.model_dump(mode="json") if isinstance(value, BaseModel) else value)
     except ValidationError as error:
         field, problem = first_problem(error)
         raise InvalidRequestError(
@@ -91,7 +91,7 @@ def _entity(field: str, index: int, entity: type[M], value: object) -> M:
     if isinstance(value, entity):
         return value
     try:
-        return entity.model_validate(value.model_dump() if isinstance(value, BaseModel) else value)
+        return entity.model_validate(value.model_dump(mode="json") if isinstance(value, BaseModel) else value)
     except ValidationError as error:
         inner, problem = first_problem(error)
         raise InvalidRequestError(field=f"{field}[{index}].{inner}", problem=problem) from None

