@@ -32,7 +32,7 @@ try:
     from dify_plugin.core.server.stdio.response_writer import StdioResponseWriter
     from dify_plugin.entities.model.llm import LLMModelConfig, LLMResult, LLMResultChunk
     from dify_plugin.entities.model.message import PromptMessage, PromptMessageTool
-    from dify_plugin.entities.tool import ToolConfiguration, ToolRuntime
+    from dify_plugin.entities.tool import ToolRuntime
 except ModuleNotFoundError as error:
     if error.name != "dify_plugin":
         raise
@@ -71,9 +71,12 @@ def bind(session: Session, dify_session: DifySession | None = None) -> DifySessi
 
 @dataclass(frozen=True, slots=True)
 class LoadedTool:
-    """One tool of a plugin: what its YAML declares, and the class that its source defines."""
+    """One tool of a plugin: what its YAML declares, and the class that its source defines.
 
-    declaration: ToolConfiguration
+    `declaration` is the SDK's ToolConfiguration, whose decorator hides it from type checkers.
+    """
+
+    declaration: Any
     tool_class: type[Tool]
 
     def open(self, session: DifySession, credentials: Mapping[str, Any] | None = None) -> Tool:
@@ -98,13 +101,14 @@ def load_tool(plugin: Path | str, name: str) -> LoadedTool:
     try:
         with contextlib.chdir(directory):
             registration = PluginRegistration(DifyPluginEnv())
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         problem = _first_line(error)
         raise InvalidConfigurationError(source=source, setting="plugin", problem=problem) from error
+    providers = cast(Mapping[str, Any], registration.tools_mapping)
     tools = {
-        known: LoadedTool(declaration, tool_class)
-        for _, _, provided in registration.tools_mapping.values()
-        for known, (declaration, tool_class) in provided.items()
+        known: LoadedTool(*loaded)
+        for _, _, provided in providers.values()
+        for known, loaded in provided.items()
     }
     if name not in tools:
         problem = f"no tool is called {name!r}; there are: {', '.join(sorted(tools)) or 'none'}"
@@ -186,9 +190,9 @@ def _lone_session() -> DifySession:
     )
 
 
-def _first_line(error: ValueError) -> str:
+def _first_line(error: Exception) -> str:
     cause = error.__cause__
     if isinstance(cause, ValidationError):
         path, problem = first_problem(cause)
         return f"{path}: {problem}"
-    return str(error).splitlines()[0]
+    return str(error).partition("\n")[0]

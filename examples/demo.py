@@ -1,0 +1,264 @@
+"""Runs the Dify plugin beside this file: plugin -> Redis -> worker -> local model, and back.
+
+Redis is the one that INVOKEQ_REDIS_URL names, else an embedded Valkey. The worker is a process of
+its own. Both end with this process, however it ends; on Linux the kernel sees to that.
+"""
+
+from dify_plugin.entities.tool import ToolInvokeMessage
+
+# The SDK comes before all else, because it patches the process with gevent.
+# isort: split
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Final, TypeVar
+
+from rich.console import Console
+from rich.text import Text
+
+from invokeq import InvocationStatus, InvokeqError, Session
+from invokeq.core import control
+from invokeq.core.plan import Batch, Plan
+from invokeq.dify import LoadedTool, bind, load_tool
+from invokeq.errors import InternalError, NoWorkerError
+from invokeq.protocol import events, keys
+from invokeq.protocol.entities import AIModelEntity, LLMUsage, ModelPropertyKey
+from invokeq_worker.embedded import EmbeddedValkey
+
+HERE: Final = Path(__file__).resolve().parent
+PLUGIN: Final = HERE / "dify_tool"
+PLUGIN_ID: Final = "invokeq/ask_model"
+
+START_SECONDS: Final = 60.0
+"""For the worker to load its model, which takes two on an idle machine."""
+
+STOP_SECONDS: Final = 5.0
+"""For the worker to sign off, with nothing left to run."""
+
+BOOKS_SECONDS: Final = 5.0
+"""For RQ's books to be closed after the last event, which takes milliseconds."""
+
+POLL_SECONDS: Final = 0.05
+
+T = TypeVar("T")
+
+console: Final = Console(highlight=False, soft_wrap=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """The worker process, and the file with what it printed."""
+
+    name: str
+    process: "subprocess.Popen[bytes]"
+    log: IO[bytes]
+
+    def check(self) -> None:
+        """Raise its last words, if it has ended."""
+        if self.process.poll() is not None:
+            self.log.seek(0)
+            lines = self.log.read().decode(errors="replace").splitlines()
+            raise InternalError(detail=f"the worker ended: {lines[-1] if lines else 'silently'}")
+
+
+@dataclass(frozen=True, slots=True)
+class Trip:
+    """What one invocation left in Redis; sizes are in bytes."""
+
+    status: InvocationStatus
+    usage: LLMUsage
+    job_size: int
+    events: int
+    entries: int
+    stream_size: int
+
+
+def main() -> int:
+    """Run both tools; gives the exit code."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    began = time.monotonic()
+    try:
+        with ExitStack() as stack:
+            run(stack)
+    except InvokeqError as error:
+        console.print(Text(f"error: {error}", "bold red"))
+        return 1
+    except KeyboardInterrupt:
+        console.print("\nstopped", style="bold red")
+        return 130
+    console.print(f"\nboth ways work; {time.monotonic() - began:.1f} s in all", style="bold green")
+    return 0
+
+
+def run(stack: ExitStack) -> None:
+    """Start what is needed, then ask the model in both ways."""
+    url = os.environ.get("INVOKEQ_REDIS_URL") or start_server(stack)
+    worker = stack.enter_context(running_worker(url))
+    session = stack.enter_context(Session(PLUGIN_ID, redis=url))
+    model = await_model(session, worker)
+
+    question = {"query": "Why is the sky blue?"}
+    ask(session, load_tool(PLUGIN, "llm_fixed"), "a config built by hand", question)
+    question = {"prompt": "Write two lines about the sea.", "model": selector_value(model)}
+    ask(session, load_tool(PLUGIN, "llm"), "the value of a model-selector", question)
+
+
+def start_server(stack: ExitStack) -> str:
+    """Start an embedded Valkey that ends with the stack; gives its address."""
+    server = stack.enter_context(EmbeddedValkey.start())
+    console.print(f"valkey   process {server.pid}, {server.url}")
+    return server.url
+
+
+@contextmanager
+def running_worker(url: str) -> Generator[Worker, None, None]:
+    """Run a worker process, which the kernel kills should this one be killed."""
+    name = f"demo.{os.getpid()}.{secrets.token_hex(2)}"
+    command = [sys.executable, "-m", "invokeq_worker", "--pool", "llm", "--name", name]
+    command += ["--config", str(HERE / "demo.toml")]
+    command += ["--parent", str(os.getpid()), "--death-signal", str(int(signal.SIGKILL))]
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            command,
+            env={**os.environ, "INVOKEQ_REDIS_URL": url},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C is for us, who end the worker in turn
+        )
+        try:
+            yield Worker(name, process, log)
+        finally:
+            process.terminate()
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def await_model(session: Session, worker: Worker) -> AIModelEntity:
+    """Wait until our worker is in the directory; gives the model that it serves."""
+    began = time.monotonic()
+
+    def served() -> AIModelEntity | None:
+        worker.check()
+        session.directory.forget()  # it would believe for a second what it has just read
+        for live in session.workers():
+            if live.entry.name == worker.name:
+                return live.providers["local"].models[0]
+        return None
+
+    with console.status("a worker starts and loads the model ..."):
+        model = wait_for(served, START_SECONDS)
+    if model is None:
+        problem = f"ours was not ready within {START_SECONDS:g} s"
+        raise NoWorkerError(provider="local", model_type="llm", problem=problem)
+    seconds = time.monotonic() - began
+    console.print(
+        f"worker   process {worker.process.pid}, serves local/{model.model} after {seconds:.1f} s"
+    )
+    return model
+
+
+def selector_value(model: AIModelEntity) -> dict[str, Any]:
+    """Give what a model-selector of scope llm holds once the user has picked `model`."""
+    return {
+        "provider": "local",
+        "model": model.model,
+        "model_type": model.model_type.value,
+        "mode": model.model_properties.get(ModelPropertyKey.MODE),
+        "completion_params": {"max_tokens": 96, "temperature": 0.0},
+    }
+
+
+def ask(session: Session, tool: LoadedTool, way: str, parameters: dict[str, Any]) -> None:
+    """Run a tool of the plugin, and tell what it said, cost and sent."""
+    console.print(f"\ntool {tool.declaration.identity.name}, {way}", style="bold")
+    console.print(Text(next(iter(parameters.values())), "cyan"))
+    look_up = session.broker.run
+    known = look_up(finished())
+    began, first = time.monotonic(), None
+    with closing(tool.open(bind(session)).invoke(parameters)) as messages:
+        for message in messages:
+            first = first or time.monotonic() - began
+            if isinstance(message.message, ToolInvokeMessage.TextMessage):
+                console.print(Text(message.message.text), end="")  # flushes
+    console.print()
+    request_id = wait_for(lambda: next(iter(look_up(finished()) - known), None), BOOKS_SECONDS)
+    if request_id is None:
+        raise InternalError(detail=f"RQ has no finished job in a lane of {PLUGIN_ID}")
+    report(look_up(read_trip(request_id)), first or 0.0)
+
+
+def finished() -> Plan[set[str]]:
+    """Look up the request ids in RQ's registries of finished jobs, of all lanes of the plugin."""
+    (queues,) = yield Batch([("SMEMBERS", keys.QUEUES)])
+    lanes = [keys.Lane.parse(keys.lane_of(queue.decode())) for queue in queues]
+    registries = [
+        keys.registry("finished", lane.name) for lane in lanes if lane.plugin == PLUGIN_ID
+    ]
+    replies = (yield Batch([("ZRANGE", key, 0, -1) for key in registries])) if registries else []
+    return {request_id.decode() for reply in replies for request_id in reply}
+
+
+def read_trip(request_id: str) -> Plan[Trip]:
+    """Look at what Redis holds of an invocation that has ended."""
+    entries, job_size = yield Batch(
+        [
+            ("XRANGE", keys.events(request_id), "-", "+"),
+            ("HSTRLEN", keys.job(request_id), "data"),
+        ]
+    )
+    fields = [dict(zip(flat[::2], flat[1::2], strict=True)) for _, flat in entries]
+    ids = [entry_id for entry_id, _ in entries]
+    seen = [event for entry in zip(ids, fields, strict=True) for event in events.unpack(*entry)]
+    return Trip(
+        status=(yield from control.status(request_id)),
+        usage=LLMUsage.model_validate(seen[-1].data["usage"]),
+        job_size=job_size,
+        events=len(seen),
+        entries=len(entries),
+        stream_size=sum(len(value) for entry in fields for value in entry.values()),
+    )
+
+
+def report(trip: Trip, first: float) -> None:
+    """Print the usage, and one line on what travelled where."""
+    usage, status = trip.usage, trip.status
+    console.print(
+        f"usage    {usage.prompt_tokens} + {usage.completion_tokens} = {usage.total_tokens} tokens,"
+        f" {usage.total_price} {usage.currency}, {usage.latency:.2f} s in the model;"
+        f" first text after {first:.2f} s",
+        style="dim",
+    )
+    console.print(
+        f"path     request {status.request_id}: {trip.job_size} bytes into lane {status.lane},"
+        f" attempt {status.attempt} on {status.worker}, {trip.events} events in {trip.entries}"
+        f" stream entries back, {trip.stream_size} bytes",
+        style="dim",
+    )
+
+
+def wait_for(look: Callable[[], T | None], seconds: float) -> T | None:
+    """Look again and again until there is something, or the time is over."""
+    give_up_at = time.monotonic() + seconds
+    while (found := look()) is None and time.monotonic() < give_up_at:
+        time.sleep(POLL_SECONDS)
+    return found
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    # Everything has been closed. What is left out is the end of the interpreter, which gevent 25
+    # on Python 3.11 comments with tracebacks of its own.
+    os._exit(code)

@@ -1,0 +1,26 @@
+"""Asks the model that the user picked: the value of a model-selector goes to `invoke` as it is."""
+
+from collections.abc import Generator
+from typing import Any
+
+from dify_plugin import Tool
+from dify_plugin.entities.model.message import SystemPromptMessage, UserPromptMessage
+from dify_plugin.entities.tool import ToolInvokeMessage
+
+
+class LLMTool(Tool):
+    """Passes the answer on chunk by chunk."""
+
+    def _invoke(self, tool_parameters: dict[str, Any]) -> Generator[ToolInvokeMessage, None, None]:
+        chunks = self.session.model.llm.invoke(
+            model_config=tool_parameters["model"],
+            prompt_messages=[
+                SystemPromptMessage(content="You answer in one or two short sentences."),
+                UserPromptMessage(content=tool_parameters["prompt"]),
+            ],
+            stream=True,
+        )
+        for chunk in chunks:
+            text = chunk.delta.message.content
+            if isinstance(text, str) and text:
+                yield self.create_text_message(text)
