@@ -78,7 +78,7 @@ def running_worker(
     env: Mapping[str, str] | None = None,
     **config: Any,
 ) -> Generator[WorkerProcess]:
-    """Run one worker with the scripted vendor, or with `providers`; ready when its lease is seen."""
+    """Run one worker, with the scripted vendor or `providers`; ready when its lease is seen."""
     journal = directory / f"{name}.journal"
     tables = providers or {"scripted": {"type": "scripted", "journal_file": str(journal)}}
     path = write_config(directory / f"{name}.toml", url, providers=tables, **config)

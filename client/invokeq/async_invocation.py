@@ -1,17 +1,17 @@
 """The same invocation for asyncio; see `invokeq.invocation` for what it promises."""
 
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from invokeq.connection import AsyncBroker
 from invokeq.core import control
+from invokeq.core.answers import Shape
 from invokeq.core.control import InvocationStatus
 from invokeq.core.plan import Plan
 from invokeq.core.reading import Reader
 from invokeq.protocol.errors import BrokerUnavailableError, InvokeqError
-from invokeq.protocol.events import Event
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -19,21 +19,20 @@ T = TypeVar("T")
 
 
 class AsyncInvocation(Generic[Item, Result]):
-    """A submitted invocation, iterable once; made by `await submit(...)` and `AsyncSession.attach(...)`."""
+    """A submitted invocation, iterable once; made by `await submit(...)` and
+    `AsyncSession.attach(...)`."""
 
     def __init__(
         self,
         broker: AsyncBroker,
         reader: Reader,
-        item_of: Callable[[Event], Item | None],
-        result_of: Callable[[Iterator[Item]], Result],
+        shape: Shape[Item, Result],
         *,
         detached: bool,
     ) -> None:
         self._broker = broker
         self._reader = reader
-        self._item_of = item_of
-        self._result_of = result_of
+        self._shape = shape
         self._detached = detached
         self._items: AsyncGenerator[Item, None] | None = None
         self._seen = reader.state.last
@@ -45,7 +44,8 @@ class AsyncInvocation(Generic[Item, Result]):
 
     @property
     def last_id(self) -> str:
-        """Id of the last event that the caller has taken; pass it to `attach(after=...)` to go on."""
+        """Id of the last event that the caller has taken; pass it to `attach(after=...)` to go
+        on."""
         return str(self._seen)
 
     def __aiter__(self) -> AsyncGenerator[Item, None]:
@@ -56,14 +56,15 @@ class AsyncInvocation(Generic[Item, Result]):
     async def result(self) -> Result:
         """Read to the end and give the whole; raises what ended the invocation badly."""
         items = [item async for item in self]
-        return self._result_of(iter(items))
+        return self._shape.result_of(iter(items))
 
     async def cancel(self) -> bool:
         """Stop it wherever it is; false if it had ended already."""
         return await self._run(control.cancel(self.request_id))
 
     async def detach(self) -> None:
-        """Let it run on without a reader; its stream can be attached to for ten minutes after its end."""
+        """Let it run on without a reader; its stream can be attached to for ten minutes after its
+        end."""
         self._detached = True
         self._reader.let_go()
         await self._run(control.detach(self.request_id))
@@ -93,7 +94,7 @@ class AsyncInvocation(Generic[Item, Result]):
         try:
             while not self._reader.state.ended:
                 for event in await self._run(self._reader.next_events()):
-                    item = self._item_of(event)
+                    item = self._shape.item_of(event)
                     self._seen = event.id
                     if item is not None:
                         yield item

@@ -1,13 +1,14 @@
 """The same session for asyncio; see `invokeq.session`."""
 
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from invokeq.async_invocation import AsyncInvocation
 from invokeq.connection import AsyncBroker
-from invokeq.core.answers import accumulate_unnamed, chunk_of
+from invokeq.core.answers import ANY
 from invokeq.core.directory import Directory, LiveWorker
 from invokeq.core.options import (
+    MAX_FILE_BYTES,
     MAX_REQUEST_BYTES,
     ORPHAN_TIMEOUT,
     PICKUP_TIMEOUT,
@@ -15,14 +16,28 @@ from invokeq.core.options import (
 )
 from invokeq.core.reading import attached_reader
 from invokeq.model.llm import AsyncLLM
-from invokeq.protocol.entities import LLMResult, LLMResultChunk
+from invokeq.model.llm_structured_output import AsyncLLMStructuredOutput
+from invokeq.model.moderation import AsyncModeration
+from invokeq.model.rerank import AsyncRerank
+from invokeq.model.speech2text import AsyncSpeech2Text
+from invokeq.model.summary import AsyncSummary
+from invokeq.model.text_embedding import AsyncTextEmbedding
+from invokeq.model.tts import AsyncTTS
 
 
 class AsyncModels:
     """`session.model`: one attribute a model type."""
 
     def __init__(self, session: "AsyncSession") -> None:
-        self.llm = AsyncLLM(session.broker, session.directory, session.options)
+        calls = (session.broker, session.directory, session.options)
+        self.llm = AsyncLLM(*calls)
+        self.llm_structured_output = AsyncLLMStructuredOutput(*calls)
+        self.moderation = AsyncModeration(*calls)
+        self.rerank = AsyncRerank(*calls)
+        self.speech2text = AsyncSpeech2Text(*calls)
+        self.summary = AsyncSummary(*calls)
+        self.text_embedding = AsyncTextEmbedding(*calls)
+        self.tts = AsyncTTS(*calls)
 
 
 class AsyncSession:
@@ -38,6 +53,7 @@ class AsyncSession:
         pickup_timeout: float = PICKUP_TIMEOUT,
         orphan_timeout: float = ORPHAN_TIMEOUT,
         max_request_bytes: int = MAX_REQUEST_BYTES,
+        max_file_bytes: int = MAX_FILE_BYTES,
     ) -> None:
         self.options = SessionOptions(
             plugin_id=plugin_id,
@@ -46,17 +62,16 @@ class AsyncSession:
             pickup_timeout=pickup_timeout,
             orphan_timeout=orphan_timeout,
             max_request_bytes=max_request_bytes,
+            max_file_bytes=max_file_bytes,
         )
         self.broker = AsyncBroker(redis)
         self.directory = Directory()
         self.model = AsyncModels(self)
 
-    def attach(
-        self, request_id: str, after: str | None = None
-    ) -> AsyncInvocation[LLMResultChunk, LLMResult]:
+    def attach(self, request_id: str, after: str | None = None) -> AsyncInvocation[Any, Any]:
         """Read an invocation that somebody submitted; see `Session.attach`."""
         reader = attached_reader(self.options, request_id, after)
-        return AsyncInvocation(self.broker, reader, chunk_of, accumulate_unnamed, detached=True)
+        return AsyncInvocation(self.broker, reader, ANY, detached=True)
 
     async def workers(self) -> tuple[LiveWorker, ...]:
         """List the live workers with what they serve."""

@@ -1,8 +1,9 @@
 """The two shells that carry plans out: `Broker` with blocking sockets, `AsyncBroker` with asyncio.
 
 Both send a batch in one write, read one reply a command, and answer faults the same way: see
-`_translate`. A batch whose connection broke is sent again on a new one, at once and then, within the
-batch's patience, every RETRY_PAUSE seconds. Works under threads and under gevent's monkey patch.
+`_translate`. A batch whose connection broke is sent again on a new one, at once and then, within
+the batch's patience, every RETRY_PAUSE seconds. Works under threads and under gevent's monkey
+patch.
 """
 
 import asyncio

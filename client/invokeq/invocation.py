@@ -1,22 +1,22 @@
 """One invocation as its caller holds it: an iterator, a handle, and a context manager.
 
-Ordering: chunks come in the order in which the model made them. Loss and duplication: none, also across
-a reconnect. Closing the iteration before its end, or dropping it, cancels the invocation, unless it is
-detached.
+Ordering: chunks come in the order in which the model made them. Loss and duplication: none, also
+across a reconnect. Closing the iteration before its end, or dropping it, cancels the invocation,
+unless it is detached.
 """
 
 import contextlib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from invokeq.connection import Broker
 from invokeq.core import control
+from invokeq.core.answers import Shape
 from invokeq.core.control import InvocationStatus
 from invokeq.core.plan import Plan
 from invokeq.core.reading import Reader
 from invokeq.protocol.errors import BrokerUnavailableError, InvokeqError
-from invokeq.protocol.events import Event
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -30,15 +30,13 @@ class Invocation(Generic[Item, Result]):
         self,
         broker: Broker,
         reader: Reader,
-        item_of: Callable[[Event], Item | None],
-        result_of: Callable[[Iterator[Item]], Result],
+        shape: Shape[Item, Result],
         *,
         detached: bool,
     ) -> None:
         self._broker = broker
         self._reader = reader
-        self._item_of = item_of
-        self._result_of = result_of
+        self._shape = shape
         self._detached = detached
         self._items: Generator[Item, None, None] | None = None
         self._seen = reader.state.last
@@ -50,7 +48,8 @@ class Invocation(Generic[Item, Result]):
 
     @property
     def last_id(self) -> str:
-        """Id of the last event that the caller has taken; pass it to `attach(after=...)` to go on."""
+        """Id of the last event that the caller has taken; pass it to `attach(after=...)` to go
+        on."""
         return str(self._seen)
 
     def __iter__(self) -> Generator[Item, None, None]:
@@ -60,14 +59,15 @@ class Invocation(Generic[Item, Result]):
 
     def result(self) -> Result:
         """Read to the end and give the whole; raises what ended the invocation badly."""
-        return self._result_of(iter(self))
+        return self._shape.result_of(iter(self))
 
     def cancel(self) -> bool:
         """Stop it wherever it is; false if it had ended already."""
         return self._run(control.cancel(self.request_id))
 
     def detach(self) -> None:
-        """Let it run on without a reader; its stream can be attached to for ten minutes after its end."""
+        """Let it run on without a reader; its stream can be attached to for ten minutes after its
+        end."""
         self._detached = True
         self._reader.let_go()
         self._run(control.detach(self.request_id))
@@ -97,7 +97,7 @@ class Invocation(Generic[Item, Result]):
         try:
             while not self._reader.state.ended:
                 for event in self._run(self._reader.next_events()):
-                    item = self._item_of(event)
+                    item = self._shape.item_of(event)
                     self._seen = event.id
                     if item is not None:
                         yield item

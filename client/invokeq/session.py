@@ -1,12 +1,13 @@
 """What a plugin holds: `session.model.llm.invoke(...)` and its siblings, over the queue."""
 
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from invokeq.connection import Broker
-from invokeq.core.answers import accumulate_unnamed, chunk_of
+from invokeq.core.answers import ANY
 from invokeq.core.directory import Directory, LiveWorker
 from invokeq.core.options import (
+    MAX_FILE_BYTES,
     MAX_REQUEST_BYTES,
     ORPHAN_TIMEOUT,
     PICKUP_TIMEOUT,
@@ -15,22 +16,36 @@ from invokeq.core.options import (
 from invokeq.core.reading import attached_reader
 from invokeq.invocation import Invocation
 from invokeq.model.llm import LLM
-from invokeq.protocol.entities import LLMResult, LLMResultChunk
+from invokeq.model.llm_structured_output import LLMStructuredOutput
+from invokeq.model.moderation import Moderation
+from invokeq.model.rerank import Rerank
+from invokeq.model.speech2text import Speech2Text
+from invokeq.model.summary import Summary
+from invokeq.model.text_embedding import TextEmbedding
+from invokeq.model.tts import TTS
 
 
 class Models:
     """`session.model`: one attribute a model type."""
 
     def __init__(self, session: "Session") -> None:
-        self.llm = LLM(session.broker, session.directory, session.options)
+        calls = (session.broker, session.directory, session.options)
+        self.llm = LLM(*calls)
+        self.llm_structured_output = LLMStructuredOutput(*calls)
+        self.moderation = Moderation(*calls)
+        self.rerank = Rerank(*calls)
+        self.speech2text = Speech2Text(*calls)
+        self.summary = Summary(*calls)
+        self.text_embedding = TextEmbedding(*calls)
+        self.tts = TTS(*calls)
 
 
 class Session:
     """A plugin's door to the models; cheap to make, safe to share between threads and greenlets.
 
-    `redis` is a URL (redis, rediss or unix); without it, INVOKEQ_REDIS_URL or the local default. Nothing
-    is sent before the first call. Times are in seconds: `pickup_timeout` bounds the wait for a worker,
-    `orphan_timeout` is how long an invocation outlives its reader.
+    `redis` is a URL (redis, rediss or unix); without it, INVOKEQ_REDIS_URL or the local default.
+    Nothing is sent before the first call. Times are in seconds: `pickup_timeout` bounds the wait
+    for a worker, `orphan_timeout` is how long an invocation outlives its reader.
     """
 
     def __init__(
@@ -43,6 +58,7 @@ class Session:
         pickup_timeout: float = PICKUP_TIMEOUT,
         orphan_timeout: float = ORPHAN_TIMEOUT,
         max_request_bytes: int = MAX_REQUEST_BYTES,
+        max_file_bytes: int = MAX_FILE_BYTES,
     ) -> None:
         self.options = SessionOptions(
             plugin_id=plugin_id,
@@ -51,21 +67,20 @@ class Session:
             pickup_timeout=pickup_timeout,
             orphan_timeout=orphan_timeout,
             max_request_bytes=max_request_bytes,
+            max_file_bytes=max_file_bytes,
         )
         self.broker = Broker(redis)
         self.directory = Directory()
         self.model = Models(self)
 
-    def attach(
-        self, request_id: str, after: str | None = None
-    ) -> Invocation[LLMResultChunk, LLMResult]:
+    def attach(self, request_id: str, after: str | None = None) -> Invocation[Any, Any]:
         """Read an invocation that somebody submitted, from its start or after an event id.
 
         Reading does not keep the invocation alive and leaving does not cancel it. Raises
         StreamExpiredError on the first read if nothing is known of the id.
         """
         reader = attached_reader(self.options, request_id, after)
-        return Invocation(self.broker, reader, chunk_of, accumulate_unnamed, detached=True)
+        return Invocation(self.broker, reader, ANY, detached=True)
 
     def workers(self) -> tuple[LiveWorker, ...]:
         """List the live workers with what they serve."""

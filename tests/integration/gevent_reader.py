@@ -1,4 +1,5 @@
-"""Reads streams under gevent's monkey patch; run as a script, since the patch is for a whole process."""
+"""Reads streams under gevent's monkey patch; run as a script, since the patch is for a whole
+process."""
 
 from gevent import monkey
 
@@ -6,6 +7,7 @@ monkey.patch_all()
 
 import sys  # noqa: E402
 import time  # noqa: E402
+from typing import Any  # noqa: E402
 
 import gevent  # noqa: E402
 
@@ -14,7 +16,8 @@ from invokeq.protocol.entities import UserPromptMessage  # noqa: E402
 
 
 def main(url: str, count: int) -> None:
-    """Read `count` streams side by side from one session and print what shows that they overlapped."""
+    """Read `count` streams side by side from one session and print what shows that they
+    overlapped."""
     with Session("acme", redis=url) as session:
         spans: list[tuple[float, float]] = []
 
@@ -25,14 +28,16 @@ def main(url: str, count: int) -> None:
                 "completion_params": {"chunks": 10, "rate": 20},
             }
             begun = time.monotonic()
-            chunks = list(session.model.llm.invoke(config, [UserPromptMessage(content=str(number))]))
+            chunks = list(
+                session.model.llm.invoke(config, [UserPromptMessage(content=str(number))])
+            )
             spans.append((begun, time.monotonic()))
             return len(chunks)
 
-        jobs = [gevent.spawn(read, number) for number in range(count)]
+        jobs: list[Any] = [gevent.spawn(read, number) for number in range(count)]
         gevent.joinall(jobs, raise_error=True)
         overlapped = max(begun for begun, _ in spans) < min(ended for _, ended in spans)
-        print({job.value for job in jobs}, overlapped)
+        sys.stdout.write(f"{ {job.value for job in jobs} } {overlapped}\n")
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def free_port() -> int:
 
 
 def test_nobody_listens() -> None:
-    with pytest.raises(BrokerUnavailableError, match="127.0.0.1"):
+    with pytest.raises(BrokerUnavailableError, match=r"127\.0\.0\.1"):
         ask(f"redis://:secret@127.0.0.1:{free_port()}/0")
 
 
@@ -74,27 +74,27 @@ def test_something_else_listens() -> None:
 def test_a_wrong_password() -> None:
     with EmbeddedValkey.start(options={"requirepass": "right"}) as server:
         wrong = server.url.replace("redis://", "redis://:wrong@")
-        with pytest.raises(InvalidConfigurationError, match="WRONGPASS|invalid username-password"):
+        with pytest.raises(InvalidConfigurationError, match=r"WRONGPASS|invalid username-password"):
             ask(wrong)
 
 
 def test_a_full_server_refuses_new_work_and_goes_on_when_there_is_room(tmp_path: Path) -> None:
-    with EmbeddedValkey.start(options={"maxmemory-policy": "noeviction"}) as server:
-        with (
-            running_worker(server.url, tmp_path) as worker,
-            Session("acme", redis=server.url) as session,
-            redis.Redis.from_url(server.url) as admin,
-        ):
-            running = session.model.llm.submit(stream_config(chunks=60, rate=100), user("x"))
-            items = iter(running)
-            next(items)
-            admin.config_set("maxmemory", 1)
-            with pytest.raises(BrokerFullError, match="full"):
-                session.model.llm.submit(ECHO, user("x"))
-            eventually("the worker was refused", lambda: "away" in worker.log.read_text())
-            admin.config_set("maxmemory", 0)
-            assert len(list(items)) == 60
-            assert list(session.model.llm.invoke(ECHO, user("x")))
+    with (
+        EmbeddedValkey.start(options={"maxmemory-policy": "noeviction"}) as server,
+        running_worker(server.url, tmp_path) as worker,
+        Session("acme", redis=server.url) as session,
+        redis.Redis.from_url(server.url) as admin,
+    ):
+        running = session.model.llm.submit(stream_config(chunks=60, rate=100), user("x"))
+        items = iter(running)
+        next(items)
+        admin.config_set("maxmemory", 1)
+        with pytest.raises(BrokerFullError, match="full"):
+            session.model.llm.submit(ECHO, user("x"))
+        eventually("the worker was refused", lambda: "away" in worker.log.read_text())
+        admin.config_set("maxmemory", 0)
+        assert len(list(items)) == 60
+        assert list(session.model.llm.invoke(ECHO, user("x")))
 
 
 def test_streams_survive_the_servers_death(tmp_path: Path) -> None:

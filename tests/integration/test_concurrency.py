@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ def read(session: Session, text: str) -> str:
 def test_threads_share_a_session(session: Session) -> None:
     texts = [f"thread {number} says this" for number in range(60)]
     with ThreadPoolExecutor(20) as threads:
-        assert list(threads.map(lambda text: read(session, text), texts)) == texts
+        assert list(threads.map(partial(read, session), texts)) == texts
 
 
 @pytest.mark.usefixtures("worker")
@@ -70,9 +71,10 @@ async def test_several_readers_each_get_all(redis_url: str, worker: WorkerProces
 def test_a_flood_in_one_lane_does_not_starve_another(
     redis_url: str, redis_client: redis.Redis, tmp_path: Path, session: Session
 ) -> None:
-    with running_worker(redis_url, tmp_path, concurrency=2) as worker, Session(
-        "quiet", redis=redis_url
-    ) as quiet:
+    with (
+        running_worker(redis_url, tmp_path, concurrency=2) as worker,
+        Session("quiet", redis=redis_url) as quiet,
+    ):
         blockers = [
             session.model.llm.submit(stream_config(hang_after=1), user("x")) for _ in range(2)
         ]

@@ -5,6 +5,7 @@ import time
 from collections.abc import Generator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -40,7 +41,12 @@ from tests.workers import WorkerProcess, running_worker
 
 pytestmark = pytest.mark.usefixtures("worker")
 
-ECHO = {"provider": "scripted", "model": "echo", "mode": "chat", "completion_params": {}}
+ECHO: dict[str, Any] = {
+    "provider": "scripted",
+    "model": "echo",
+    "mode": "chat",
+    "completion_params": {},
+}
 TOOL = PromptMessageTool(name="look", description="looks", parameters={"type": "object"})
 
 
@@ -77,9 +83,7 @@ def test_takes_the_value_of_a_model_selector(session: Session) -> None:
     assert text_of(session.model.llm.invoke(selector, user("hello"))) == "hello"
 
 
-def test_nothing_is_sent_before_the_first_next(
-    session: Session, redis_client: redis.Redis
-) -> None:
+def test_nothing_is_sent_before_the_first_next(session: Session, redis_client: redis.Redis) -> None:
     answer = session.model.llm.invoke(ECHO, user("x"))
     assert redis_client.keys("rq:job:*") == []
     next(answer)
@@ -287,9 +291,7 @@ def test_detach_lets_it_run_on(session: Session, worker: WorkerProcess) -> None:
     assert len(list(session.attach(invocation.request_id))) >= 40
 
 
-def test_a_reader_that_has_gone_does_not_burn_money(
-    redis_url: str, worker: WorkerProcess
-) -> None:
+def test_a_reader_that_has_gone_does_not_burn_money(redis_url: str, worker: WorkerProcess) -> None:
     with Session("acme", redis=redis_url, orphan_timeout=1) as session:
         invocation = session.model.llm.submit(stream_config(chunks=100_000, rate=50), user("x"))
         eventually(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import redis
 from rq import Queue, Worker
-from rq.command import send_shutdown_command, send_stop_job_command
+from rq import command as rq_command
 from rq.job import Job, JobStatus
 from rq.registry import CanceledJobRegistry, FinishedJobRegistry
 
@@ -140,7 +140,9 @@ def test_stop_job_command(
     other = session.model.llm.submit(stream_config(hang_after=1), user("x"))
     next(iter(invocation))
     next(iter(other))
-    send_stop_job_command(redis_client, invocation.request_id, serializer=OrjsonSerializer)
+    rq_command.send_stop_job_command(
+        redis_client, invocation.request_id, serializer=OrjsonSerializer
+    )
     with pytest.raises(InvocationCancelledError) as caught:
         list(invocation)
     assert caught.value.reason == "operator"
@@ -155,7 +157,7 @@ def test_stop_job_command(
 def test_shutdown_command(
     redis_client: redis.Redis, worker: WorkerProcess, session: Session
 ) -> None:
-    send_shutdown_command(redis_client, worker.name)
+    rq_command.send_shutdown_command(redis_client, worker.name)
     assert worker.process.wait(20) == 0
     assert Worker.all(connection=redis_client) == []
     assert session.workers() == ()
@@ -177,9 +179,7 @@ def test_emptying_one_lane_tells_its_readers_and_spares_the_others(
 
 
 @pytest.mark.usefixtures("worker")
-def test_cancelling_by_rqs_api(
-    redis_url: str, redis_client: redis.Redis, session: Session
-) -> None:
+def test_cancelling_by_rqs_api(redis_url: str, redis_client: redis.Redis, session: Session) -> None:
     rq_cli(redis_url, "suspend")
     invocation = session.model.llm.submit(stream_config(chunks=1), user("x"))
     fetch(redis_client, invocation.request_id).cancel()

@@ -170,9 +170,7 @@ def test_the_end_of_the_grace_time_hands_back_the_unspoken_and_ends_the_rest(
             assert list(unspoken)
 
 
-def test_a_second_sigterm_ends_at_once(
-    redis_url: str, tmp_path: Path, session: Session
-) -> None:
+def test_a_second_sigterm_ends_at_once(redis_url: str, tmp_path: Path, session: Session) -> None:
     with running_worker(redis_url, tmp_path, name="old", limits={"shutdown_grace": 600}) as old:
         spoken = session.model.llm.submit(stream_config(hang_after=1), user("x"))
         next(iter(spoken))

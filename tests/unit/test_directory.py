@@ -10,6 +10,10 @@ from invokeq.protocol.errors import ModelNotFoundError, NoWorkerError, ProviderN
 LLM = ModelType.LLM
 
 
+def model_entity(name: str) -> AIModelEntity:
+    return AIModelEntity.model_validate({"model": name, "model_type": LLM, "model_properties": {}})
+
+
 def worker(*queues: str, any_model: bool = False, **models: list[str]) -> LiveWorker:
     entry = WorkerEntry(
         name="w", pool="p", queues=list(queues), catalog="c", host="h", pid=1, concurrency=1
@@ -19,7 +23,7 @@ def worker(*queues: str, any_model: bool = False, **models: list[str]) -> LiveWo
             name=name,
             any_model=any_model,
             model_types=[LLM],
-            models=[AIModelEntity(model=m, model_type=LLM, model_properties={}) for m in listed],
+            models=[model_entity(m) for m in listed],
         )
         for name, listed in models.items()
     }

@@ -1,4 +1,5 @@
-"""The reader without any I/O: a plan is driven by hand, so that every turn of fate can be played."""
+"""The reader without any I/O: a plan is driven by hand, so that every turn of fate can be
+played."""
 
 from collections.abc import Generator
 from typing import Any

@@ -38,8 +38,8 @@ log: Final = structlog.get_logger(__name__)
 class Claimer:
     """The claim loop of one worker.
 
-    `start_run` is called on the loop for every claimed job; `reconcile` when a claim broke and jobs may
-    have been claimed that nobody here knows of.
+    `start_run` is called on the loop for every claimed job; `reconcile` when a claim broke and jobs
+    may have been claimed that nobody here knows of.
     """
 
     def __init__(

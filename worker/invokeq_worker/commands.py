@@ -1,14 +1,14 @@
 """Orders from outside: RQ's worker commands, and request ids to cancel on invokeq's own channel.
 
-Delivery is at most once, as Redis' publish is. Nothing depends on it alone: a cancel is also written to
-the reader's lease, which the heartbeat reads every second.
+Delivery is at most once, as Redis' publish is. Nothing depends on it alone: a cancel is also
+written to the reader's lease, which the heartbeat reads every second.
 """
 
 import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import orjson
 import structlog
@@ -67,7 +67,8 @@ class Commands:
         """Listen for ever; a broken connection is made anew."""
         while True:
             try:
-                async with self._redis.pubsub() as pubsub:
+                pubsub: Any = self._redis.pubsub()  # redis-py gives its messages no type
+                async with pubsub:
                     await pubsub.subscribe(*self._channels)
                     async for message in pubsub.listen():
                         self._take(message)
@@ -91,6 +92,6 @@ class Commands:
         except orjson.JSONDecodeError:
             command = None
         if isinstance(command, dict):
-            self._on_command(command)
+            self._on_command(cast(dict[str, Any], command))
         else:
             log.warning("command cannot be read", size=len(data))

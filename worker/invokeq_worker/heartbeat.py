@@ -1,6 +1,8 @@
-"""Once a second: renew the lease, hear which readers have gone, which workers are dead, who is silent.
+"""Once a second: renew the lease, hear which readers have gone, which workers are dead, who is
+silent.
 
-Cost: one round trip a second, whatever runs: the lease script and one MGET over the readers' leases.
+Cost: one round trip a second, whatever runs: the lease script and one MGET over the readers'
+leases.
 """
 
 import asyncio

@@ -1,15 +1,15 @@
 """One connection to Redis that exchanges batches of commands for batches of replies.
 
-Everything in the worker that is on the path of an invocation talks through a Link: one write and one
-read loop per batch, no pool, no per-command futures. A Link does not retry: when the connection
+Everything in the worker that is on the path of an invocation talks through a Link: one write and
+one read loop per batch, no pool, no per-command futures. A Link does not retry: when the connection
 breaks it drops it, raises `LinkError`, and connects anew at the next exchange. Which commands of a
 broken batch the server has executed is unknown; the caller must be able to repeat them.
 """
 
 import asyncio
 import math
-from collections.abc import Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias, cast
 
 import hiredis
 from redis.asyncio import ConnectionPool
@@ -20,6 +20,7 @@ from redis.exceptions import RedisError, ResponseError
 
 Command: TypeAlias = tuple[str | bytes | int | float, ...]
 Reply: TypeAlias = Any
+
 
 class LinkError(Exception):
     """The connection broke, or the server did not answer in time."""
@@ -97,4 +98,6 @@ class Link:
 
 
 def _pack(commands: Sequence[Command]) -> bytes:
-    return b"".join([hiredis.pack_command(command) for command in commands])
+    # hiredis declares a tuple of one; it takes any.
+    pack: Callable[[Command], bytes] = cast(Any, hiredis.pack_command)
+    return b"".join([pack(command) for command in commands])

@@ -1,10 +1,11 @@
-"""Cleans up after dead workers: what they had said nothing about yet goes back, the rest ends in an error.
+"""Cleans up after dead workers: what they had said nothing about yet goes back, the rest ends in an
+error.
 
 Of each attempt of a dead worker the stream is shut first (a `lost` event with the highest sequence
 there is), so that a worker that was only frozen cannot write into it any more. Only then is it
 decided: nothing said, and the attempts not used up: back to the head of its lane. Otherwise a
-`failed` event with WorkerLostError. Whoever finds a dead worker does this; a lock of some seconds keeps
-two from doing it at once, and both doing it would do no harm.
+`failed` event with WorkerLostError. Whoever finds a dead worker does this; a lock of some seconds
+keeps two from doing it at once, and both doing it would do no harm.
 """
 
 import time
@@ -40,7 +41,8 @@ class Found:
 
 
 def may_run_again(found: Found, max_attempts: int) -> bool:
-    """Nothing of an answer may be said twice, and a job that kills its workers must not go on for ever."""
+    """Nothing of an answer may be said twice, and a job that kills its workers must not go on for
+    ever."""
     return found.spoken == 0 and found.job.attempt < max_attempts
 
 
@@ -54,7 +56,8 @@ class Reaper:
         self._max_attempts = max_attempts
 
     async def reap(self, dead: str) -> None:
-        """Settle everything that `dead` was running, then strike it off; repeatable at any point."""
+        """Settle everything that `dead` was running, then strike it off; repeatable at any
+        point."""
         lock = await self._link.one(
             "SET", keys.reaping(dead), self._worker, "NX", "PX", LOCK_MS, timeout=TIMEOUT
         )
@@ -94,7 +97,9 @@ class Reaper:
         )
         key = keys.events(job.id)
         await self._send(
-            _append(key, EventId(job.attempt + 1, 0), EventKind.FAILED, events.failed(error.to_wire())),
+            _append(
+                key, EventId(job.attempt + 1, 0), EventKind.FAILED, events.failed(error.to_wire())
+            ),
             ("EXPIRE", key, self._retention.result_ttl),
             scripts.finish(dead, [closing]),
         )
@@ -118,7 +123,8 @@ class Reaper:
         return Found(job, _count_answers(entries))
 
     async def _send(self, *commands: Command) -> list[Reply]:
-        """Exchange commands of which only an XADD may be refused: then its event is there already."""
+        """Exchange commands of which only an XADD may be refused: then its event is there
+        already."""
         replies = await scripts.exchange(self._link, commands, TIMEOUT)
         for command, reply in zip(commands, replies, strict=True):
             if isinstance(reply, ResponseError) and command[0] != "XADD":

@@ -1,8 +1,8 @@
 """One attempt of one invocation, from the claimed job to the terminal event.
 
-A run says `started`, then what the provider yields, then exactly one terminal event, and hands over the
-closing of RQ's books in the same batch. A run that has been shut out by a later attempt says nothing
-more and closes nothing.
+A run says `started`, then what the provider yields, then exactly one terminal event, and hands over
+the closing of RQ's books in the same batch. A run that has been shut out by a later attempt says
+nothing more and closes nothing.
 """
 
 import asyncio
@@ -63,6 +63,7 @@ class RunContext:
     provider_silence: float
     trusted: Collection[str]
     on_closed: Callable[[Claimed], None]
+    summary_model_of: Callable[[str | None], str | None]
 
 
 class Run:
@@ -99,7 +100,8 @@ class Run:
             self._interrupt(Interruption("silence"))
 
     def _interrupt(self, interruption: Interruption) -> bool:
-        """Stop the task for the first reason that is given; a task that has not begun finds it there."""
+        """Stop the task for the first reason that is given; a task that has not begun finds it
+        there."""
         if self._interruption is not None or self.stream.ended:
             return False
         self._interruption = interruption
@@ -134,9 +136,7 @@ class Run:
         envelope = self.envelope = codec.decode_job(self.job.data)
         if envelope.request_id != self.job.id:
             raise InternalError(detail=f"job {self.job.id} carries request {envelope.request_id}")
-        identity = decide_identity(
-            keys.Lane.parse(self.job.lane), envelope, self._context.trusted
-        )
+        identity = decide_identity(keys.Lane.parse(self.job.lane), envelope, self._context.trusted)
         self._watch_deadline(envelope.deadline)
         request = self._request = codec.decode_request(await self._payload(envelope))
         services = Services(
@@ -144,7 +144,7 @@ class Run:
             user=identity.user,
             provider=partial(find_provider, self._context.providers),
             file=await self._fetch(keys.file_part, envelope.file) if envelope.file else None,
-            summary_model=None,
+            summary_model=self._context.summary_model_of(identity.tenant),
             heard=self._heard,
         )
         writer = self._context.writer
@@ -165,9 +165,7 @@ class Run:
                     self._usage = piece.delta.usage
                 self.stream.chunk(piece.model_dump_json(exclude_defaults=True).encode())
             case Segment():
-                self.stream.event(
-                    EventKind.SEGMENT, events.segment(piece.mime_type), piece.audio
-                )
+                self.stream.event(EventKind.SEGMENT, events.segment(piece.mime_type), piece.audio)
             case Vectors():
                 self.stream.event(EventKind.VECTORS, *vectors_payload(piece))
             case Result():
@@ -226,8 +224,8 @@ class Run:
     def _silence_error(self) -> InvokeqError:
         request = self._request
         return ProviderSilenceError(
-            provider=request.provider if request else None,
-            model=request.model if request else None,
+            provider=getattr(request, "provider", None),
+            model=getattr(request, "model", None),
             seconds=int(self._context.provider_silence),
         )
 

@@ -1,7 +1,7 @@
 """The Lua scripts as typed functions that give commands; the files in `lua/` hold the key tables.
 
-Each function gives one EVALSHA. A server that does not know a script (restarted, failed over) answers
-NOSCRIPT; `exchange` then loads all of them and sends the refused commands again.
+Each function gives one EVALSHA. A server that does not know a script (restarted, failed over)
+answers NOSCRIPT; `exchange` then loads all of them and sends the refused commands again.
 """
 
 import hashlib
@@ -52,7 +52,8 @@ class Claimed(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """What one claim gave: whether RQ's workers are suspended, whether work is left, and the jobs."""
+    """What one claim gave: whether RQ's workers are suspended, whether work is left, and the
+    jobs."""
 
     suspended: bool
     left: bool

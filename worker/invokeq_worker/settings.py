@@ -30,6 +30,7 @@ from invokeq_worker.tables import (
     ProviderSettings,
     Queue,
     RedisSettings,
+    SystemSettings,
 )
 from invokeq_worker.toml_file import expand, read_toml
 
@@ -70,6 +71,7 @@ class Settings(BaseSettings):
     }
     limits: LimitSettings = LimitSettings()
     plugins: dict[Name, PluginSettings] = {}
+    system: SystemSettings = SystemSettings()
     log: LogSettings = LogSettings()
     _source: str = PrivateAttr(default=DEFAULTS)
 
@@ -249,6 +251,11 @@ def _contradictions(settings: Settings) -> Iterator[Problem]:
             if name is not None and name not in settings.providers:
                 text = f"no provider is called {name!r}; {suggest(name, settings.providers)}"
                 yield Problem(("pools", pool, "queues", index), text)
+    if settings.system.summary_model is not None:
+        provider = canonical_provider(settings.system.summary_model.rpartition("/")[0])
+        if provider not in settings.providers:
+            text = f"no provider is called {provider!r}; {suggest(provider, settings.providers)}"
+            yield Problem(("system", "summary_model"), text)
 
 
 def _errors(

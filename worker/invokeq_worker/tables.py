@@ -80,6 +80,34 @@ class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
+def _model_name(name: str) -> str:
+    provider, slash, model = name.partition("/")
+    if not (provider and slash and model):
+        raise ValueError("must be provider/model, such as openai/gpt-4o-mini")
+    return name
+
+
+ModelName = Annotated[str, AfterValidator(_model_name)]
+
+
+class TenantSettings(_Table):
+    """`[system.tenants.<tenant>]`: what differs for one tenant."""
+
+    summary_model: ModelName
+
+
+class SystemSettings(_Table):
+    """`[system]`: the models that calls use which name none; `provider/model`."""
+
+    summary_model: ModelName | None = None
+    tenants: dict[str, TenantSettings] = {}
+
+    def summary_model_of(self, tenant: str | None) -> str | None:
+        """Give the model that summarises for a tenant."""
+        own = self.tenants.get(tenant) if tenant is not None else None
+        return self.summary_model if own is None else own.summary_model
+
+
 class RedisSettings(_Table):
     """`[redis]`: where the broker is; `connect_timeout` in seconds."""
 

@@ -10,7 +10,7 @@ from invokeq_providers.calls import Vectors
 def vectors_payload(piece: Vectors) -> tuple[bytes, bytes]:
     """Give the JSON and the bytes of a `vectors` event; bit-exact."""
     first = piece.rows[0]
-    packed = array(first.typecode)
+    packed: array[float] = array(first.typecode)
     for row in piece.rows:
         packed.extend(row)
     if sys.byteorder == "big":

@@ -1,8 +1,8 @@
 """The worker: an RQ worker that holds many invocations at once on one event loop.
 
 RQ sees and steers it as one of its own (`rq info`, `rq suspend`, `rq requeue`, stop and shutdown
-commands, registries); the loop, the claims and the books are ours. The parts, in the order in which an
-invocation meets them: Claimer -> Run -> Writer; Heartbeat, Reaper and Commands stand beside.
+commands, registries); the loop, the claims and the books are ours. The parts, in the order in which
+an invocation meets them: Claimer -> Run -> Writer; Heartbeat, Reaper and Commands stand beside.
 """
 
 import asyncio
@@ -50,7 +50,8 @@ log: Final = structlog.get_logger(__name__)
 
 
 class InvocationWorker(BaseWorker):
-    """One worker process of a pool; `work()` runs it until SIGTERM, SIGINT or RQ's shutdown command."""
+    """One worker process of a pool; `work()` runs it until SIGTERM, SIGINT or RQ's shutdown
+    command."""
 
     def __init__(
         self,
@@ -79,8 +80,9 @@ class InvocationWorker(BaseWorker):
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
 
-    def work(self, burst: bool = False, **_: Any) -> bool:
-        """Work until told to stop; with `burst`, until the lanes are empty. True if it ended well."""
+    def work(self, burst: bool = False, *_: Any, **__: Any) -> bool:
+        """Work until told to stop; with `burst`, until the lanes are empty. True if it ended
+        well."""
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(self._work(burst))
 
@@ -111,6 +113,7 @@ class InvocationWorker(BaseWorker):
             retention=retention,
             provider_silence=limits.provider_silence,
             trusted=self._settings.trusted_plugins,
+            summary_model_of=self._settings.system.summary_model_of,
             on_closed=self._closed,
         )
         self._beats = beats
@@ -140,9 +143,7 @@ class InvocationWorker(BaseWorker):
             await commands.subscribed.wait()
             await heartbeat.beat()
             side.append(group.create_task(heartbeat.run()))
-            log.info(
-                "worker ready", worker=self.name, queues=self.queue_names(), pool=self._pool
-            )
+            log.info("worker ready", worker=self.name, queues=self.queue_names(), pool=self._pool)
             ended_well = await self._until_stopped(writer, group, burst)
             await self._drain(writer, ended_well)
             for task in side:
@@ -152,10 +153,9 @@ class InvocationWorker(BaseWorker):
         log.info("worker ended", worker=self.name)
         return ended_well
 
-    async def _until_stopped(
-        self, writer: Writer, group: asyncio.TaskGroup, burst: bool
-    ) -> bool:
-        """Claim and run until a signal, the end of a burst, or the loss of Redis; False for the last."""
+    async def _until_stopped(self, writer: Writer, group: asyncio.TaskGroup, burst: bool) -> bool:
+        """Claim and run until a signal, the end of a burst, or the loss of Redis; False for the
+        last."""
         claiming = group.create_task(self._claimer.run(burst))
         stop = group.create_task(self._stop.wait())
         lost = group.create_task(writer.lost.wait())
@@ -167,7 +167,8 @@ class InvocationWorker(BaseWorker):
         return not writer.lost.is_set()
 
     async def _drain(self, writer: Writer, redis_is_there: bool) -> None:
-        """Let what runs finish within the grace time; then hand back what has not spoken, end the rest."""
+        """Let what runs finish within the grace time; then hand back what has not spoken, end the
+        rest."""
         grace = self._settings.limits.shutdown_grace if redis_is_there else 0
         tasks = {run.task for run in self._runs.values() if run.task is not None}
         if tasks:
@@ -193,7 +194,8 @@ class InvocationWorker(BaseWorker):
             await provider.start()
 
     def register_birth(self) -> None:
-        """Sign on as RQ does, and make the queues known, so that `rq info` shows who listens on them."""
+        """Sign on as RQ does, and make the queues known, so that `rq info` shows who listens on
+        them."""
         super().register_birth()
         self.connection.sadd(keys.QUEUES, *(queue.key for queue in self.queues))
 
@@ -299,15 +301,16 @@ class InvocationWorker(BaseWorker):
 
     def _catalog(self) -> Catalog:
         return Catalog(
+            summary_model=self._settings.system.summary_model,
             providers=[
                 ProviderEntry(
                     name=name,
                     any_model=provider.any_model,
-                    model_types=sorted(provider.model_types),
+                    model_types=sorted(provider.model_types, key=lambda kind: kind.value),
                     models=list(provider.models()),
                 )
                 for name, provider in sorted(self._providers.items())
-            ]
+            ],
         )
 
 
@@ -316,7 +319,8 @@ def run_worker(
 ) -> int:
     """Run one worker process of a pool until it is told to stop; gives the exit code.
 
-    Raises ConfigurationError for a set-up that cannot work, BrokerUnavailableError if Redis is not there.
+    Raises ConfigurationError for a set-up that cannot work, BrokerUnavailableError if Redis is not
+    there.
     """
     providers = build_providers(settings.provider_tables(pool))
     served_providers(settings, pool, providers)

@@ -1,14 +1,16 @@
 """The one writer of a worker process: everything that invocations say goes to Redis through here.
 
-Promises. Events of one stream arrive in order, each once. Loss: none while the server comes back within
-`retention`; what has not been acknowledged is kept and sent again. Duplication: none; an entry that
-did arrive before the connection broke is refused by its id. Fencing: once another worker has written
-a higher attempt, or shut this one out, `EventWriter.fenced` turns true and nothing more is sent.
+Promises. Events of one stream arrive in order, each once. Loss: none while the server comes back
+within `retention`; what has not been acknowledged is kept and sent again. Duplication: none; an
+entry that did arrive before the connection broke is refused by its id. Fencing: once another worker
+has written a higher attempt, or shut this one out, `EventWriter.fenced` turns true and nothing more
+is sent.
 
-It does not promise that a write has reached Redis when `chunk()` returns; await `settled()` for that.
+It does not promise that a write has reached Redis when `chunk()` returns; await `settled()` for
+that.
 
-Cost: one round trip for whatever all invocations have said since the last one. When idle, a chunk is
-sent at once; under load, chunks of one stream that are ready together share one entry.
+Cost: one round trip for whatever all invocations have said since the last one. When idle, a chunk
+is sent at once; under load, chunks of one stream that are ready together share one entry.
 """
 
 import asyncio
@@ -108,7 +110,8 @@ class EventWriter:
         self._writer.dirty(self, size)
 
     def chunk(self, payload: bytes) -> None:
-        """Append one chunk; it shares an entry with the chunk before it if that has not been sent."""
+        """Append one chunk; it shares an entry with the chunk before it if that has not been
+        sent."""
         self._sequence += 1
         self.events += 1
         size = len(payload)
@@ -122,13 +125,14 @@ class EventWriter:
         self._writer.dirty(self, size)
 
     def take(self) -> list[tuple[Command, int | None]]:
-        """Turn what waits into commands and forget it; the XADDs come with their sequence numbers."""
+        """Turn what waits into commands and forget it; the XADDs come with their sequence
+        numbers."""
         entries, self._entries = self._entries, []
         if self.fenced:
             return []
-        commands: list[tuple[Command, int | None]] = []
-        for entry in entries:
-            commands.append((entry.command(self.key, self.attempt), entry.sequence))
+        commands: list[tuple[Command, int | None]] = [
+            (entry.command(self.key, self.attempt), entry.sequence) for entry in entries
+        ]
         if self.ttl != self._ttl_sent:
             self._ttl_sent = self.ttl
             commands.append((("EXPIRE", self.key, self.ttl), None))
@@ -180,7 +184,8 @@ class Writer:
     def open(
         self, request_id: str, attempt: int, *, fresh: bool, on_fenced: Callable[[], None]
     ) -> EventWriter:
-        """Begin the stream of an attempt; with `fresh`, what an ended attempt has left is dropped."""
+        """Begin the stream of an attempt; with `fresh`, what an ended attempt has left is
+        dropped."""
         stream = EventWriter(self, request_id, attempt, on_fenced)
         if fresh:
             self.command(("DEL", stream.key))

@@ -1,14 +1,34 @@
-"""Turns events into what the caller gets: chunks one by one, or one result by Dify's rules."""
+"""Turns events into what callers get: one shape for each kind of call."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
+from invokeq.core.accumulate import accumulate
+from invokeq.core.speech import AudioSegment, segment_of
+from invokeq.core.structured import accumulate_structured
+from invokeq.core.vectors import (
+    EmbeddingEnd,
+    VectorBatch,
+    embedding_end,
+    join_multimodal_vectors,
+    join_vectors,
+    unpack_vectors,
+)
 from invokeq.protocol.entities import (
-    AssistantPromptMessage,
     LLMResult,
     LLMResultChunk,
-    LLMUsage,
+    LLMResultChunkWithStructuredOutput,
+    LLMResultWithStructuredOutput,
+    ModerationResult,
+    MultiModalEmbeddingResult,
+    MultiModalRerankResult,
+    RerankResult,
+    Speech2TextResult,
+    SummaryResult,
+    TextEmbeddingResult,
 )
 from invokeq.protocol.errors import (
     InvocationCancelledError,
@@ -18,19 +38,17 @@ from invokeq.protocol.errors import (
 )
 from invokeq.protocol.events import Event, EventKind
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
-def chunk_of(event: Event) -> LLMResultChunk | None:
-    """Give the chunk that an event carries, None if it carries none; raises what ends a stream badly."""
-    match event.kind:
-        case EventKind.CHUNK:
-            try:
-                return LLMResultChunk.model_validate(event.data)
-            except ValidationError as error:
-                raise ProtocolError(where=f"event {event.id}", problem=str(error)) from None
-        case EventKind.FAILED | EventKind.CANCELLED:
-            raise error_of(event)
-        case _:
-            return None
+EventReader = Callable[[Event], Any]
+
+
+class Shape(NamedTuple, Generic[Item, Result]):
+    """What a call gives: an item for each event that carries one, and the whole made of them."""
+
+    item_of: Callable[[Event], Item | None]
+    result_of: Callable[[Iterator[Item]], Result]
 
 
 def error_of(event: Event) -> InvokeqError:
@@ -42,39 +60,118 @@ def error_of(event: Event) -> InvokeqError:
     return error_from_wire(event.data.get("error") or {})
 
 
-def accumulate(model: str, chunks: Iterable[LLMResultChunk]) -> LLMResult:
-    """Make one result of chunks the way Dify's SDK does it.
+def _reading(**readers: EventReader) -> Callable[[Event], Any]:
+    """Read the kinds that are named; raise what ends a stream badly; pass over the rest."""
 
-    Text contents are joined (lists are left out), the last tool calls that are not empty win, token
-    counts are summed, prices, currency and latency are those of the last usage; `model` is the caller's.
-    """
-    message = AssistantPromptMessage(content="", tool_calls=[])
-    usage = LLMUsage.empty_usage()
-    texts: list[str] = []
-    for chunk in chunks:
-        delta = chunk.delta
-        if isinstance(delta.message.content, str):
-            texts.append(delta.message.content)
-        if delta.message.tool_calls:
-            message.tool_calls = delta.message.tool_calls
-        if delta.usage is not None:
-            _add_usage(usage, delta.usage)
-    message.content = "".join(texts)
-    return LLMResult(model=model, prompt_messages=[], message=message, usage=usage)
+    def item_of(event: Event) -> Any:
+        if event.kind in (EventKind.FAILED, EventKind.CANCELLED):
+            raise error_of(event)
+        reader = readers.get(event.kind.value)
+        if reader is None:
+            return None
+        try:
+            return reader(event)
+        except (ValidationError, KeyError, TypeError, ValueError) as error:
+            raise ProtocolError(where=f"event {event.id}", problem=str(error)) from None
+
+    return item_of
 
 
-def accumulate_unnamed(chunks: Iterable[LLMResultChunk]) -> LLMResult:
-    """As `accumulate`, for a reader that does not know what the caller asked for: the chunks' model."""
-    taken = list(chunks)
-    return accumulate(taken[0].model if taken else "", taken)
+def _only(items: Iterable[Item]) -> Item:
+    """Give the one item of a call that gives one."""
+    for item in items:
+        return item
+    raise ProtocolError(where="answer", problem="ended without a result")
 
 
-def _add_usage(total: LLMUsage, new: LLMUsage) -> None:
-    total.prompt_tokens += new.prompt_tokens
-    total.completion_tokens += new.completion_tokens
-    total.total_tokens += new.total_tokens
-    total.prompt_price = new.prompt_price
-    total.completion_price = new.completion_price
-    total.total_price = new.total_price
-    total.currency = new.currency
-    total.latency = new.latency
+def _chunk(event: Event) -> LLMResultChunk:
+    if "structured_output" in event.data:
+        return LLMResultChunkWithStructuredOutput.model_validate(event.data)
+    return LLMResultChunk.model_validate(event.data)
+
+
+def _structured_chunk(event: Event) -> LLMResultChunkWithStructuredOutput:
+    return LLMResultChunkWithStructuredOutput.model_validate(event.data)
+
+
+def _joined(segments: Iterable[bytes]) -> bytes:
+    return b"".join(segments)
+
+
+def _validated(entity: Any, field: str | None = None) -> EventReader:
+    def read(event: Event) -> Any:
+        value = entity.model_validate(event.data)
+        return value if field is None else getattr(value, field)
+
+    return read
+
+
+def llm_shape(model: str) -> Shape[LLMResultChunk, LLMResult]:
+    """Chunks, and a result by Dify's rules under the caller's name of the model."""
+    return Shape(_reading(chunk=_chunk), partial(accumulate, model))
+
+
+def structured_shape(
+    model: str,
+) -> Shape[LLMResultChunkWithStructuredOutput, LLMResultWithStructuredOutput]:
+    """As `llm_shape`, with the structured output in the last chunk."""
+    return Shape(_reading(chunk=_structured_chunk), partial(accumulate_structured, model))
+
+
+_VECTORS: Final = _reading(vectors=unpack_vectors, result=embedding_end)
+
+EMBEDDING: Final[Shape[VectorBatch | EmbeddingEnd, TextEmbeddingResult]] = Shape(
+    _VECTORS, join_vectors
+)
+MULTIMODAL_EMBEDDING: Final[Shape[VectorBatch | EmbeddingEnd, MultiModalEmbeddingResult]] = Shape(
+    _VECTORS, join_multimodal_vectors
+)
+RERANK: Final[Shape[RerankResult, RerankResult]] = Shape(
+    _reading(result=_validated(RerankResult)), _only
+)
+MULTIMODAL_RERANK: Final[Shape[MultiModalRerankResult, MultiModalRerankResult]] = Shape(
+    _reading(result=_validated(MultiModalRerankResult)), _only
+)
+TTS: Final[Shape[AudioSegment, bytes]] = Shape(_reading(segment=segment_of), _joined)
+SPEECH2TEXT: Final[Shape[str, str]] = Shape(
+    _reading(result=_validated(Speech2TextResult, "result")), _only
+)
+MODERATION: Final[Shape[bool, bool]] = Shape(
+    _reading(result=_validated(ModerationResult, "result")), _only
+)
+SUMMARY: Final[Shape[str, str]] = Shape(
+    _reading(result=_validated(SummaryResult, "summary")), _only
+)
+
+
+def _any_result(items: Iterator[Any]) -> Any:
+    """Make of the items what their kind makes of them, without knowing what was asked for."""
+    taken = list(items)
+    match taken:
+        case [LLMResultChunkWithStructuredOutput(), *_]:
+            return accumulate_structured(taken[0].model, taken)
+        case [LLMResultChunk(), *_]:
+            return accumulate(taken[0].model, taken)
+        case [VectorBatch() | EmbeddingEnd(), *_]:
+            return join_vectors(taken)
+        case [AudioSegment(), *_]:
+            return _joined(taken)
+        case _:
+            return _only(taken)
+
+
+def _any_value(event: Event) -> Any:
+    """Read a `result` event by the fields it has."""
+    data = event.data
+    if "count" in data:
+        return embedding_end(event)
+    if "docs" in data:
+        return RerankResult.model_validate(data)
+    return data["summary"] if "summary" in data else data["result"]
+
+
+ANY: Final[Shape[Any, Any]] = Shape(
+    _reading(chunk=_chunk, vectors=unpack_vectors, segment=segment_of, result=_any_value),
+    _any_result,
+)
+"""For readers that attach to an invocation whose kind they do not know."""

@@ -31,7 +31,8 @@ _STATES: Final[dict[str, State]] = {
 class InvocationStatus:
     """Where an invocation stands, as RQ's books and its stream say it.
 
-    `position` is its place in the lane, from 0, while it is queued; `last_id` that of the last event.
+    `position` is its place in the lane, from 0, while it is queued; `last_id` that of the last
+    event.
     """
 
     request_id: str
@@ -49,7 +50,8 @@ class InvocationStatus:
 def cancel(request_id: str, reason: str = "caller") -> Plan[bool]:
     """Stop an invocation wherever it is; false if there was nothing to stop.
 
-    Queued: it leaves its lane and never runs. Running: its worker is told. Three round trips at most.
+    Queued: it leaves its lane and never runs. Running: its worker is told. Three round trips at
+    most.
     """
     ((lane, attempt, status),) = yield Batch(
         [("HMGET", keys.job(request_id), "origin", "attempt", "status")]
@@ -98,7 +100,8 @@ def detach(request_id: str) -> Plan[None]:
 
 
 def status(request_id: str) -> Plan[InvocationStatus]:
-    """Look at an invocation; StreamExpiredError if nothing is known of it. Two round trips at most."""
+    """Look at an invocation; StreamExpiredError if nothing is known of it. Two round trips at
+    most."""
     fields = ("status", "origin", "attempt", "worker_name", "enqueued_at", "started_at", "ended_at")
     values, top = yield Batch(
         [

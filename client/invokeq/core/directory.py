@@ -17,6 +17,7 @@ from invokeq.protocol.directory import (
 )
 from invokeq.protocol.entities import AIModelEntity, ModelType
 from invokeq.protocol.errors import (
+    InvalidConfigurationError,
     InvokeqError,
     ModelNotFoundError,
     NoWorkerError,
@@ -29,12 +30,16 @@ FRESH: Final = 1.0
 """Seconds for which the directory is believed without asking again."""
 
 
+NOBODY: Final = "no worker is alive; start one with `invokeq worker --pool NAME`"
+
+
 @dataclass(frozen=True, slots=True)
 class LiveWorker:
     """One worker whose lease holds, and the providers that it serves."""
 
     entry: WorkerEntry
     providers: dict[str, ProviderEntry]
+    summary_model: str | None = None
 
 
 class Directory:
@@ -42,7 +47,7 @@ class Directory:
 
     def __init__(self) -> None:
         self._workers: tuple[LiveWorker, ...] = ()
-        self._catalogs: dict[str, dict[str, ProviderEntry]] = {}
+        self._catalogs: dict[str, Catalog] = {}
         self._read_at = float("-inf")
 
     def workers(self) -> Plan[tuple[LiveWorker, ...]]:
@@ -61,11 +66,24 @@ class Directory:
         if missing:
             replies = yield Batch([("GET", keys.catalog(digest)) for digest in missing])
             self._learn(dict(zip(missing, replies, strict=True)))
-        self._workers = tuple(
-            LiveWorker(entry, self._catalogs.get(entry.catalog, {})) for entry in live
-        )
+        self._workers = tuple(self._live_worker(entry) for entry in live)
         self._read_at = time.monotonic()
         return self._workers
+
+    def summary_model(self) -> Plan[tuple[str, str]]:
+        """Give provider and model that summarise; InvalidConfigurationError if there is none."""
+        workers = yield from self.workers()
+        for worker in workers:
+            if worker.summary_model is not None:
+                provider, _, model = worker.summary_model.rpartition("/")
+                return provider, model
+        if not workers:
+            raise NoWorkerError(provider="(any)", model_type="llm", problem=NOBODY)
+        raise InvalidConfigurationError(
+            source="invokeq.toml of the workers",
+            setting="system.summary_model",
+            problem="names no model; summaries need one, such as openai/gpt-4o-mini",
+        )
 
     def queue_for(self, model_type: ModelType, provider: str, model: str) -> Plan[str]:
         """Choose the queue for a call; raises at once when nobody can serve it."""
@@ -79,8 +97,12 @@ class Directory:
     def _learn(self, found: dict[str, bytes | None]) -> None:
         for digest, data in found.items():
             if data is not None:
-                catalog: Catalog = catalog_adapter.validate_json(data)
-                self._catalogs[digest] = {entry.name: entry for entry in catalog.providers}
+                self._catalogs[digest] = catalog_adapter.validate_json(data)
+
+    def _live_worker(self, entry: WorkerEntry) -> LiveWorker:
+        catalog = self._catalogs.get(entry.catalog, Catalog())
+        providers = {provider.name: provider for provider in catalog.providers}
+        return LiveWorker(entry, providers, catalog.summary_model)
 
 
 def choose_queue(
@@ -120,13 +142,14 @@ def _why_nobody(
     model: str,
 ) -> InvokeqError:
     if not workers:
-        problem = "no worker is alive; start one with `invokeq worker --pool NAME`"
         return NoWorkerError(
-            provider=provider, model=model, model_type=model_type.value, problem=problem
+            provider=provider, model=model, model_type=model_type.value, problem=NOBODY
         )
     if not served:
         known = sorted({name for worker in workers for name in worker.providers})
-        return ProviderNotFoundError(provider=provider, model=model, known=", ".join(known) or "none")
+        return ProviderNotFoundError(
+            provider=provider, model=model, known=", ".join(known) or "none"
+        )
     if not listening:
         queues = sorted({queue for worker in workers for queue in worker.entry.queues})
         problem = f"live workers listen on {', '.join(queues)} only"
@@ -134,7 +157,9 @@ def _why_nobody(
             provider=provider, model=model, model_type=model_type.value, problem=problem
         )
     name = canonical_provider(provider)
-    models = {e.model for w in served for e in w.providers[name].models if e.model_type == model_type}
+    models = {
+        e.model for w in served for e in w.providers[name].models if e.model_type == model_type
+    }
     return ModelNotFoundError(
         provider=provider,
         model=model,
@@ -146,7 +171,8 @@ def _why_nobody(
 def list_models(
     workers: tuple[LiveWorker, ...], model_type: ModelType | None = None
 ) -> list[tuple[str, AIModelEntity]]:
-    """List what live workers serve as (provider, model facts), without repeats, in order of name."""
+    """List what live workers serve as (provider, model facts), without repeats, in order of
+    name."""
     found = {
         (name, entity.model_type.value, entity.model): entity
         for worker in workers

@@ -1,10 +1,11 @@
-"""Puts one invocation into its lane: the RQ job, what travels beside it, and the ring of the bell."""
+"""Puts one invocation into its lane: the RQ job, what travels beside it, and the ring of the
+bell."""
 
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from invokeq.core.directory import Directory
 from invokeq.core.options import CallOptions, SessionOptions
@@ -13,7 +14,7 @@ from invokeq.protocol import codec, keys
 from invokeq.protocol.codec import EncodedRequest
 from invokeq.protocol.errors import RequestTooLargeError
 from invokeq.protocol.keys import Lane
-from invokeq.protocol.requests import Envelope, Request, new_request_id
+from invokeq.protocol.requests import Envelope, Request, SummaryRequest, new_request_id
 
 QUEUE_TTL: Final = 86_400
 """Seconds that a job waits at most; after a day nobody wants its answer."""
@@ -31,22 +32,42 @@ class Submitted:
     fresh: bool
 
 
+class Prepared(NamedTuple):
+    """A request that has been checked and encoded, with the file that goes with it."""
+
+    request: Request
+    payload: bytes
+    file: bytes | None
+
+
+def prepare(session: SessionOptions, request: Request, file: bytes | None = None) -> Prepared:
+    """Encode a request within the session's size bound, before anything is sent."""
+    payload = codec.encode_request(request)
+    for field, size, limit, setting in (
+        ("request", len(payload), session.max_request_bytes, "max_request_bytes"),
+        ("file", len(file or b""), session.max_file_bytes, "max_file_bytes"),
+    ):
+        if size > limit:
+            raise RequestTooLargeError(field=field, size=size, limit=limit, setting=setting)
+    return Prepared(request, payload, file)
+
+
 def submit(
-    session: SessionOptions, directory: Directory, request: Request, call: CallOptions
+    session: SessionOptions, directory: Directory, prepared: Prepared, call: CallOptions
 ) -> Plan[Submitted]:
-    """Validate, choose the lane, enqueue.
+    """Choose the lane, enqueue.
 
     One round trip; one more when the directory is over a second old, one more when the caller gave
     the request id (then it is enqueued only if that id is new).
     """
-    queue = yield from directory.queue_for(request.model_type, request.provider, request.model)
+    provider, model = yield from _model_of(prepared.request, directory)
+    queue = yield from directory.queue_for(prepared.request.model_type, provider, model)
     lane = Lane(queue, session.plugin_id)
     envelope = _envelope(session, call)
-    encoded = codec.encode(envelope, request)
-    _check_size(encoded, session.max_request_bytes)
+    encoded = codec.encode(envelope, prepared.payload, prepared.file)
     if call.request_id is not None and not (yield from _take_id(call.request_id)):
         return Submitted(call.request_id, lane.name, fresh=False)
-    commands = enqueue_commands(session, envelope, lane, encoded, f"{request.provider}/{request.model}")
+    commands = enqueue_commands(session, envelope, lane, encoded, f"{provider}/{model}")
     yield Batch(commands)
     return Submitted(envelope.request_id, lane.name, fresh=True)
 
@@ -62,9 +83,11 @@ def enqueue_commands(
     rid = envelope.request_id
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     push = "LPUSH" if envelope.priority == "high" else "RPUSH"
+    beside = ((keys.body_part, encoded.body_parts), (keys.file_part, encoded.file_parts))
     before: list[Command] = [
-        ("SET", keys.body_part(rid, n), part, "EX", QUEUE_TTL)
-        for n, part in enumerate(encoded.body_parts)
+        ("SET", key_of(rid, n), part, "EX", QUEUE_TTL)
+        for key_of, parts in beside
+        for n, part in enumerate(parts)
     ]
     if not envelope.detached:
         before.append(("SET", keys.reader(rid), b"", "EX", int(session.orphan_timeout)))
@@ -127,7 +150,7 @@ def _envelope(session: SessionOptions, call: CallOptions) -> Envelope:
 def _trace_context() -> tuple[str | None, str | None]:
     """Give the W3C trace context of the caller, if the program uses OpenTelemetry."""
     with contextlib.suppress(ImportError):
-        from opentelemetry.propagate import inject  # noqa: PLC0415 - optional, and slow to import
+        from opentelemetry.propagate import inject
 
         carrier: dict[str, str] = {}
         inject(carrier)
@@ -135,9 +158,8 @@ def _trace_context() -> tuple[str | None, str | None]:
     return None, None
 
 
-def _check_size(encoded: EncodedRequest, limit: int) -> None:
-    size = sum(len(part) for part in encoded.body_parts)
-    if size > limit:
-        raise RequestTooLargeError(
-            field="request", problem="", size=size, limit=limit, setting="max_request_bytes"
-        )
+def _model_of(request: Request, directory: Directory) -> Plan[tuple[str, str]]:
+    """Give provider and model of a request; those of a summary are the operator's choice."""
+    if isinstance(request, SummaryRequest):
+        return (yield from directory.summary_model())
+    return request.provider, request.model

@@ -20,6 +20,9 @@ ORPHAN_TIMEOUT: Final = 30.0
 MAX_REQUEST_BYTES: Final = 32 * 1024 * 1024
 """Bytes of one request, JSON; over it nothing is sent."""
 
+MAX_FILE_BYTES: Final = 25 * 1024 * 1024
+"""Bytes of one audio file; over it nothing is sent."""
+
 PATIENCE: Final = 30.0
 """Seconds that a reader outlives the loss of Redis."""
 
@@ -34,6 +37,7 @@ class SessionOptions:
     pickup_timeout: float = PICKUP_TIMEOUT
     orphan_timeout: float = ORPHAN_TIMEOUT
     max_request_bytes: int = MAX_REQUEST_BYTES
+    max_file_bytes: int = MAX_FILE_BYTES
     patience: float = PATIENCE
 
     def __post_init__(self) -> None:

@@ -1,7 +1,8 @@
 """Plans: what a client says to Redis and what it makes of the replies, without doing any I/O.
 
-A plan is a generator that yields batches of commands and is sent the replies; each `yield` is one round
-trip. The sync and the async shell differ only in how they carry a batch out (see `invokeq.connection`).
+A plan is a generator that yields batches of commands and is sent the replies; each `yield` is one
+round trip. The sync and the async shell differ only in how they carry a batch out (see
+`invokeq.connection`).
 """
 
 from collections.abc import Generator

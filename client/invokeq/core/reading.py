@@ -1,8 +1,8 @@
 """Reads one result stream, event by event, and notices when no more will come.
 
-Every event once, in order, from any id on. While it waits it renews the reader's lease and looks, every
-couple of seconds, at whether the invocation is still in RQ's books and its worker alive; so waiting
-always ends: with an event, or with a typed error.
+Every event once, in order, from any id on. While it waits it renews the reader's lease and looks,
+every couple of seconds, at whether the invocation is still in RQ's books and its worker alive; so
+waiting always ends: with an event, or with a typed error.
 """
 
 import time
@@ -72,6 +72,7 @@ class Reader:
         self._leased_at = time.monotonic() if known else float("-inf")
         self._waiting_since = time.monotonic()
         self._quiet = not known
+        self._connected = known
         self._block_ms = BLOCK_MS if known else 1
         self._expected_until = time.monotonic() + grace
         self._lost_since: float | None = None
@@ -83,11 +84,13 @@ class Reader:
     def next_events(self) -> Plan[list[Event]]:
         """Wait for the next events. One round trip for all that are there already.
 
-        Gives at least one event, or none if the stream turns out to have ended with the last one read.
+        Gives at least one event, or none if the stream turns out to have ended with the last one
+        read.
         """
         while True:
             looks = self._quiet
-            replies = yield Batch(self._commands(), self._patience)
+            replies = yield Batch(self._commands(), self._patience if self._connected else 0.0)
+            self._connected = True
             found = self._take(replies[-1])
             self._block_ms = BLOCK_MS
             if found:
@@ -116,8 +119,9 @@ class Reader:
                 ("ZSCORE", keys.LEASES, self.state.worker or "?"),
                 ("XREVRANGE", stream, "+", "-", "COUNT", 1),
             ]
+        wait = ("BLOCK", self._block_ms)
         commands.append(
-            ("XREAD", "COUNT", READ_COUNT, "BLOCK", self._block_ms, "STREAMS", stream, str(self.state.last))
+            ("XREAD", "COUNT", READ_COUNT, *wait, "STREAMS", stream, str(self.state.last))
         )
         return commands
 
@@ -157,7 +161,7 @@ class Reader:
         elif not status and time.monotonic() < self._expected_until:
             return
         elif status != "queued":
-            # The terminal event is written before the books are closed: it has been read, or is gone.
+            # The terminal event was written before the books were closed: read by now, or gone.
             if not top or EventId.parse(top[0][0]) != self.state.last:
                 self._raise_gone(status)
             self.state.ended = True

@@ -2,18 +2,15 @@
 
 from collections.abc import AsyncGenerator, Coroutine, Generator, Mapping, Sequence
 from datetime import datetime
-from functools import partial
 from typing import Any, Literal, overload
 
 from invokeq.async_invocation import AsyncInvocation
-from invokeq.connection import AsyncBroker, Broker
-from invokeq.core.answers import accumulate, chunk_of
-from invokeq.core.directory import Directory
-from invokeq.core.enqueue import submit
+from invokeq.core.answers import Shape, llm_shape
+from invokeq.core.enqueue import Prepared
 from invokeq.core.llm import build_llm_request
-from invokeq.core.options import CallOptions, SessionOptions, call_options
-from invokeq.core.reading import submitted_reader
+from invokeq.core.options import CallOptions, call_options
 from invokeq.invocation import Invocation
+from invokeq.model.calls import AsyncCalls, Calls
 from invokeq.protocol.entities import (
     LLMModelConfig,
     LLMResult,
@@ -21,16 +18,11 @@ from invokeq.protocol.entities import (
     PromptMessage,
     PromptMessageTool,
 )
-from invokeq.protocol.requests import LLMRequest, Priority
+from invokeq.protocol.requests import Priority
 
 
-class LLM:
+class LLM(Calls):
     """Calls large language models."""
-
-    def __init__(self, broker: Broker, directory: Directory, options: SessionOptions) -> None:
-        self._broker = broker
-        self._directory = directory
-        self._options = options
 
     @overload
     def invoke(
@@ -92,16 +84,16 @@ class LLM:
     ) -> Generator[LLMResultChunk, None, None] | LLMResult:
         """Ask a model; a generator of chunks, or the whole result with `stream=False`.
 
-        Arguments are checked at once; with `stream=True` nothing is sent before the first `next()`, and
-        closing or dropping the generator cancels. `deadline` is seconds from now or an aware datetime.
-        Raises the errors of `invokeq.errors`.
+        Arguments are checked at once; with `stream=True` nothing is sent before the first `next()`,
+        and closing or dropping the generator cancels. `deadline` is seconds from now or an aware
+        datetime. Raises the errors of `invokeq.errors`.
         """
         request = build_llm_request(model_config, prompt_messages, tools, stop, stream)
+        prepared, shape = self._prepare(request), llm_shape(request.model)
         call = call_options(request_id, deadline, priority, detached)
         if stream:
-            return self._stream(request, call)
-        with self._submit(request, call) as invocation:
-            return invocation.result()
+            return self._stream(prepared, call, shape)
+        return self._result(prepared, call, shape)
 
     def submit(
         self,
@@ -116,36 +108,22 @@ class LLM:
         priority: Priority = "normal",
         detached: bool = False,
     ) -> Invocation[LLMResultChunk, LLMResult]:
-        """Enqueue now and give the handle. With a `request_id` that is known already, attach to it."""
+        """Enqueue now and give the handle. With a `request_id` that is known already, attach to
+        it."""
         request = build_llm_request(model_config, prompt_messages, tools, stop, stream)
-        return self._submit(request, call_options(request_id, deadline, priority, detached))
+        prepared, shape = self._prepare(request), llm_shape(request.model)
+        call = call_options(request_id, deadline, priority, detached)
+        return self._start(prepared, call, shape)
 
     def _stream(
-        self, request: LLMRequest, call: CallOptions
+        self, prepared: Prepared, call: CallOptions, shape: Shape[LLMResultChunk, LLMResult]
     ) -> Generator[LLMResultChunk, None, None]:
-        with self._submit(request, call) as invocation:
+        with self._start(prepared, call, shape) as invocation:
             yield from invocation
 
-    def _submit(
-        self, request: LLMRequest, call: CallOptions
-    ) -> Invocation[LLMResultChunk, LLMResult]:
-        submitted = self._broker.run(submit(self._options, self._directory, request, call))
-        return Invocation(
-            self._broker,
-            submitted_reader(self._options, submitted, call),
-            chunk_of,
-            partial(accumulate, request.model),
-            detached=call.detached,
-        )
 
-
-class AsyncLLM:
+class AsyncLLM(AsyncCalls):
     """Calls large language models on asyncio."""
-
-    def __init__(self, broker: AsyncBroker, directory: Directory, options: SessionOptions) -> None:
-        self._broker = broker
-        self._directory = directory
-        self._options = options
 
     @overload
     def invoke(
@@ -195,8 +173,11 @@ class AsyncLLM:
         Otherwise as `LLM.invoke`.
         """
         request = build_llm_request(model_config, prompt_messages, tools, stop, stream)
+        prepared, shape = self._prepare(request), llm_shape(request.model)
         call = call_options(request_id, deadline, priority, detached)
-        return self._stream(request, call) if stream else self._result(request, call)
+        return (
+            self._stream(prepared, call, shape) if stream else self._result(prepared, call, shape)
+        )
 
     async def submit(
         self,
@@ -211,29 +192,16 @@ class AsyncLLM:
         priority: Priority = "normal",
         detached: bool = False,
     ) -> AsyncInvocation[LLMResultChunk, LLMResult]:
-        """Enqueue now and give the handle. With a `request_id` that is known already, attach to it."""
+        """Enqueue now and give the handle. With a `request_id` that is known already, attach to
+        it."""
         request = build_llm_request(model_config, prompt_messages, tools, stop, stream)
-        return await self._submit(request, call_options(request_id, deadline, priority, detached))
+        prepared, shape = self._prepare(request), llm_shape(request.model)
+        call = call_options(request_id, deadline, priority, detached)
+        return await self._start(prepared, call, shape)
 
     async def _stream(
-        self, request: LLMRequest, call: CallOptions
+        self, prepared: Prepared, call: CallOptions, shape: Shape[LLMResultChunk, LLMResult]
     ) -> AsyncGenerator[LLMResultChunk, None]:
-        async with await self._submit(request, call) as invocation:
+        async with await self._start(prepared, call, shape) as invocation:
             async for chunk in invocation:
                 yield chunk
-
-    async def _result(self, request: LLMRequest, call: CallOptions) -> LLMResult:
-        async with await self._submit(request, call) as invocation:
-            return await invocation.result()
-
-    async def _submit(
-        self, request: LLMRequest, call: CallOptions
-    ) -> AsyncInvocation[LLMResultChunk, LLMResult]:
-        submitted = await self._broker.run(submit(self._options, self._directory, request, call))
-        return AsyncInvocation(
-            self._broker,
-            submitted_reader(self._options, submitted, call),
-            chunk_of,
-            partial(accumulate, request.model),
-            detached=call.detached,
-        )

@@ -1,16 +1,18 @@
 """How requests travel inside an RQ job: JSON by orjson, with a version, within bounds.
 
-A job's data is the JSON array `["invokeq_worker.entry.execute", null, [<envelope>], {}]`, compressed the
-way RQ compresses. Nothing else is ever decoded: pickles, other functions and other versions are
-typed errors.
+A job's data is the JSON array `["invokeq_worker.entry.execute", null, [<envelope>], {}]`,
+compressed the way RQ compresses. Nothing else is ever decoded: pickles, other functions and other
+versions are typed errors.
 """
 
+import math
 import zlib
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import orjson
 from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
 
 from invokeq.protocol.errors import InvalidRequestError, ProtocolError, UnknownVersionError
 from invokeq.protocol.requests import PROTOCOL_VERSION, BodyRef, Envelope, Request, request_adapter
@@ -32,7 +34,8 @@ _COMPRESSION_LEVEL: Final = 1
 
 
 class OrjsonSerializer:
-    """RQ serializer over orjson; name it to RQ's tools with `-S invokeq.protocol.codec.OrjsonSerializer`."""
+    """RQ serializer over orjson; name it to RQ's tools with `-S
+    invokeq.protocol.codec.OrjsonSerializer`."""
 
     @staticmethod
     def dumps(obj: Any, /) -> bytes:
@@ -52,12 +55,39 @@ class EncodedRequest:
     file_parts: tuple[bytes, ...] = ()
 
 
-def encode(envelope: Envelope, request: Request, file: bytes | None = None) -> EncodedRequest:
-    """Encode one invocation.
+def encode_request(request: Request) -> bytes:
+    """Encode a request; InvalidRequestError for what JSON cannot say: objects, NaN, broken text."""
+    try:
+        payload = request.model_dump_json()
+    except PydanticSerializationError as error:
+        raise InvalidRequestError(field=request.kind, problem=f"is not JSON: {error}") from None
+    strange = find_non_finite(getattr(request, "completion_params", {}), "completion_params")
+    if strange:
+        raise InvalidRequestError(field=strange, problem="must be a finite number")
+    return payload.encode()
+
+
+def find_non_finite(value: object, path: str) -> str | None:
+    """Give the path of the first NaN or infinity in a JSON value; JSON has neither."""
+    match value:
+        case float():
+            return None if math.isfinite(value) else path
+        case dict():
+            pairs = cast(dict[str, object], value).items()
+            found = (find_non_finite(item, f"{path}.{key}") for key, item in pairs)
+        case list():
+            items = enumerate(cast(list[object], value))
+            found = (find_non_finite(item, f"{path}[{i}]") for i, item in items)
+        case _:
+            return None
+    return next(filter(None, found), None)
+
+
+def encode(envelope: Envelope, payload: bytes, file: bytes | None = None) -> EncodedRequest:
+    """Encode one invocation of a request that `encode_request` has encoded.
 
     A request over `INLINE_LIMIT` bytes, and a file always, is cut into parts of `PART_SIZE`.
     """
-    payload = request.model_dump_json().encode()
     fields = envelope.model_dump(mode="json", exclude={"request", "body", "file"})
     body: tuple[bytes, ...] = ()
     if len(payload) <= INLINE_LIMIT:
@@ -86,14 +116,15 @@ def decode_job(data: bytes) -> Envelope:
     match call:
         case [str() as function, *_] if function != ENTRY_POINT:
             raise _malformed(f"names {function[:200]!r}; only {ENTRY_POINT!r} may run here")
-        case [_, None, [dict() as fields], dict() as kwargs] if not kwargs:
-            return decode_envelope(fields)
+        case [_, None, [dict()], dict()] if not call[3]:
+            return decode_envelope(call[2][0])
         case _:
             raise _malformed("is not [function, null, [envelope], {}]")
 
 
 def decode_envelope(fields: dict[str, Any]) -> Envelope:
-    """Check the version first, then the shape, so that a newer envelope is told apart from a broken one."""
+    """Check the version first, then the shape, so that a newer envelope is told apart from a
+    broken one."""
     version = fields.get("v")
     if version != PROTOCOL_VERSION:
         raise UnknownVersionError(where="envelope", version=version, supported=PROTOCOL_VERSION)
@@ -104,7 +135,8 @@ def decode_envelope(fields: dict[str, Any]) -> Envelope:
 
 
 def decode_request(payload: bytes | dict[str, Any]) -> Request:
-    """Decode the request that an envelope holds or refers to; InvalidRequestError names the field."""
+    """Decode the request that an envelope holds or refers to; InvalidRequestError names the
+    field."""
     try:
         if isinstance(payload, bytes):
             return request_adapter.validate_json(payload)
@@ -115,11 +147,13 @@ def decode_request(payload: bytes | dict[str, Any]) -> Request:
 
 
 def join_body(ref: BodyRef, parts: list[bytes | None]) -> bytes:
-    """Put the parts of a body or a file together; one that is missing or short is a ProtocolError."""
+    """Put the parts of a body or a file together; one that is missing or short is a
+    ProtocolError."""
     present = [part for part in parts if part is not None]
     if len(present) != ref.parts:
         raise ProtocolError(
-            where="request body", problem=f"{ref.parts - len(present)} of {ref.parts} parts are gone"
+            where="request body",
+            problem=f"{ref.parts - len(present)} of {ref.parts} parts are gone",
         )
     payload = b"".join(present)
     if len(payload) != ref.size:

@@ -1,7 +1,7 @@
 """What workers tell clients about themselves: where they listen, and what they serve.
 
-Each worker has one entry in the directory hash, valid while its lease lasts, and points to a catalog:
-the providers and models with their facts, stored once under the digest of its content.
+Each worker has one entry in the directory hash, valid while its lease lasts, and points to a
+catalog: the providers and models with their facts, stored once under the digest of its content.
 """
 
 import hashlib
@@ -29,9 +29,10 @@ class ProviderEntry(_Wire):
 
 
 class Catalog(_Wire):
-    """All providers that a pool serves."""
+    """All providers that a pool serves, and which LLM (`provider/model`) summarises there."""
 
     providers: list[ProviderEntry] = []
+    summary_model: str | None = None
 
     def encode(self) -> tuple[str, bytes]:
         """Give the digest that names this catalog, and its JSON."""

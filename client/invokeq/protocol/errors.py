@@ -3,7 +3,7 @@
 ```
 InvokeqError
  +- RequestError                 the request is at fault: change it
- |   +- InvalidRequestError          a field is missing, malformed or out of place (also a ValueError)
+ |   +- InvalidRequestError          a field is missing or malformed (also a ValueError)
  |   |   +- InvalidParameterError        a model parameter breaks the rules of the model
  |   |   +- RequestTooLargeError         the request is over a size bound
  |   +- ProviderNotFoundError        no pool knows the provider
@@ -22,6 +22,7 @@ InvokeqError
  |   +- QueueFullError               the lane or the tenant has too much waiting
  |   +- RateLimitedError             the vendor limits the rate; `retry_after` says for how long
  |   +- ProviderUnavailableError     the vendor answered 5xx, or the connection to it broke
+ |   +- UnusableAnswerError          the model answered, but not with what was asked for
  |   +- WorkerLostError              the worker died while it ran the invocation
  +- InvocationTimeoutError       a bound on waiting was reached
  |   +- PickupTimeoutError           no worker claimed it in time
@@ -40,7 +41,7 @@ Raise sites pass fields; each class builds its one sentence. An error crosses Re
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 type_registry: dict[str, type["InvokeqError"]] = {}
 
@@ -115,16 +116,15 @@ class _Blank(dict[str, Any]):
 
 
 def error_from_wire(wire: Mapping[str, Any]) -> InvokeqError:
-    """Rebuild an error from `to_wire()`; a code that this version does not know becomes InternalError."""
+    """Rebuild an error from `to_wire()`; a code that this version does not know becomes
+    InternalError."""
     known = {k: wire.get(k) for k in ("request_id", "provider", "model", "attempt", "retry_after")}
     cls = type_registry.get(str(wire.get("code")))
     fields = wire.get("fields")
     if cls is None:
         return InternalError(detail=str(wire.get("message") or wire.get("code")), **known)
-    clean = {str(k): v for k, v in fields.items()} if isinstance(fields, Mapping) else {}
-    for name in known:
-        clean.pop(name, None)
-    return cls(**known, **clean)
+    clean: Mapping[str, Any] = cast(Any, fields) if isinstance(fields, Mapping) else {}
+    return cls(**known, **{str(k): v for k, v in clean.items() if k not in known})
 
 
 class RequestError(InvokeqError):
@@ -209,7 +209,9 @@ class ServerUnsupportedError(ConfigurationError):
     """The Redis server is older than `required`, or lacks a command."""
 
     code = "server_unsupported"
-    template = "The Redis server at {address} is version {version}; invokeq needs {required} or newer"
+    template = (
+        "The Redis server at {address} is version {version}; invokeq needs {required} or newer"
+    )
 
 
 class UnavailableError(InvokeqError):
@@ -222,9 +224,7 @@ class NoWorkerError(UnavailableError):
     """No live worker serves `model_type` for the provider; start one that does."""
 
     code = "no_worker"
-    template = (
-        "No live worker serves {model_type} models of provider {provider}: {problem}"
-    )
+    template = "No live worker serves {model_type} models of provider {provider}: {problem}"
 
 
 class BrokerUnavailableError(UnavailableError):
@@ -262,6 +262,13 @@ class ProviderUnavailableError(UnavailableError):
     template = "{provider} failed for {model}: {detail}"
 
 
+class UnusableAnswerError(UnavailableError):
+    """The model answered, but not with what was asked for: `problem` says what is wrong with it."""
+
+    code = "unusable_answer"
+    template = "The answer of {provider}/{model} cannot be used: {problem}"
+
+
 class WorkerLostError(UnavailableError):
     """Worker `worker` died while it ran the invocation, after `events` events."""
 
@@ -297,7 +304,8 @@ class DeadlineExceededError(InvocationTimeoutError):
 
 
 class InvocationCancelledError(InvokeqError):
-    """Somebody stopped the invocation: `reason` is caller, consumer_gone, deadline, operator or shutdown."""
+    """Somebody stopped the invocation: `reason` is caller, consumer_gone, deadline, operator or
+    shutdown."""
 
     code = "cancelled"
     template = "The invocation was cancelled ({reason})"
@@ -325,7 +333,9 @@ class UnknownVersionError(ProtocolError):
     """A message was written by another protocol version than this one reads."""
 
     code = "unknown_version"
-    template = "{where} has protocol version {version}; this side reads {supported}. Upgrade invokeq"
+    template = (
+        "{where} has protocol version {version}; this side reads {supported}. Upgrade invokeq"
+    )
 
 
 class InternalError(InvokeqError):

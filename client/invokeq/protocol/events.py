@@ -1,20 +1,20 @@
 """The events of a result stream, and how they are packed into stream entries.
 
-Order: the events of one stream come in the order of their ids, which only grow. Loss: none while the
-stream lives; a reader continues after any id it has seen. Duplication: Redis refuses an id that is
-not above the last one, so an event that is written twice is there once.
+Order: the events of one stream come in the order of their ids, which only grow. Loss: none while
+the stream lives; a reader continues after any id it has seen. Duplication: Redis refuses an id that
+is not above the last one, so an event that is written twice is there once.
 
-An event's id is `<attempt>-<sequence>`. Events that are ready at the same moment share one stream entry,
-and the entry bears the id of the *last* of them: an entry `1-9` with three chunks holds 1-7, 1-8
-and 1-9. So a reader may continue after any event, even in the middle of an entry.
+An event's id is `<attempt>-<sequence>`. Events that are ready at the same moment share one stream
+entry, and the entry bears the id of the *last* of them: an entry `1-9` with three chunks holds 1-7,
+1-8 and 1-9. So a reader may continue after any event, even in the middle of an entry.
 
-An entry has the fields `k` (kind), `d` (JSON; for chunks a JSON array, one item an event) and, for kinds
-that carry bytes, `b`: audio and vectors travel as they are, never as text.
+An entry has the fields `k` (kind), `d` (JSON; for chunks a JSON array, one item an event) and, for
+kinds that carry bytes, `b`: audio and vectors travel as they are, never as text.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 import orjson
 
@@ -43,7 +43,8 @@ ANSWERS: Final = frozenset(
 """Kinds that carry a piece of the answer: once one is written, the invocation has spoken."""
 
 CANCEL_REASONS: Final = frozenset({"caller", "consumer_gone", "deadline", "operator", "shutdown"})
-"""Who stops invocations: its caller, nobody (the reader has gone), time, an operator, a worker's end."""
+"""Who stops invocations: its caller, nobody (the reader has gone), time, an operator, a worker's
+end."""
 
 LAST_SEQUENCE: Final = 2**64 - 1
 """The largest sequence Redis knows; an event `<attempt>-LAST_SEQUENCE` shuts that attempt out."""
@@ -63,7 +64,9 @@ class EventId(NamedTuple):
         """Read an id; InvalidRequestError if it is not two whole numbers joined by a hyphen."""
         raw = text.decode() if isinstance(text, bytes) else text
         attempt, _, sequence = raw.partition("-")
-        if not (attempt.isascii() and attempt.isdigit() and sequence.isascii() and sequence.isdigit()):
+        if not (
+            attempt.isascii() and attempt.isdigit() and sequence.isascii() and sequence.isdigit()
+        ):
             raise InvalidRequestError(
                 field="after", problem=f"must look like 1-57 (attempt-sequence), not {raw!r}"
             )
@@ -104,9 +107,7 @@ def vectors(start: int, count: int, dimensions: int, dtype: str) -> bytes:
 
     `dtype` is `<f4` or `<f8`: little-endian floats, row after row, in as few bits as are exact.
     """
-    return orjson.dumps(
-        {"start": start, "count": count, "dimensions": dimensions, "dtype": dtype}
-    )
+    return orjson.dumps({"start": start, "count": count, "dimensions": dimensions, "dtype": dtype})
 
 
 def result(value: dict[str, Any]) -> bytes:
@@ -146,8 +147,6 @@ def unpack(entry_id: bytes, fields: dict[bytes, bytes]) -> list[Event]:
         return [Event(last, kind, data, fields.get(b"b", b""))]
     if not isinstance(data, list) or not data:
         raise ProtocolError(where=f"event {last}", problem="has no list of chunks")
-    items: list[Any] = data
+    items = cast(list[Any], data)
     first = last.sequence - len(items) + 1
-    return [
-        Event(EventId(last.attempt, first + i), kind, item) for i, item in enumerate(items)
-    ]
+    return [Event(EventId(last.attempt, first + i), kind, item) for i, item in enumerate(items)]

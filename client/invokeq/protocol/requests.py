@@ -171,9 +171,7 @@ Request: TypeAlias = (
 )
 """Every request there is, told apart by `kind`."""
 
-request_adapter: TypeAdapter[Request] = TypeAdapter(
-    Annotated[Request, Field(discriminator="kind")]
-)
+request_adapter: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="kind")])
 
 
 class BodyRef(_Wire):
@@ -186,8 +184,8 @@ class BodyRef(_Wire):
 class Envelope(_Wire):
     """What travels with every request, whatever it asks for.
 
-    `deadline` is in seconds since the epoch. `plugin_id` is a claim: the worker believes the lane's key,
-    not this field, unless the operator trusts the lane. There is no field for credentials.
+    `deadline` is in seconds since the epoch. `plugin_id` is a claim: the worker believes the lane's
+    key, not this field, unless the operator trusts the lane. There is no field for credentials.
     """
 
     v: Literal[1] = 1

@@ -1,0 +1,28 @@
+"""Makes one structured result of many chunks, the way Dify's SDK does it."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from invokeq.core.accumulate import accumulate
+from invokeq.protocol.entities import (
+    LLMResultChunkWithStructuredOutput,
+    LLMResultWithStructuredOutput,
+)
+
+
+def accumulate_structured(
+    model: str, chunks: Iterable[LLMResultChunkWithStructuredOutput]
+) -> LLMResultWithStructuredOutput:
+    """As `accumulate`; the last structured output that is not empty wins."""
+    output: Mapping[str, Any] | None = None
+    taken = list(chunks)
+    for chunk in taken:
+        output = chunk.structured_output or output
+    result = accumulate(model, taken)
+    return LLMResultWithStructuredOutput(
+        model=result.model,
+        prompt_messages=[],
+        message=result.message,
+        usage=result.usage,
+        structured_output=output,
+    )

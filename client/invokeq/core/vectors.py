@@ -1,0 +1,190 @@
+"""Builds embedding and rerank requests, and puts vectors back together."""
+
+import sys
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from pydantic import BaseModel
+
+from invokeq.core.arguments import config_of, entity_of, items_of, text_of, texts_of
+from invokeq.protocol.entities import (
+    EmbeddingInputType,
+    EmbeddingUsage,
+    MultiModalContent,
+    MultiModalEmbeddingModelConfig,
+    MultiModalEmbeddingResult,
+    MultiModalRerankModelConfig,
+    RerankModelConfig,
+    TextEmbeddingModelConfig,
+    TextEmbeddingResult,
+)
+from invokeq.protocol.errors import InvalidRequestError, ProtocolError
+from invokeq.protocol.events import Event
+from invokeq.protocol.requests import (
+    MultiModalEmbeddingRequest,
+    MultiModalRerankRequest,
+    RerankRequest,
+    TextEmbeddingRequest,
+)
+
+_TYPECODES: Final = {"<f4": "f", "<f8": "d"}
+
+
+class VectorBatch(NamedTuple):
+    """The vectors of the texts `start` and on."""
+
+    start: int
+    vectors: list[list[float]]
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingEnd:
+    """What comes after the last vector; `count` is how many there were."""
+
+    model: str
+    count: int
+    usage: EmbeddingUsage
+
+
+class _SelectedRerank(MultiModalRerankModelConfig):
+    """A rerank model as a model-selector gives it: without bounds."""
+
+
+def build_embedding_request(
+    model_config: object, texts: object, input_type: object
+) -> TextEmbeddingRequest:
+    """Validate the arguments of an embedding call."""
+    config = config_of(TextEmbeddingModelConfig, model_config)
+    return TextEmbeddingRequest(
+        provider=config.provider,
+        model=config.model,
+        texts=texts_of("texts", texts),
+        input_type=_input_type(input_type),
+    )
+
+
+def build_multimodal_embedding_request(
+    model_config: object, documents: object, input_type: object
+) -> MultiModalEmbeddingRequest:
+    """Validate the arguments of a multimodal embedding call; its tenant is not believed."""
+    config = config_of(MultiModalEmbeddingModelConfig, model_config, tenant_id="")
+    return MultiModalEmbeddingRequest(
+        provider=config.provider,
+        model=config.model,
+        documents=_contents("documents", documents),
+        input_type=_input_type(input_type),
+    )
+
+
+def build_rerank_request(model_config: object, docs: object, query: object) -> RerankRequest:
+    """Validate the arguments of a rerank call."""
+    config = _rerank_config(model_config)
+    return RerankRequest(
+        provider=config.provider,
+        model=config.model,
+        docs=texts_of("docs", docs),
+        query=text_of("query", query),
+        score_threshold=config.score_threshold,
+        top_n=config.top_n,
+    )
+
+
+def build_multimodal_rerank_request(
+    model_config: object, query: object, docs: object
+) -> MultiModalRerankRequest:
+    """Validate the arguments of a multimodal rerank call."""
+    config = _rerank_config(model_config)
+    return MultiModalRerankRequest(
+        provider=config.provider,
+        model=config.model,
+        docs=_contents("docs", docs),
+        query=entity_of("query", MultiModalContent, query),
+        score_threshold=config.score_threshold,
+        top_n=config.top_n,
+    )
+
+
+def unpack_vectors(event: Event) -> VectorBatch:
+    """Give the vectors of a `vectors` event, bit by bit as they were packed."""
+    meta: Mapping[str, Any] = event.data
+    typecode = _TYPECODES.get(str(meta.get("dtype")))
+    if typecode is None:
+        raise ProtocolError(
+            where=f"event {event.id}", problem=f"has vectors of {meta.get('dtype')}"
+        )
+    numbers: array[float] = array(typecode)
+    if len(event.blob) != meta["count"] * meta["dimensions"] * numbers.itemsize:
+        raise ProtocolError(where=f"event {event.id}", problem="has vectors of a wrong length")
+    numbers.frombytes(event.blob)
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    flat: list[float] = numbers.tolist()
+    width = int(meta["dimensions"])
+    rows = [flat[at : at + width] for at in range(0, len(flat), width)] if width else []
+    return VectorBatch(int(meta["start"]), rows)
+
+
+def embedding_end(event: Event) -> EmbeddingEnd:
+    """Give what the `result` event of an embedding says."""
+    return EmbeddingEnd(
+        str(event.data["model"]),
+        int(event.data["count"]),
+        EmbeddingUsage.model_validate(event.data["usage"]),
+    )
+
+
+def join_vectors(pieces: Iterable[VectorBatch | EmbeddingEnd]) -> TextEmbeddingResult:
+    """Put the pieces of an embedding together; a piece that is missing is a ProtocolError."""
+    rows, end = _joined(pieces)
+    # Not validated: a million floats take longer to look at than they took to travel.
+    return TextEmbeddingResult.model_construct(model=end.model, embeddings=rows, usage=end.usage)
+
+
+def join_multimodal_vectors(
+    pieces: Iterable[VectorBatch | EmbeddingEnd],
+) -> MultiModalEmbeddingResult:
+    """As `join_vectors`, for documents."""
+    rows, end = _joined(pieces)
+    return MultiModalEmbeddingResult.model_construct(
+        model=end.model, embeddings=rows, usage=end.usage
+    )
+
+
+def _joined(
+    pieces: Iterable[VectorBatch | EmbeddingEnd],
+) -> tuple[list[list[float]], EmbeddingEnd]:
+    rows: list[list[float]] = []
+    for piece in pieces:
+        if isinstance(piece, EmbeddingEnd):
+            if piece.count == len(rows):
+                return rows, piece
+            break
+        if piece.start != len(rows):
+            break
+        rows += piece.vectors
+    raise ProtocolError(where="embedding", problem=f"breaks off after {len(rows)} vectors")
+
+
+def _rerank_config(value: object) -> RerankModelConfig | MultiModalRerankModelConfig:
+    """Take bounds where they are given: the dict of a model-selector has none."""
+    bounded = isinstance(value, BaseModel | Mapping)
+    config = config_of(_SelectedRerank, value) if bounded else config_of(RerankModelConfig, value)
+    if config.top_n is not None and config.top_n < 1:
+        raise InvalidRequestError(field="model_config.top_n", problem="must be at least 1, or None")
+    return config
+
+
+def _contents(field: str, value: object) -> list[MultiModalContent]:
+    items: Sequence[object] = items_of(field, value, "multimodal contents")
+    return [entity_of(f"{field}[{i}]", MultiModalContent, item) for i, item in enumerate(items)]
+
+
+def _input_type(value: object) -> EmbeddingInputType:
+    """Take our enum, that of Dify's SDK, or the text."""
+    try:
+        return EmbeddingInputType(getattr(value, "value", value))
+    except ValueError:
+        known = ", ".join(kind.value for kind in EmbeddingInputType)
+        raise InvalidRequestError(field="input_type", problem=f"must be one of {known}") from None
