@@ -227,6 +227,7 @@ class Writer:
         """Send what there is, for ever; sets `lost` and returns when Redis stays away too long."""
         while True:
             await self._wake.wait()
+            await asyncio.sleep(0)  # whoever is about to speak, too, goes with this batch
             self._wake.clear()
             self._collect_streams()
             self._collect_closings()

@@ -1,7 +1,7 @@
 """Puts one invocation into its lane: the RQ job, what travels beside it, and the ring of the
 bell."""
 
-import contextlib
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -149,13 +149,12 @@ def _envelope(session: SessionOptions, call: CallOptions) -> Envelope:
 
 def _trace_context() -> tuple[str | None, str | None]:
     """Give the W3C trace context of the caller, if the program uses OpenTelemetry."""
-    with contextlib.suppress(ImportError):
-        from opentelemetry.propagate import inject
-
-        carrier: dict[str, str] = {}
-        inject(carrier)
-        return carrier.get("traceparent"), carrier.get("tracestate")
-    return None, None
+    propagate = sys.modules.get("opentelemetry.propagate")
+    if propagate is None:  # not loaded, so there is no span either
+        return None, None
+    carrier: dict[str, str] = {}
+    propagate.inject(carrier)
+    return carrier.get("traceparent"), carrier.get("tracestate")
 
 
 def _model_of(request: Request, directory: Directory) -> Plan[tuple[str, str]]:

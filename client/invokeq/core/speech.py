@@ -3,7 +3,7 @@
 from typing import IO, Any, Final
 
 from invokeq.core.arguments import config_of, spoken_text_of
-from invokeq.protocol.audio import KNOWN_FORMATS, recognise
+from invokeq.protocol.audio import AUDIO_FORMATS, recognise
 from invokeq.protocol.entities import (
     ModerationModelConfig,
     Speech2TextModelConfig,
@@ -39,9 +39,8 @@ def build_speech2text_request(model_config: object, audio: bytes) -> Speech2Text
     config = config_of(Speech2TextModelConfig, model_config)
     found = recognise(audio)
     if found is None:
-        raise InvalidRequestError(
-            field="file", problem=f"is no audio that is known here: {', '.join(KNOWN_FORMATS)}"
-        )
+        known = ", ".join(format_.suffix[1:] for format_ in AUDIO_FORMATS)
+        raise InvalidRequestError(field="file", problem=f"is no audio that is known here: {known}")
     return Speech2TextRequest(
         provider=config.provider, model=config.model, mime_type=found.mime_type
     )

@@ -6,8 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from pydantic import BaseModel
-
 from invokeq.core.arguments import config_of, entity_of, items_of, text_of, texts_of
 from invokeq.protocol.entities import (
     EmbeddingInputType,
@@ -16,7 +14,6 @@ from invokeq.protocol.entities import (
     MultiModalEmbeddingModelConfig,
     MultiModalEmbeddingResult,
     MultiModalRerankModelConfig,
-    RerankModelConfig,
     TextEmbeddingModelConfig,
     TextEmbeddingResult,
 )
@@ -46,10 +43,6 @@ class EmbeddingEnd:
     model: str
     count: int
     usage: EmbeddingUsage
-
-
-class _SelectedRerank(MultiModalRerankModelConfig):
-    """A rerank model as a model-selector gives it: without bounds."""
 
 
 def build_embedding_request(
@@ -167,10 +160,9 @@ def _joined(
     raise ProtocolError(where="embedding", problem=f"breaks off after {len(rows)} vectors")
 
 
-def _rerank_config(value: object) -> RerankModelConfig | MultiModalRerankModelConfig:
+def _rerank_config(value: object) -> MultiModalRerankModelConfig:
     """Take bounds where they are given: the dict of a model-selector has none."""
-    bounded = isinstance(value, BaseModel | Mapping)
-    config = config_of(_SelectedRerank, value) if bounded else config_of(RerankModelConfig, value)
+    config = config_of(MultiModalRerankModelConfig, value)
     if config.top_n is not None and config.top_n < 1:
         raise InvalidRequestError(field="model_config.top_n", problem="must be at least 1, or None")
     return config
