@@ -1,8 +1,8 @@
 """Recognises audio by its first bytes, whatever name or type it was given.
 
-Pure, and used on both sides: a client refuses what is no audio before it sends anything, and a worker
-believes nobody. MPEG and AAC frames have a mark of eleven bits only, so a second frame must follow
-the first where `head` is long enough to show it.
+Pure, and used on both sides: a client refuses what is no audio before it sends anything, and a
+worker believes nobody. MPEG and AAC frames have a mark of eleven bits only, so a second frame must
+follow the first where `head` is long enough to show it.
 
 Sources: RFC 9639 (FLAC), RFC 3533 (Ogg), RFC 2361 (WAVE), ISO/IEC 11172-3 and 13818-3 (MPEG audio),
 ISO/IEC 13818-7 (ADTS), ISO/IEC 14496-12 (MP4), RFC 9559 (Matroska and WebM), id3.org (ID3v2.4).
@@ -38,98 +38,101 @@ _M4A_BRANDS: Final = frozenset({b"M4A ", b"M4B ", b"M4P "})
 _MP4_BRANDS: Final = (b"mp4", b"iso", b"avc1", b"dash", b"3gp", b"3g2", b"MSNV", b"f4a", b"F4A")
 _EBML: Final = b"\x1aE\xdf\xa3"
 _EBML_HEADER: Final = 64  # bytes in which the document type stands
-_ID3_HEADER: Final = 10
-_ADTS_SHORTEST: Final = 7  # bytes of its header
+_ID3_HEADER: Final = 10  # bytes
+_ID3_VERSIONS: Final = frozenset({2, 3, 4})
+_MPEG_HEADER: Final = 4  # bytes
+_ADTS_HEADER: Final = 7  # bytes
+_MPEG_MARK: Final = 0xFFE0
+_ADTS_MASK, _ADTS_MARK = 0xFFF6, 0xFFF0
+_MAGIC: Final = {b"fLaC": FLAC, b"OggS": OGG, b"ADIF": AAC}
+_RIFF: Final = frozenset({b"RIFF", b"RF64", b"BW64"})
 
-# Kilobits a second by the four bits of the header; 0 has no use here: the frame's length is unknown.
-_V1_LAYER1: Final = (0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448)
+# Kilobits a second by four bits of the header, for layers II and III; 0 stands for a frame of
+# unknown length. Layer I is left out: nobody uses it, and UTF-16 text begins like it.
 _V1_LAYER2: Final = (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384)
 _V1_LAYER3: Final = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
-_V2_LAYER1: Final = (0, 32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256)
-_V2_LAYER23: Final = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
+_V2: Final = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
+_LAYER2, _LAYER3 = 2, 1  # two bits of the header
+_VERSION1: Final = 3
 _BIT_RATES: Final = {
-    (True, 1): _V1_LAYER1,
-    (True, 2): _V1_LAYER2,
-    (True, 3): _V1_LAYER3,
-    (False, 1): _V2_LAYER1,
-    (False, 2): _V2_LAYER23,
-    (False, 3): _V2_LAYER23,
+    (_VERSION1, _LAYER2): _V1_LAYER2,
+    (_VERSION1, _LAYER3): _V1_LAYER3,
+    **{(version, layer): _V2 for version in (0, 2) for layer in (_LAYER2, _LAYER3)},
 }
-_SAMPLE_RATES: Final = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
+_SAMPLE_RATES: Final = {
+    _VERSION1: (44100, 48000, 32000),
+    2: (22050, 24000, 16000),
+    0: (11025, 12000, 8000),
+}
+_ADTS_SAMPLE_RATES: Final = 13  # more than these nobody defined
 
 
 def recognise(head: bytes) -> AudioFormat | None:
-    """Tell the format of a file from its first `HEAD_BYTES` bytes, or fewer if it is shorter."""
-    if head.startswith(b"ID3") and len(head) >= _ID3_HEADER:
-        return _behind_id3(head)
-    return _container(head) or _frames(head)
-
-
-def _behind_id3(head: bytes) -> AudioFormat:
-    """Look behind a tag, which some put before FLAC and AAC too; its size has seven bits a byte."""
-    size = 0
-    for byte in head[6:_ID3_HEADER]:
-        size = size << 7 | byte & 0x7F
-    rest = head[_ID3_HEADER + size :]
+    """Tell the format of a file from its first `HEAD_BYTES` bytes; a shorter file, from all."""
+    tag = _id3_size(head)
+    if tag is None:
+        return _container(head) or _frames(head)
+    # Some put the tag of MP3 before FLAC and AAC; what it hides is taken for MP3.
+    rest = head[tag:]
     return _container(rest) or _frames(rest) or MP3
 
 
+def _id3_size(head: bytes) -> int | None:
+    """Give the length of the ID3v2 tag at the beginning; its size field has seven bits a byte."""
+    if not head.startswith(b"ID3") or len(head) < _ID3_HEADER or head[3] not in _ID3_VERSIONS:
+        return None
+    size = 0
+    for byte in head[6:_ID3_HEADER]:
+        if byte & 0x80:
+            return None
+        size = size << 7 | byte
+    return _ID3_HEADER + size
+
+
 def _container(head: bytes) -> AudioFormat | None:
-    if head[:4] in {b"RIFF", b"RF64", b"BW64"} and head[8:12] == b"WAVE":
+    brand = head[8:12]
+    if head[:4] in _RIFF and brand == b"WAVE":
         return WAV
-    if head.startswith(b"fLaC"):
-        return FLAC
-    if head.startswith(b"OggS"):
-        return OGG
-    if head.startswith(b"ADIF"):
-        return AAC
+    if head[4:8] == b"ftyp" and brand in _M4A_BRANDS:
+        return M4A
+    if head[4:8] == b"ftyp" and brand.startswith(_MP4_BRANDS):
+        return MP4
     if head.startswith(_EBML) and b"webm" in head[:_EBML_HEADER]:
         return WEBM
-    if head[4:8] == b"ftyp":
-        brand = head[8:12]
-        if brand in _M4A_BRANDS:
-            return M4A
-        return MP4 if brand.startswith(_MP4_BRANDS) else None
-    return None
+    return next((found for magic, found in _MAGIC.items() if head.startswith(magic)), None)
 
 
 def _frames(head: bytes) -> AudioFormat | None:
+    """Look for a whole frame with nothing behind it, or with the next frame behind it."""
     for length_of, found in ((_mpeg_length, MP3), (_adts_length, AAC)):
         length = length_of(head)
-        if length is None:
+        if length is None or length > len(head):
             continue
-        following = head[length : length + _ADTS_SHORTEST]
-        if len(following) < _ADTS_SHORTEST or length_of(following) is not None:
+        following = head[length:]
+        if len(following) < _ADTS_HEADER or length_of(following) is not None:
             return found
     return None
 
 
 def _mpeg_length(head: bytes) -> int | None:
     """Give the length in bytes of the MPEG audio frame that starts here, None if none does."""
-    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:  # noqa: PLR2004  a header, its mark
+    if len(head) < _MPEG_HEADER or int.from_bytes(head[:2], "big") & _MPEG_MARK != _MPEG_MARK:
         return None
-    version, layer = head[1] >> 3 & 3, 4 - (head[1] >> 1 & 3)
+    version, layer = head[1] >> 3 & 3, head[1] >> 1 & 3
+    bit_rates = _BIT_RATES.get((version, layer), ())
+    sample_rates = _SAMPLE_RATES.get(version, ())
     bit_rate, sample_rate = head[2] >> 4, head[2] >> 2 & 3
-    first = version == 3  # noqa: PLR2004  the two bits that stand for MPEG-1
-    rates = _BIT_RATES.get((first, layer))
-    samples = _SAMPLE_RATES.get(version)
-    if rates is None or samples is None or sample_rate >= len(samples):
-        return None
-    if not 0 < bit_rate < len(rates):
+    if not 0 < bit_rate < len(bit_rates) or sample_rate >= len(sample_rates):
         return None
     padding = head[2] >> 1 & 1
-    bits, hertz = rates[bit_rate] * 1000, samples[sample_rate]
-    if layer == 1:
-        return (12 * bits // hertz + padding) * 4
-    per_frame = 72 if layer == 3 and not first else 144  # noqa: PLR2004  layer III
-    return per_frame * bits // hertz + padding
+    samples = 576 if layer == _LAYER3 and version != _VERSION1 else 1152
+    return samples // 8 * bit_rates[bit_rate] * 1000 // sample_rates[sample_rate] + padding
 
 
 def _adts_length(head: bytes) -> int | None:
     """Give the length in bytes of the ADTS frame that starts here, None if none does."""
-    if len(head) < _ADTS_SHORTEST or head[0] != 0xFF or head[1] & 0xF6 != 0xF0:  # noqa: PLR2004
-        return None
-    if head[2] >> 2 & 0xF >= 13:  # noqa: PLR2004  sampling frequencies that nobody defined
+    if len(head) < _ADTS_HEADER or int.from_bytes(head[:2], "big") & _ADTS_MASK != _ADTS_MARK:
         return None
     length = (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5
-    return length if length >= _ADTS_SHORTEST else None
+    known = head[2] >> 2 & 0xF < _ADTS_SAMPLE_RATES
+    return length if known and length >= _ADTS_HEADER else None

@@ -139,8 +139,8 @@ def decode_request(payload: bytes | dict[str, Any]) -> Request:
     field."""
     try:
         if isinstance(payload, bytes):
-            return request_adapter.validate_json(payload)
-        return request_adapter.validate_python(payload)
+            return request_adapter().validate_json(payload)
+        return request_adapter().validate_python(payload)
     except ValidationError as error:
         field, problem = first_problem(error)
         raise InvalidRequestError(field=field, problem=problem) from None

@@ -6,6 +6,7 @@ Field names of the requests are those of Dify's wire (`completion_params`, `prom
 import math
 import re
 import secrets
+from functools import cache
 from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
@@ -34,9 +35,12 @@ def new_request_id() -> str:
 
 
 class _Wire(BaseModel):
-    """Base of our own wire shapes: frozen, and strangers are refused."""
+    """Base of our own wire shapes: frozen, and strangers are refused.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Built when first used: a program imports all kinds of calls and makes one or two.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class _ModelRequest(_Wire):
@@ -171,7 +175,11 @@ Request: TypeAlias = (
 )
 """Every request there is, told apart by `kind`."""
 
-request_adapter: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="kind")])
+
+@cache
+def request_adapter() -> TypeAdapter[Request]:
+    """Give the validator of all requests; made when first used, which only workers do."""
+    return TypeAdapter(Annotated[Request, Field(discriminator="kind")])
 
 
 class BodyRef(_Wire):
