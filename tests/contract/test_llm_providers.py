@@ -140,6 +140,13 @@ async def local_target() -> AsyncGenerator[Target, None]:
     await provider.close()
 
 
+@pytest.fixture(params=["aiohttp", "httpx"])
+def http(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run with and without aiohttp, which is optional."""
+    if request.param == "httpx":
+        monkeypatch.setattr("invokeq_providers.vendor_http.has_aiohttp", lambda: False)
+
+
 @pytest.fixture
 async def aimock_relay(aimock: Aimock) -> AsyncGenerator[Relay, None]:
     async with relay_to(aimock.base_url) as relay:
@@ -250,16 +257,16 @@ async def test_stops_at_a_stop_word(target: Target) -> None:
 
 async def test_closing_the_stream_reaches_its_source(target: Target) -> None:
     # Without a bound on tokens, so that the answer cannot be over before it is closed.
-    parameters = {"max_tokens": 600} if target.parameters else {"rate": 20}
+    parameters = {"max_tokens": 900} if target.parameters else {"rate": 20}
     prepared = call(target, target.slow_question, parameters=parameters)
     chunks = target.provider.llm(prepared)
     await anext(chunks)
     await chunks.aclose()
-    await eventually_async("the source stops", lambda: target.gone(prepared.request_id))
+    await eventually_async("it stops", lambda: target.gone(prepared.request_id), within=5)
 
 
 async def test_cancelling_the_task_reaches_the_source(target: Target) -> None:
-    parameters = {"max_tokens": 600} if target.parameters else {"rate": 20}
+    parameters = {"max_tokens": 900} if target.parameters else {"rate": 20}
     prepared = call(target, target.slow_question, parameters=parameters)
     started = asyncio.Event()
 
@@ -273,7 +280,7 @@ async def test_cancelling_the_task_reaches_the_source(target: Target) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await eventually_async("the source stops", lambda: target.gone(prepared.request_id))
+    await eventually_async("it stops", lambda: target.gone(prepared.request_id), within=5)
 
 
 async def test_calls_run_beside_each_other(target: Target) -> None:
@@ -311,7 +318,7 @@ async def test_the_local_model_always_has_a_bound(local_target: Target) -> None:
 
 @pytest.mark.local_model
 async def test_a_call_that_leaves_the_queue_never_starts(local_target: Target) -> None:
-    parameters = {"max_tokens": 600}
+    parameters = {"max_tokens": 900}
     running = local_target.provider.llm(
         call(local_target, local_target.slow_question, parameters=parameters)
     )
@@ -414,6 +421,7 @@ async def test_prices_come_from_the_facts(aimock_target: Target) -> None:
     assert usage.total_price == usage.prompt_price + usage.completion_price > 0
 
 
+@pytest.mark.usefixtures("http")
 @pytest.mark.aimock
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(
@@ -441,6 +449,7 @@ async def test_a_refusal_becomes_an_error_of_ours(
     assert "sk-" not in str(caught.value)
 
 
+@pytest.mark.usefixtures("http")
 @pytest.mark.aimock
 async def test_an_answer_that_breaks_off_is_an_error(aimock_target: Target) -> None:
     taken: list[LLMResultChunk] = []
@@ -456,6 +465,7 @@ async def test_an_answer_that_breaks_off_is_an_error(aimock_target: Target) -> N
     assert caught.value.chunks == len(taken)
 
 
+@pytest.mark.usefixtures("http")
 @pytest.mark.aimock
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("rate", ["disconnectRate", "malformedRate", "dropRate"])
@@ -475,6 +485,7 @@ async def test_the_rate_limit_of_chaos_has_a_time(aimock_target: Target, aimock:
     assert caught.value.retry_after is not None
 
 
+@pytest.mark.usefixtures("http")
 @pytest.mark.aimock
 async def test_a_silent_vendor_is_given_up(aimock: Aimock) -> None:
     options = {"base_url": aimock.base_url, "read_timeout": 0.2}
@@ -484,6 +495,7 @@ async def test_a_silent_vendor_is_given_up(aimock: Aimock) -> None:
     await target.provider.close()
 
 
+@pytest.mark.usefixtures("http")
 async def test_a_vendor_that_is_not_there_is_unavailable(unused_tcp_port: int) -> None:
     options = {"base_url": f"http://127.0.0.1:{unused_tcp_port}/v1"}
     target = Target(OpenAIProvider("openai", options), "gpt-4o", "hello", "")
@@ -493,6 +505,19 @@ async def test_a_vendor_that_is_not_there_is_unavailable(unused_tcp_port: int) -
     await target.provider.close()
 
 
+@pytest.mark.usefixtures("http")
+@pytest.mark.aimock
+async def test_closing_a_stream_closes_its_connection(
+    aimock_target: Target, aimock_relay: Relay
+) -> None:
+    chunks = aimock_target.provider.llm(call(aimock_target, "slowly"))
+    await anext(chunks)
+    assert aimock_relay.open == 1
+    await chunks.aclose()
+    await eventually_async("the connection is closed", lambda: aimock_relay.open == 0)
+
+
+@pytest.mark.usefixtures("http")
 @pytest.mark.aimock
 async def test_connections_are_used_again(aimock_target: Target, aimock_relay: Relay) -> None:
     for _ in range(3):

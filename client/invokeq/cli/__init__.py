@@ -1,4 +1,4 @@
-"""The `invokeq` command. `main` runs it; `app` is the typer application, made when it is first asked for.
+"""The `invokeq` command: `main` runs it, and `app` is the typer application, made on demand.
 
 Other packages add commands by an entry point of the group `invokeq.cli` that names a function
 `register(app)`.

@@ -8,7 +8,7 @@ from contextlib import suppress
 import typer
 
 from invokeq.cli.text import amount, one_line, printable
-from invokeq.core.answers import accumulate_unnamed
+from invokeq.core.answers import ANY
 from invokeq.invocation import Invocation
 from invokeq.protocol.entities import LLMResult, LLMResultChunk, LLMUsage
 from invokeq.protocol.errors import InvokeqError
@@ -50,15 +50,15 @@ def show(
     """
     chunks = meter.watch(invocation)
     if whole:
-        result = accumulate_unnamed(chunks)
+        result = ANY.result_of(iter(chunks))
         if as_json:
             _write(f"{result.model_dump_json()}\n")
         else:
             _consume(_as_text([result.to_llm_result_chunk()]))
     elif as_json:
-        result = accumulate_unnamed(_as_json(chunks))
+        result = ANY.result_of(iter(_as_json(chunks)))
     else:
-        result = accumulate_unnamed(_as_text(chunks))
+        result = ANY.result_of(iter(_as_text(chunks)))
     line = summary(
         result.usage if meter.has_usage else None,
         meter if timed else None,
@@ -92,23 +92,22 @@ def summary(
 
 
 def _as_text(chunks: Iterable[LLMResultChunk]) -> Iterator[LLMResultChunk]:
-    """Write the text of each chunk as it comes, and tool calls as lines; the last line is ended."""
+    """Write the text of each chunk as it comes, and each tool call as a line of its own."""
     plain = printable if sys.stdout.isatty() else str
-    at_line_start = True
+    mid_line = False
     try:
         for chunk in chunks:
             message = chunk.delta.message
-            pieces = [plain(message.get_text_content())]
+            if text := plain(message.get_text_content()):
+                _write(text)
+                mid_line = not text.endswith("\n")
             for call in message.tool_calls:
-                pieces.append(f"tool call: {call.model_dump_json()}\n")
-            for piece in filter(None, pieces):
-                if piece.startswith("tool call: ") and not at_line_start:
-                    _write("\n")
-                _write(piece)
-                at_line_start = piece.endswith("\n")
+                before = "\n" if mid_line else ""
+                _write(f"{before}tool call: {call.model_dump_json()}\n")
+                mid_line = False
             yield chunk
     finally:
-        if not at_line_start:
+        if mid_line:
             _write("\n")
 
 

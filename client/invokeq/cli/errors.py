@@ -29,10 +29,9 @@ def exit_on_error() -> Generator[None]:
     """
     try:
         yield
-        sys.stdout.flush()  # here rather than at the exit, where a failure would be shown as a trace
+        sys.stdout.flush()  # a failure at the interpreter's own end would be shown as a trace
     except InvokeqError as error:
-        request = f" [request {error.request_id}]" if error.request_id else ""
-        fail(f"{error}{request}")
+        fail(_with_request(str(error), error.request_id))
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
     except BrokenPipeError:
@@ -41,6 +40,12 @@ def exit_on_error() -> Generator[None]:
     except OSError as error:
         _mute_stdout()
         fail(str(error))
+
+
+def _with_request(problem: str, request_id: str | None) -> str:
+    if request_id is None or request_id in problem:
+        return problem
+    return f"{problem} [request {request_id}]"
 
 
 def fail(problem: str, status: int = FAILED) -> NoReturn:

@@ -10,9 +10,4 @@ def build() -> typer.Typer:
     """Make the group."""
     group = typer.Typer(help="Call a model and show what it answers.", no_args_is_help=True)
     group.command(epilog=examples(*EXAMPLES))(llm)
-    group.callback()(_group)
     return group
-
-
-def _group() -> None:
-    """Call a model and show what it answers."""

@@ -25,7 +25,7 @@ def llm(
     ],
     prompt: Annotated[
         str | None,
-        typer.Argument(metavar="[PROMPT]", help="The prompt; without it, or with -, stdin."),
+        typer.Argument(metavar="PROMPT", help="The prompt; without it, or with -, stdin."),
     ] = None,
     system: Annotated[
         str | None, typer.Option(metavar="TEXT", help="What the model is told about its task.")
@@ -48,11 +48,15 @@ def llm(
     ] = False,
     as_json: Annotated[
         bool,
-        typer.Option("--json", help="Print each chunk (--no-stream: the result) as a line of JSON."),
+        typer.Option(
+            "--json", help="Print each chunk (--no-stream: the result) as a line of JSON."
+        ),
     ] = False,
     request_id: Annotated[
         str | None,
-        typer.Option(metavar="ID", help="An id of your own, 32 hex characters; a known one attaches."),
+        typer.Option(
+            metavar="ID", help="An id of your own, 32 hex characters; a known one attaches."
+        ),
     ] = None,
     deadline: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="Give up after this time.")
@@ -128,14 +132,17 @@ def read_prompt(prompt: str | None) -> str:
     """Give the argument, or what stdin holds; InvalidRequestError if there is no text in either."""
     if prompt is None and sys.stdin.isatty():
         raise InvalidRequestError(field="PROMPT", problem="is missing: give one, or pipe it in")
-    if prompt is None or prompt == "-":
-        try:
-            prompt = sys.stdin.buffer.read().decode()
-        except UnicodeDecodeError:
-            raise InvalidRequestError(field="PROMPT", problem="is not UTF-8 text") from None
-    if not prompt.strip():
+    text = _read_stdin() if prompt in (None, "-") else prompt
+    if not text.strip():
         raise InvalidRequestError(field="PROMPT", problem="is empty")
-    return prompt
+    return text
+
+
+def _read_stdin() -> str:
+    try:
+        return sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError:
+        raise InvalidRequestError(field="stdin", problem="is not UTF-8 text") from None
 
 
 def prompt_messages(system: str | None, prompt: str) -> list[Any]:

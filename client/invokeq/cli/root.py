@@ -11,7 +11,7 @@ import typer
 from invokeq.cli import invoke
 from invokeq.cli.attach import attach
 from invokeq.cli.cancel import cancel
-from invokeq.cli.errors import FAILED, INTERRUPTED, MISUSED, fail, say
+from invokeq.cli.errors import INTERRUPTED, MISUSED, fail, say
 from invokeq.cli.models import models
 from invokeq.cli.options import examples
 from invokeq.cli.status import status
@@ -23,6 +23,9 @@ ENTRY_POINTS: Final = "invokeq.cli"
 
 def run(application: typer.Typer, arguments: Sequence[str]) -> int:
     """Run one command line; gives its status, or raises SystemExit with it."""
+    for number, argument in enumerate(arguments, 1):
+        if not _is_text(argument):
+            fail(f"Argument {number} is not UTF-8 text", MISUSED)
     try:
         result = application(arguments, prog_name="invokeq", standalone_mode=False)
     except typer.TyperException as error:
@@ -43,14 +46,27 @@ def _misused(error: typer.TyperException) -> int:
     if context is None or message.startswith("Usage:"):  # a group without a command shows its help
         sys.stderr.write(f"{message}\n")
         return MISUSED
-    say(f"error: {message.rstrip('.')}. Try '{context.command_path} --help'")
+    say(f"error: {message.rstrip('.')} (see '{context.command_path} --help')")
     return MISUSED
+
+
+def _is_text(argument: str) -> bool:
+    """Tell whether this was UTF-8; bytes that are not come escaped as lone surrogates."""
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def extra_for(module: str) -> str | None:
     """Name the extra of invokeq that brings a module's package; None if none does."""
     wanted = module.partition(".")[0].replace("_", "-").lower()
-    for line in metadata.requires("invokeq") or ():
+    try:
+        requirements = metadata.requires("invokeq") or ()
+    except metadata.PackageNotFoundError:
+        return None
+    for line in requirements:
         name = re.match(r"[\w.-]+", line)
         extra = re.search(r"extra == [\"']([\w-]+)[\"']", line)
         if name and extra and name[0].replace("_", "-").lower() == wanted:
@@ -59,9 +75,13 @@ def extra_for(module: str) -> str | None:
 
 
 def _show_version(wanted: bool) -> None:
-    if wanted:
+    if not wanted:
+        return
+    try:
         typer.echo(f"invokeq {metadata.version('invokeq')}")
-        raise typer.Exit
+    except metadata.PackageNotFoundError:
+        fail("invokeq runs from its source without being installed, so it has no version")
+    raise typer.Exit
 
 
 def root(
@@ -107,5 +127,3 @@ def _add_others(application: typer.Typer) -> None:
 
 
 app: Final = build()
-
-__all__ = ["ENTRY_POINTS", "FAILED", "app", "build", "extra_for", "run"]

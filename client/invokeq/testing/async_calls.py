@@ -1,0 +1,169 @@
+"""The same fake calls for asyncio; see `invokeq.testing.calls`."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
+
+from invokeq.async_invocation import AsyncInvocation
+from invokeq.connection import AsyncBroker
+from invokeq.core.answers import ANY, Shape
+from invokeq.core.control import InvocationStatus
+from invokeq.core.directory import Directory
+from invokeq.core.enqueue import Prepared
+from invokeq.core.options import CallOptions, SessionOptions
+from invokeq.core.plan import Batch, Reply
+from invokeq.model.calls import AsyncCalls
+from invokeq.model.llm import AsyncLLM
+from invokeq.model.llm_structured_output import AsyncLLMStructuredOutput
+from invokeq.model.moderation import AsyncModeration
+from invokeq.model.rerank import AsyncRerank
+from invokeq.model.speech2text import AsyncSpeech2Text
+from invokeq.model.summary import AsyncSummary
+from invokeq.model.text_embedding import AsyncTextEmbedding
+from invokeq.model.tts import AsyncTTS
+from invokeq.protocol.errors import InvokeqError
+from invokeq.protocol.requests import (
+    LLMRequest,
+    LLMStructuredOutputRequest,
+    ModerationRequest,
+    Speech2TextRequest,
+    SummaryRequest,
+    TTSRequest,
+)
+from invokeq.testing.chunks import LLMAnswer, StructuredAnswer
+from invokeq.testing.memory import Memory, MemoryReader, no_redis
+from invokeq.testing.script import Kind, Script
+from invokeq.testing.values import (
+    AnyRerankRequest,
+    EmbeddingAnswer,
+    EmbeddingRequest,
+    RerankAnswer,
+    TTSAnswer,
+)
+
+R = TypeVar("R")
+A = TypeVar("A")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class FakeAsyncCalls(AsyncCalls, Generic[R, A]):
+    """One kind of call that answers by a script."""
+
+    def __init__(
+        self,
+        kind: Kind[R, A],
+        memory: Memory,
+        broker: AsyncBroker,
+        directory: Directory,
+        options: SessionOptions,
+    ) -> None:
+        super().__init__(broker, directory, options)
+        self._memory = memory
+        self._script = Script(kind)
+
+    @property
+    def calls(self) -> Sequence[R]:
+        """The requests of this kind so far, validated, in the order in which they were sent."""
+        return self._script.calls
+
+    def answers(self, *answers: A | InvokeqError | Callable[[R], A | InvokeqError]) -> None:
+        """Script what the next calls get: one answer a call, in order.
+
+        Of what an answer is made, the class says; it may be an InvokeqError to be raised. A
+        function of the request answers every call beyond them.
+        """
+        self._script.add(answers)
+
+    async def _start(
+        self, prepared: Prepared, call: CallOptions, shape: Shape[Item, Result]
+    ) -> AsyncInvocation[Item, Result]:
+        record = self._memory.submit(prepared, self._script, call)
+        reader = MemoryReader(self._memory, record.request_id)
+        return FakeAsyncInvocation(
+            self._memory, self._broker, reader, shape, detached=call.detached
+        )
+
+
+class FakeAsyncLLM(FakeAsyncCalls[LLMRequest, LLMAnswer], AsyncLLM):
+    """An answer is a text, an AssistantPromptMessage, an LLMResultChunk, or a list of these."""
+
+
+class FakeAsyncLLMStructuredOutput(
+    FakeAsyncCalls[LLMStructuredOutputRequest, StructuredAnswer], AsyncLLMStructuredOutput
+):
+    """An answer is a dict, the text of one, or a list of texts or whole chunks."""
+
+
+class FakeAsyncModeration(FakeAsyncCalls[ModerationRequest, bool], AsyncModeration):
+    """An answer is a bool."""
+
+
+class FakeAsyncRerank(FakeAsyncCalls[AnyRerankRequest, RerankAnswer], AsyncRerank):
+    """An answer is a list of scores, one a document, in the order of the documents; or a result."""
+
+
+class FakeAsyncSpeech2Text(FakeAsyncCalls[Speech2TextRequest, str], AsyncSpeech2Text):
+    """An answer is a text."""
+
+    @property
+    def files(self) -> Sequence[bytes]:
+        """The audio of the calls so far."""
+        return self._script.files
+
+
+class FakeAsyncSummary(FakeAsyncCalls[SummaryRequest, str], AsyncSummary):
+    """An answer is a text."""
+
+
+class FakeAsyncTextEmbedding(FakeAsyncCalls[EmbeddingRequest, EmbeddingAnswer], AsyncTextEmbedding):
+    """An answer is a list of vectors, one a text; one vector for all texts; or a result."""
+
+
+class FakeAsyncTTS(FakeAsyncCalls[TTSRequest, TTSAnswer], AsyncTTS):
+    """An answer is the bytes of one segment, or a list of segments."""
+
+
+class FakeAsyncInvocation(AsyncInvocation[Item, Result]):
+    """An invocation in memory."""
+
+    def __init__(
+        self,
+        memory: Memory,
+        broker: AsyncBroker,
+        reader: MemoryReader,
+        shape: Shape[Item, Result],
+        *,
+        detached: bool,
+    ) -> None:
+        super().__init__(broker, reader, shape, detached=detached)
+        self._memory = memory
+
+    async def cancel(self) -> bool:
+        return self._memory.cancel(self.request_id)
+
+    async def detach(self) -> None:
+        self._detached = True
+        self._memory.finish(self.request_id)
+
+    async def status(self) -> InvocationStatus:
+        return self._memory.find(self.request_id).status()
+
+    async def _leave(self) -> None:
+        if not self._reader.state.ended and not self._detached:
+            self._reader.state.ended = True
+            await self.cancel()
+
+
+def attach(
+    memory: Memory, broker: AsyncBroker, request_id: str, after: str | None
+) -> AsyncInvocation[Any, Any]:
+    """Read an invocation without a say in whether it lives."""
+    reader = MemoryReader(memory, request_id, after)
+    return FakeAsyncInvocation(memory, broker, reader, ANY, detached=True)
+
+
+class NoAsyncBroker(AsyncBroker):
+    """Refuses to talk to any Redis."""
+
+    async def _exchange(self, batch: Batch) -> list[Reply]:
+        raise no_redis(batch)

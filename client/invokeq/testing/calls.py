@@ -1,0 +1,167 @@
+"""The calls of a fake session: the real ones, but for who answers."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
+
+from invokeq.connection import Broker
+from invokeq.core.answers import ANY, Shape
+from invokeq.core.control import InvocationStatus
+from invokeq.core.directory import Directory
+from invokeq.core.enqueue import Prepared
+from invokeq.core.options import CallOptions, SessionOptions
+from invokeq.core.plan import Batch, Reply
+from invokeq.invocation import Invocation
+from invokeq.model.calls import Calls
+from invokeq.model.llm import LLM
+from invokeq.model.llm_structured_output import LLMStructuredOutput
+from invokeq.model.moderation import Moderation
+from invokeq.model.rerank import Rerank
+from invokeq.model.speech2text import Speech2Text
+from invokeq.model.summary import Summary
+from invokeq.model.text_embedding import TextEmbedding
+from invokeq.model.tts import TTS
+from invokeq.protocol.errors import InvokeqError
+from invokeq.protocol.requests import (
+    LLMRequest,
+    LLMStructuredOutputRequest,
+    ModerationRequest,
+    Speech2TextRequest,
+    SummaryRequest,
+    TTSRequest,
+)
+from invokeq.testing.chunks import LLMAnswer, StructuredAnswer
+from invokeq.testing.memory import Memory, MemoryReader, no_redis
+from invokeq.testing.script import Kind, Script
+from invokeq.testing.values import (
+    AnyRerankRequest,
+    EmbeddingAnswer,
+    EmbeddingRequest,
+    RerankAnswer,
+    TTSAnswer,
+)
+
+R = TypeVar("R")
+A = TypeVar("A")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class FakeCalls(Calls, Generic[R, A]):
+    """One kind of call that answers by a script."""
+
+    def __init__(
+        self,
+        kind: Kind[R, A],
+        memory: Memory,
+        broker: Broker,
+        directory: Directory,
+        options: SessionOptions,
+    ) -> None:
+        super().__init__(broker, directory, options)
+        self._memory = memory
+        self._script = Script(kind)
+
+    @property
+    def calls(self) -> Sequence[R]:
+        """The requests of this kind so far, validated, in the order in which they were sent."""
+        return self._script.calls
+
+    def answers(self, *answers: A | InvokeqError | Callable[[R], A | InvokeqError]) -> None:
+        """Script what the next calls get: one answer a call, in order.
+
+        Of what an answer is made, the class says; it may be an InvokeqError to be raised. A
+        function of the request answers every call beyond them.
+        """
+        self._script.add(answers)
+
+    def _start(
+        self, prepared: Prepared, call: CallOptions, shape: Shape[Item, Result]
+    ) -> Invocation[Item, Result]:
+        record = self._memory.submit(prepared, self._script, call)
+        reader = MemoryReader(self._memory, record.request_id)
+        return FakeInvocation(self._memory, self._broker, reader, shape, detached=call.detached)
+
+
+class FakeLLM(FakeCalls[LLMRequest, LLMAnswer], LLM):
+    """An answer is a text, an AssistantPromptMessage, an LLMResultChunk, or a list of these."""
+
+
+class FakeLLMStructuredOutput(
+    FakeCalls[LLMStructuredOutputRequest, StructuredAnswer], LLMStructuredOutput
+):
+    """An answer is a dict, the text of one, or a list of texts or whole chunks."""
+
+
+class FakeModeration(FakeCalls[ModerationRequest, bool], Moderation):
+    """An answer is a bool."""
+
+
+class FakeRerank(FakeCalls[AnyRerankRequest, RerankAnswer], Rerank):
+    """An answer is a list of scores, one a document, in the order of the documents; or a result."""
+
+
+class FakeSpeech2Text(FakeCalls[Speech2TextRequest, str], Speech2Text):
+    """An answer is a text."""
+
+    @property
+    def files(self) -> Sequence[bytes]:
+        """The audio of the calls so far."""
+        return self._script.files
+
+
+class FakeSummary(FakeCalls[SummaryRequest, str], Summary):
+    """An answer is a text."""
+
+
+class FakeTextEmbedding(FakeCalls[EmbeddingRequest, EmbeddingAnswer], TextEmbedding):
+    """An answer is a list of vectors, one a text; one vector for all texts; or a result."""
+
+
+class FakeTTS(FakeCalls[TTSRequest, TTSAnswer], TTS):
+    """An answer is the bytes of one segment, or a list of segments."""
+
+
+class FakeInvocation(Invocation[Item, Result]):
+    """An invocation in memory."""
+
+    def __init__(
+        self,
+        memory: Memory,
+        broker: Broker,
+        reader: MemoryReader,
+        shape: Shape[Item, Result],
+        *,
+        detached: bool,
+    ) -> None:
+        super().__init__(broker, reader, shape, detached=detached)
+        self._memory = memory
+
+    def cancel(self) -> bool:
+        return self._memory.cancel(self.request_id)
+
+    def detach(self) -> None:
+        self._detached = True
+        self._memory.finish(self.request_id)
+
+    def status(self) -> InvocationStatus:
+        return self._memory.find(self.request_id).status()
+
+    def _leave(self) -> None:
+        if not self._reader.state.ended and not self._detached:
+            self._reader.state.ended = True
+            self.cancel()
+
+
+def attach(
+    memory: Memory, broker: Broker, request_id: str, after: str | None
+) -> Invocation[Any, Any]:
+    """Read an invocation without a say in whether it lives."""
+    reader = MemoryReader(memory, request_id, after)
+    return FakeInvocation(memory, broker, reader, ANY, detached=True)
+
+
+class NoBroker(Broker):
+    """Refuses to talk to any Redis."""
+
+    def _exchange(self, batch: Batch) -> list[Reply]:
+        raise no_redis(batch)

@@ -1,0 +1,194 @@
+"""What fake large language models answer, and how that becomes the chunks that a caller gets."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, TypeAlias, cast
+
+from invokeq.protocol.entities import (
+    AssistantPromptMessage,
+    LLMResultChunk,
+    LLMResultChunkDelta,
+    LLMResultChunkWithStructuredOutput,
+    LLMUsage,
+)
+from invokeq.protocol.errors import InvokeqError, UnusableAnswerError
+from invokeq.protocol.events import EventKind
+from invokeq.protocol.requests import LLMRequest, LLMStructuredOutputRequest
+from invokeq.testing.script import Entry, Kind, Said, is_series, pieces_of
+
+LLMPiece: TypeAlias = str | AssistantPromptMessage | LLMResultChunk | InvokeqError
+"""A piece of an answer: text, a message (for tool calls), a whole chunk, or what goes wrong."""
+
+LLMAnswer: TypeAlias = LLMPiece | Iterable[LLMPiece]
+"""What one call gets: a text is streamed word by word, of other things each is a chunk."""
+
+StructuredPiece: TypeAlias = str | LLMResultChunkWithStructuredOutput | InvokeqError
+
+StructuredAnswer: TypeAlias = Mapping[str, Any] | StructuredPiece | Iterable[StructuredPiece]
+"""What one call gets: the object, or the text that the model writes, whole or piece by piece."""
+
+ToolCall = AssistantPromptMessage.ToolCall
+
+_Request: TypeAlias = LLMRequest | LLMStructuredOutputRequest
+
+_WHOLE: Final = (str, AssistantPromptMessage, LLMResultChunk)
+
+
+def _llm_entries(request: LLMRequest, answer: LLMAnswer) -> Iterator[Said]:
+    parts = _parts(request, _pieces(answer), LLM)
+    return _entries(parts if request.stream else iter([_merged(request, parts)]))
+
+
+def _structured_entries(
+    request: LLMStructuredOutputRequest, answer: StructuredAnswer
+) -> Iterator[Said]:
+    pieces = _pieces(json.dumps(answer) if isinstance(answer, Mapping) else answer)
+    parts = _with_output(request, _parts(request, pieces, STRUCTURED))
+    return _entries(parts if request.stream else iter([_merged(request, parts)]))
+
+
+LLM: Final[Kind[LLMRequest, LLMAnswer]] = Kind(
+    "llm",
+    "a text, an AssistantPromptMessage, an LLMResultChunk, a list of these",
+    lambda value: isinstance(value, _WHOLE) or is_series(value),
+    _llm_entries,
+)
+STRUCTURED: Final[Kind[LLMStructuredOutputRequest, StructuredAnswer]] = Kind(
+    "llm_structured_output",
+    "a dict, the text of one, an LLMResultChunkWithStructuredOutput, a list of texts or chunks",
+    lambda value: (
+        isinstance(value, Mapping | str | LLMResultChunkWithStructuredOutput) or is_series(value)
+    ),
+    _structured_entries,
+)
+
+
+def _pieces(answer: Any) -> Iterator[Any]:
+    if isinstance(answer, str):
+        yield from cast(list[str], re.findall(r"\S+\s*|\s+", answer))
+    elif isinstance(answer, _WHOLE):
+        yield answer
+    else:
+        yield from pieces_of(answer)
+
+
+def _entries(chunks: Iterator[LLMResultChunk | InvokeqError]) -> Iterator[Said]:
+    for chunk in chunks:
+        if isinstance(chunk, InvokeqError):
+            yield chunk
+        else:
+            yield Entry(EventKind.CHUNK, chunk.model_dump_json().encode())
+
+
+def _parts(
+    request: _Request, pieces: Iterable[Any], kind: Kind[Any, Any]
+) -> Iterator[LLMResultChunk | InvokeqError]:
+    """Turn pieces into chunks, at most one error the last of them.
+
+    A last chunk with usage and finish reason is added, unless there are whole chunks among them:
+    then they are taken as they are.
+    """
+    index, whole, finish_reason = 0, False, "stop"
+    for item in pieces:
+        match item:
+            case InvokeqError():
+                yield item
+                return
+            case LLMResultChunk():
+                whole = True
+                yield item
+            case AssistantPromptMessage() if kind is LLM:
+                finish_reason = "tool_calls" if item.tool_calls else finish_reason
+                yield _chunk(request, index, item)
+            case str():
+                yield _chunk(request, index, AssistantPromptMessage(content=item))
+            case _:
+                raise kind.refusal(item)
+        index += 1
+    if not whole:
+        last = _chunk(request, index, AssistantPromptMessage(content=""))
+        last.delta.usage = _usage(request, index)
+        last.delta.finish_reason = finish_reason
+        yield last
+
+
+def _with_output(
+    request: _Request, parts: Iterator[LLMResultChunk | InvokeqError]
+) -> Iterator[LLMResultChunk | InvokeqError]:
+    """Pass chunks on, and add the one with the object that their text is."""
+    texts: list[str] = []
+    whole = False
+    for part in parts:
+        yield part
+        if isinstance(part, InvokeqError):
+            return
+        texts.append(part.delta.message.get_text_content())
+        whole = whole or bool(getattr(part, "structured_output", None))
+    if not whole:
+        yield _output_chunk(request, "".join(texts))
+
+
+def _output_chunk(request: _Request, text: str) -> LLMResultChunk | InvokeqError:
+    try:
+        output = json.loads(text)
+    except ValueError:
+        output = None
+    if not isinstance(output, dict):
+        return UnusableAnswerError(
+            provider=request.provider, model=request.model, problem="it is no JSON object"
+        )
+    last = _chunk(request, 0, AssistantPromptMessage(content=""))
+    return _with_object(last, cast(dict[str, Any], output))
+
+
+def _with_object(chunk: LLMResultChunk, output: Mapping[str, Any] | None) -> LLMResultChunk:
+    return LLMResultChunkWithStructuredOutput(
+        model=chunk.model, delta=chunk.delta, structured_output=output
+    )
+
+
+def _merged(
+    request: _Request, parts: Iterable[LLMResultChunk | InvokeqError]
+) -> LLMResultChunk | InvokeqError:
+    """Make the one chunk that a worker sends when the caller asked for no stream."""
+    usage, texts, calls = LLMUsage.empty_usage(), list[str](), list[ToolCall]()
+    output: Mapping[str, Any] | None = None
+    for part in parts:
+        if isinstance(part, InvokeqError):
+            return part
+        texts.append(part.delta.message.get_text_content())
+        _merge_calls(calls, part.delta.message.tool_calls)
+        usage = part.delta.usage or usage
+        output = getattr(part, "structured_output", None) or output
+    message = AssistantPromptMessage(content="".join(texts), tool_calls=calls)
+    chunk = _chunk(request, 0, message)
+    chunk.delta.usage = usage
+    return chunk if output is None else _with_object(chunk, output)
+
+
+def _merge_calls(calls: list[ToolCall], fragments: Iterable[ToolCall]) -> None:
+    """Add fragments; one without an id of its own, or with the last call's, continues that call."""
+    for fragment in fragments:
+        if calls and fragment.id in ("", calls[-1].id):
+            calls[-1].function.arguments += fragment.function.arguments
+        else:
+            calls.append(fragment.model_copy(deep=True))
+
+
+def _chunk(request: _Request, index: int, message: AssistantPromptMessage) -> LLMResultChunk:
+    delta = LLMResultChunkDelta(index=index, message=message)
+    if isinstance(request, LLMStructuredOutputRequest):
+        return LLMResultChunkWithStructuredOutput(model=request.model, delta=delta)
+    return LLMResultChunk(model=request.model, delta=delta)
+
+
+def _usage(request: _Request, chunks: int) -> LLMUsage:
+    """Count a word of the prompt, and a chunk of the answer, as a token; it costs nothing."""
+    prompt = sum(len(m.get_text_content().split()) for m in request.prompt_messages)
+    counts = {
+        "prompt_tokens": prompt,
+        "completion_tokens": chunks,
+        "total_tokens": prompt + chunks,
+    }
+    return LLMUsage.empty_usage().model_copy(update=counts)

@@ -1,0 +1,207 @@
+"""Invocations in memory: what Redis and a worker are to the real session, as a caller sees them.
+
+An invocation advances when it is read: `queued` until the first event is asked for, then `running`
+to its end. Without a reader it advances only if it is detached: then it runs to its end at once.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import orjson
+
+from invokeq.core.control import InvocationStatus, State
+from invokeq.core.enqueue import Prepared
+from invokeq.core.options import CallOptions, SessionOptions
+from invokeq.core.plan import Batch, Plan
+from invokeq.core.reading import Reader
+from invokeq.protocol import events, keys
+from invokeq.protocol.errors import (
+    BrokerFullError,
+    BrokerUnavailableError,
+    InvalidConfigurationError,
+    InvokeqError,
+    ModelNotFoundError,
+    NoWorkerError,
+    ProviderNotFoundError,
+    RequestTooLargeError,
+    StreamExpiredError,
+)
+from invokeq.protocol.events import Event, EventId, EventKind
+from invokeq.protocol.keys import Lane
+from invokeq.protocol.requests import Request, new_request_id
+from invokeq.testing.script import Said, Script
+
+NOWHERE: Final = "redis://nowhere.invalid"
+"""The address of a fake session; nothing is ever sent there."""
+
+WORKER: Final = "fake"
+"""Name of the worker that all invocations in memory are run by."""
+
+ATTEMPT: Final = 1
+
+_AT_SUBMIT: Final = (
+    BrokerFullError,
+    BrokerUnavailableError,
+    InvalidConfigurationError,
+    ModelNotFoundError,
+    NoWorkerError,
+    ProviderNotFoundError,
+    RequestTooLargeError,
+)
+"""Errors that a real session raises before anything is enqueued."""
+
+
+class Record:
+    """One invocation: the events so far, and what the script has left to say."""
+
+    def __init__(self, request_id: str, lane: str, answer: Iterator[Said]) -> None:
+        self.request_id = request_id
+        self.events: list[Event] = []
+        self._lane = lane
+        self._answer = answer
+        self._state: State = "queued"
+        self._enqueued = datetime.now(UTC)
+        self._started: datetime | None = None
+        self._ended: datetime | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the terminal event is written."""
+        return self._ended is not None
+
+    def after(self, last: EventId) -> list[Event]:
+        """Give the events after one; their sequence numbers are their places."""
+        if last.attempt > ATTEMPT:
+            return []
+        return self.events[last.sequence + 1 if last.attempt == ATTEMPT else 0 :]
+
+    def advance(self) -> None:
+        """Write the next event."""
+        if self._started is None:
+            self._started = datetime.now(UTC)
+            self._state = "running"
+            self._write(EventKind.STARTED, events.started(WORKER, self._started.timestamp()))
+            return
+        item = next(self._answer, None)
+        if item is None:
+            self._end("done", EventKind.DONE, events.done(None))
+        elif isinstance(item, InvokeqError):
+            self._end("failed", EventKind.FAILED, events.failed(item.to_wire()))
+        else:
+            self._write(*item)
+
+    def finish(self) -> None:
+        """Run to the end."""
+        while not self.ended:
+            self.advance()
+
+    def cancel(self) -> bool:
+        """Stop it; false if it had ended already."""
+        if self.ended:
+            return False
+        self._end("cancelled", EventKind.CANCELLED, events.cancelled("caller"))
+        return True
+
+    def status(self) -> InvocationStatus:
+        """Say where it stands."""
+        return InvocationStatus(
+            request_id=self.request_id,
+            state=self._state,
+            lane=self._lane,
+            attempt=0 if self._started is None else ATTEMPT,
+            worker=None if self._started is None else WORKER,
+            position=0 if self._state == "queued" else None,
+            last_id=str(self.events[-1].id) if self.events else None,
+            enqueued_at=self._enqueued,
+            started_at=self._started,
+            ended_at=self._ended,
+        )
+
+    def _end(self, state: State, kind: EventKind, payload: bytes) -> None:
+        self._write(kind, payload)
+        self._state = state
+        self._ended = datetime.now(UTC)
+
+    def _write(self, kind: EventKind, payload: bytes, blob: bytes = b"") -> None:
+        # Through JSON, as over the wire, so that callers never hold the script's own objects.
+        event_id = EventId(ATTEMPT, len(self.events))
+        self.events.append(Event(event_id, kind, orjson.loads(payload), blob))
+
+
+class Memory:
+    """What one fake session has been asked, and what became of it."""
+
+    def __init__(self, options: SessionOptions) -> None:
+        self.calls: list[Request] = []
+        self.records: dict[str, Record] = {}
+        self._options = options
+
+    def submit(self, prepared: Prepared, script: Script[Any, Any], call: CallOptions) -> Record:
+        """Note a call and begin to answer it; a request id that is known gives what it names."""
+        request_id = call.request_id or new_request_id()
+        if request_id in self.records:
+            return self.records[request_id]
+        request = prepared.request
+        self.calls.append(request)
+        answer = script.answer(request, prepared.file, len(self.calls))
+        if isinstance(answer, _AT_SUBMIT):
+            raise answer
+        lane = Lane(request.model_type.value, self._options.plugin_id)
+        said: Iterator[Said] = iter([answer]) if isinstance(answer, InvokeqError) else answer
+        record = Record(request_id, lane.name, said)
+        self.records[request_id] = record
+        if call.detached:
+            record.finish()
+        return record
+
+    def cancel(self, request_id: str) -> bool:
+        """Stop an invocation; false if it had ended already, or never was."""
+        return request_id in self.records and self.records[request_id].cancel()
+
+    def finish(self, request_id: str) -> None:
+        """Run an invocation to its end, if there is one."""
+        if request_id in self.records:
+            self.records[request_id].finish()
+
+    def find(self, request_id: str) -> Record:
+        """Look an invocation up; StreamExpiredError if there is none."""
+        if request_id not in self.records:
+            raise StreamExpiredError(stream=request_id, request_id=request_id)
+        return self.records[request_id]
+
+
+class MemoryReader(Reader):
+    """Reads one record, and has it advance."""
+
+    def __init__(self, memory: Memory, request_id: str, after: str | None = None) -> None:
+        super().__init__(
+            keys.check_request_id(request_id),
+            None,
+            after=EventId.parse(after) if after is not None else events.START,
+            pickup_timeout=0,
+            orphan_timeout=0,
+            patience=0,
+            holds_lease=False,
+            known=True,
+        )
+        self._memory = memory
+
+    def next_events(self) -> Plan[list[Event]]:
+        """Give the events that are there, else have the next one written; none after the end."""
+        yield from ()
+        record = self._memory.find(self.request_id)
+        found = record.after(self.state.last)
+        while not found and not record.ended:
+            record.advance()
+            found = record.after(self.state.last)
+        for event in found:
+            self._note(event)
+        self.state.ended = self.state.ended or not found
+        return found
+
+
+def no_redis(batch: Batch) -> NotImplementedError:
+    """Give the error for something that the real session does and the fake one does not."""
+    name = str(batch.commands[0][0])
+    return NotImplementedError(f"the fake session has no Redis, and {name} was to be sent there")

@@ -1,0 +1,135 @@
+"""What is scripted for the calls of one kind, and what it is allowed to be."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar, cast
+
+from pydantic import BaseModel
+
+from invokeq.protocol.errors import InvokeqError
+from invokeq.protocol.events import EventKind
+
+R = TypeVar("R")
+A = TypeVar("A")
+
+
+class UnscriptedCallError(AssertionError):
+    """A call came for which no answer that fits was scripted.
+
+    It is no InvokeqError, so that nothing handles it.
+    """
+
+
+class Entry(NamedTuple):
+    """One event of an answer, as a worker would write it."""
+
+    kind: EventKind
+    data: bytes
+    blob: bytes = b""
+
+
+_NO_SERIES: Final = (str, bytes, bytearray, memoryview, Mapping, BaseModel, type)
+
+Said: TypeAlias = Entry | InvokeqError
+"""What a fake model says next; an error is the last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[R, A]):
+    """One kind of call: what answers it, and how an answer becomes events.
+
+    `attribute` is that of `session.model`, `answer` says in words what an answer is, `accepts`
+    whether a value is one, and `entries` makes the events of it. `nothing` gives the answer to a
+    request for which no model is asked, such as one without texts, and None to all others.
+    """
+
+    attribute: str
+    answer: str
+    accepts: Callable[[object], bool]
+    entries: Callable[[R, A], Iterator[Said]]
+    nothing: Callable[[R], A | None] = lambda _: None
+
+    def refusal(self, value: object) -> TypeError:
+        """Give the error for what is no answer."""
+        return TypeError(
+            f"an answer of {self.attribute} is {self.answer}, an InvokeqError, or a function of"
+            f" the request that gives one; not {type(value).__name__}"
+        )
+
+
+class Script(Generic[R, A]):
+    """The answers of a fake model, used up in order; then a function answers, if there is one."""
+
+    def __init__(self, kind: Kind[R, A]) -> None:
+        self.calls: list[R] = []
+        self.files: list[bytes] = []
+        self._kind = kind
+        self._answers: deque[A | InvokeqError] = deque()
+        self._otherwise: Callable[[R], A | InvokeqError] | None = None
+
+    def add(self, answers: Iterable[A | InvokeqError | Callable[[R], A | InvokeqError]]) -> None:
+        """Add answers; a function answers every call that has no answer of its own.
+
+        Raises TypeError for what cannot be an answer.
+        """
+        for answer in answers:
+            if self._is_answer(answer):
+                self._answers.append(cast(A | InvokeqError, answer))
+            elif callable(answer) and not isinstance(answer, type):
+                self._otherwise = cast(Callable[[R], A | InvokeqError], answer)
+            else:
+                raise self._kind.refusal(answer)
+
+    def answer(self, request: R, file: bytes | None, number: int) -> Iterator[Said] | InvokeqError:
+        """Give the answer to call `number` of the session, from 1; UnscriptedCallError if there is
+        none."""
+        self.calls.append(request)
+        if file is not None:
+            self.files.append(file)
+        answer = self._kind.nothing(request)
+        if answer is None:
+            answer = self._next(request, number)
+        if isinstance(answer, InvokeqError):
+            return answer
+        return self._kind.entries(request, answer)
+
+    def _next(self, request: R, number: int) -> A | InvokeqError:
+        if self._answers:
+            return self._answers.popleft()
+        if self._otherwise is None:
+            raise UnscriptedCallError(
+                f"Call {number}, to {model_of(request)}, has no scripted answer;"
+                f" add one with session.model.{self._kind.attribute}.answers(...)"
+            )
+        try:
+            answer = self._otherwise(request)
+        except InvokeqError as error:
+            return error
+        if not self._is_answer(answer):
+            raise self._kind.refusal(answer)
+        return answer
+
+    def _is_answer(self, value: object) -> bool:
+        return isinstance(value, InvokeqError) or self._kind.accepts(value)
+
+
+def pieces_of(answer: Iterable[Any]) -> Iterator[Any]:
+    """Give the pieces of an answer; one that is a generator may fail on its way."""
+    try:
+        yield from answer
+    except InvokeqError as error:
+        yield error
+
+
+def is_series(value: object) -> bool:
+    """Tell whether a value gives one piece after another: a list, a tuple, a generator."""
+    return isinstance(value, Iterable) and not isinstance(value, _NO_SERIES)
+
+
+def model_of(request: object) -> str:
+    """Name the model of a request, for messages; that of a summary is the operator's choice."""
+    provider = getattr(request, "provider", None)
+    return (
+        "the summary model" if provider is None else f"{provider}/{getattr(request, 'model', '')}"
+    )

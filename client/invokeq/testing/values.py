@@ -1,0 +1,203 @@
+"""What fake models other than large language models answer, and how that becomes events."""
+
+import math
+import sys
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
+from typing import Any, Final, TypeAlias, cast
+
+from pydantic import BaseModel
+
+from invokeq.protocol import events
+from invokeq.protocol.audio import recognise
+from invokeq.protocol.entities import (
+    EmbeddingUsage,
+    ModerationResult,
+    MultiModalContent,
+    MultiModalContentType,
+    MultiModalEmbeddingResult,
+    MultiModalRerankResult,
+    RerankDocument,
+    RerankResult,
+    Speech2TextResult,
+    SummaryResult,
+    TextEmbeddingResult,
+)
+from invokeq.protocol.errors import InvokeqError
+from invokeq.protocol.events import EventKind
+from invokeq.protocol.requests import (
+    ModerationRequest,
+    MultiModalEmbeddingRequest,
+    MultiModalRerankRequest,
+    RerankRequest,
+    Speech2TextRequest,
+    SummaryRequest,
+    TextEmbeddingRequest,
+    TTSRequest,
+)
+from invokeq.testing.script import (
+    Entry,
+    Kind,
+    Said,
+    UnscriptedCallError,
+    is_series,
+    model_of,
+    pieces_of,
+)
+
+EmbeddingRequest: TypeAlias = TextEmbeddingRequest | MultiModalEmbeddingRequest
+AnyRerankRequest: TypeAlias = RerankRequest | MultiModalRerankRequest
+
+EmbeddingAnswer: TypeAlias = (
+    Iterable[Sequence[float]] | Sequence[float] | TextEmbeddingResult | MultiModalEmbeddingResult
+)
+"""One vector a text, one vector for all of them, or the whole result."""
+
+RerankAnswer: TypeAlias = Iterable[float] | RerankResult | MultiModalRerankResult
+"""One score a document, in the order of the documents, or the whole result."""
+
+TTSAnswer: TypeAlias = bytes | Iterable[bytes | InvokeqError]
+"""The audio: one segment, or several."""
+
+_EMBEDDED: Final = (TextEmbeddingResult, MultiModalEmbeddingResult)
+_RERANKED: Final = (RerankResult, MultiModalRerankResult)
+
+
+def _embedding_entries(request: EmbeddingRequest, answer: EmbeddingAnswer) -> Iterator[Said]:
+    texts = _texts_of(request)
+    if isinstance(answer, TextEmbeddingResult | MultiModalEmbeddingResult):
+        rows, model, usage = answer.embeddings, answer.model, answer.usage
+    else:
+        rows, model, usage = _rows(answer, len(texts)), request.model, _usage(texts)
+    _check_count(request, "vectors", len(rows), len(texts))
+    width = len(rows[0]) if rows else 0
+    if any(len(row) != width for row in rows):
+        raise EMBEDDING.refusal(rows)
+    if rows:
+        numbers = array("d", [number for row in rows for number in row])
+        if sys.byteorder == "big":
+            numbers.byteswap()
+        packed = numbers.tobytes()
+        yield Entry(EventKind.VECTORS, events.vectors(0, len(rows), width, "<f8"), packed)
+    end = {"model": model, "count": len(rows), "usage": usage.model_dump(mode="json")}
+    yield Entry(EventKind.RESULT, events.result(end))
+
+
+def _rerank_entries(request: AnyRerankRequest, answer: RerankAnswer) -> Iterator[Said]:
+    if isinstance(answer, RerankResult | MultiModalRerankResult):
+        yield _result(answer)
+        return
+    texts, scores = _texts_of(request), [float(score) for score in answer]
+    _check_count(request, "scores", len(scores), len(texts))
+    least = -math.inf if request.score_threshold is None else request.score_threshold
+    ranked = [
+        RerankDocument(index=index, text=text, score=score)
+        for index, (text, score) in enumerate(zip(texts, scores, strict=True))
+        if score >= least
+    ]
+    ranked.sort(key=lambda doc: -doc.score)
+    yield _result(RerankResult(model=request.model, docs=ranked[: request.top_n]))
+
+
+def _tts_entries(request: TTSRequest, answer: TTSAnswer) -> Iterator[Said]:
+    del request  # its voice is none of a fake model's business
+    for piece in [answer] if isinstance(answer, bytes) else pieces_of(answer):
+        if isinstance(piece, InvokeqError):
+            yield piece
+            return
+        if not isinstance(piece, bytes):
+            raise TTS.refusal(piece)
+        known = recognise(piece)
+        yield Entry(EventKind.SEGMENT, events.segment(known and known.mime_type), piece)
+
+
+EMBEDDING: Final[Kind[EmbeddingRequest, EmbeddingAnswer]] = Kind(
+    "text_embedding",
+    "a list of vectors of one length, one vector for all texts, a TextEmbeddingResult",
+    lambda value: isinstance(value, _EMBEDDED) or is_series(value),
+    _embedding_entries,
+    nothing=lambda request: None if _texts_of(request) else [],
+)
+RERANK: Final[Kind[AnyRerankRequest, RerankAnswer]] = Kind(
+    "rerank",
+    "a list of scores, a RerankResult",
+    lambda value: isinstance(value, _RERANKED) or is_series(value),
+    _rerank_entries,
+    nothing=lambda request: None if request.docs else [],
+)
+TTS: Final[Kind[TTSRequest, TTSAnswer]] = Kind(
+    "tts",
+    "the bytes of a segment, a list of these",
+    lambda value: isinstance(value, bytes) or is_series(value),
+    _tts_entries,
+)
+SPEECH2TEXT: Final[Kind[Speech2TextRequest, str]] = Kind(
+    "speech2text",
+    "a text",
+    lambda value: isinstance(value, str),
+    lambda _, text: iter([_result(Speech2TextResult(result=text))]),
+)
+MODERATION: Final[Kind[ModerationRequest, bool]] = Kind(
+    "moderation",
+    "a bool",
+    lambda value: isinstance(value, bool),
+    lambda _, flagged: iter([_result(ModerationResult(result=flagged))]),
+)
+SUMMARY: Final[Kind[SummaryRequest, str]] = Kind(
+    "summary",
+    "a text",
+    lambda value: isinstance(value, str),
+    lambda _, text: iter([_result(SummaryResult(summary=text))]),
+)
+
+
+def _result(value: BaseModel) -> Entry:
+    return Entry(EventKind.RESULT, value.model_dump_json().encode())
+
+
+def _rows(answer: Any, count: int) -> list[list[float]]:
+    rows: list[Any] = list(answer)
+    if rows and isinstance(rows[0], int | float):
+        rows = [rows] * count
+    if not all(is_series(row) for row in rows):
+        raise EMBEDDING.refusal(rows)
+    return [list(cast(Iterable[float], row)) for row in rows]
+
+
+def _texts_of(request: EmbeddingRequest | AnyRerankRequest) -> list[str]:
+    match request:
+        case TextEmbeddingRequest():
+            return request.texts
+        case RerankRequest():
+            return request.docs
+        case MultiModalEmbeddingRequest():
+            return [_text_of(content) for content in request.documents]
+        case MultiModalRerankRequest():
+            return [_text_of(content) for content in request.docs]
+
+
+def _text_of(content: MultiModalContent) -> str:
+    return content.content if content.content_type is MultiModalContentType.TEXT else ""
+
+
+def _check_count(request: object, what: str, given: int, wanted: int) -> None:
+    if given != wanted:
+        raise UnscriptedCallError(
+            f"A call to {model_of(request)} needs {wanted} {what}; its scripted answer has {given}"
+        )
+
+
+def _usage(texts: list[str]) -> EmbeddingUsage:
+    """Count a word as a token; it costs nothing."""
+    tokens = sum(len(text.split()) for text in texts)
+    free = Decimal(0)
+    return EmbeddingUsage(
+        tokens=tokens,
+        total_tokens=tokens,
+        unit_price=free,
+        price_unit=free,
+        total_price=free,
+        currency="USD",
+        latency=0.0,
+    )

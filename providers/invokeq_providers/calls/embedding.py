@@ -1,0 +1,139 @@
+"""Embedding calls: batches side by side, their vectors said in the order of the texts."""
+
+import asyncio
+import math
+import sys
+import time
+from array import array
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
+from functools import partial
+from typing import Final
+
+from invokeq.protocol.entities import (
+    AIModelEntity,
+    EmbeddingUsage,
+    ModelPropertyKey,
+    ModelType,
+    PriceType,
+)
+from invokeq.protocol.errors import UnusableAnswerError
+from invokeq_providers.base import Embedded, EmbeddingCall, Provider
+from invokeq_providers.calls.said import Result, Said, Services, Vectors
+from invokeq_providers.calls.side_by_side import in_order
+from invokeq_providers.prepare_embedding import EmbeddingRequest, prepare_embedding
+from invokeq_providers.properties import count_property
+from invokeq_providers.usage import get_price
+
+SIDE_BY_SIDE: Final = 8
+"""Batches of one invocation that run at once, unless the model's `max_workers` says otherwise."""
+
+PIECE_BYTES: Final = 512 * 1024
+"""What is said at once at most, for no event may stall Redis; never less than one vector."""
+
+_LONG_CHECK: Final = 1_000_000  # floats; checking more would hold the loop for milliseconds
+_HIGHEST_BYTE: Final = -1 if sys.byteorder == "little" else 0
+_HUGE: Final = (0x7F, 0xFF)  # the highest byte of what is not finite, and of a few huge numbers
+
+
+async def serve_embedding(
+    request: EmbeddingRequest, services: Services
+) -> AsyncGenerator[Said, None]:
+    """Say vectors as soon as all before them are there, then model, usage and their count.
+
+    Raises `UnusableAnswerError` naming the text whose vector is missing, not finite, or not as long
+    as the others.
+    """
+    provider = services.provider(request.provider)
+    began = time.monotonic()
+    calls = prepare_embedding(request, provider, request_id=services.request_id, user=services.user)
+    facts = provider.facts(ModelType.TEXT_EMBEDDING, request.model)
+    bound = count_property(facts, ModelPropertyKey.MAX_WORKERS, SIDE_BY_SIDE)
+    check = _Check(provider.name, request.model)
+    tokens = 0
+    jobs = (partial(_embed, provider, call, services) for call in calls)
+    async with aclosing(in_order(jobs, bound)) as batches:
+        async for size, embedded in batches:
+            start = check.count
+            rows = await check.rows(size, embedded.rows)
+            tokens += embedded.tokens
+            for piece in _pieces(start, rows):
+                yield piece
+    usage = embedding_usage(facts, tokens, time.monotonic() - began)
+    value = {"model": request.model, "usage": usage.model_dump(mode="json"), "count": check.count}
+    yield Result(value, usage)
+
+
+def embedding_usage(facts: AIModelEntity, tokens: int, latency: float) -> EmbeddingUsage:
+    """Price the tokens of an embedding call; `latency` is in seconds."""
+    price = get_price(facts, PriceType.INPUT, tokens)
+    return EmbeddingUsage(
+        tokens=tokens,
+        total_tokens=tokens,
+        unit_price=price.unit_price,
+        price_unit=price.unit,
+        total_price=price.total_amount,
+        currency=price.currency,
+        latency=latency,
+    )
+
+
+async def _embed(
+    provider: Provider, call: EmbeddingCall, services: Services
+) -> tuple[int, Embedded]:
+    embedded = await provider.text_embedding(call)
+    services.heard()
+    return len(call.texts) or len(call.documents), embedded
+
+
+class _Check:
+    """Believes no vendor: every text gets a vector, all are of one length, every number is one."""
+
+    def __init__(self, provider: str, model: str) -> None:
+        self.count = 0  # of the vectors that are checked
+        self._provider = provider
+        self._model = model
+        self._length: int | None = None
+
+    async def rows(self, size: int, rows: "Sequence[array[float]]") -> "Sequence[array[float]]":
+        """Give the rows of the next batch, of one type, if they are `size` good ones."""
+        if len(rows) != size:
+            places = f"{self.count} to {self.count + size - 1}"
+            raise self._error(f"{len(rows)} vectors came for the {size} texts {places}")
+        if len(rows) * len(rows[0]) > _LONG_CHECK:
+            await asyncio.to_thread(self._check, rows)
+        else:
+            self._check(rows)
+        self.count += size
+        if len({row.typecode for row in rows}) > 1:
+            return [array("d", row) for row in rows]
+        return rows
+
+    def _check(self, rows: "Sequence[array[float]]") -> None:
+        for i, row in enumerate(rows, self.count):
+            if self._length is None:
+                self._length = len(row)
+            if not row:
+                raise self._error(f"the vector of text {i} is empty")
+            if len(row) != self._length:
+                problem = f"has {len(row)} dimensions, those before it {self._length}"
+                raise self._error(f"the vector of text {i} {problem}")
+            if not _is_finite(row):
+                raise self._error(f"the vector of text {i} has a number that is not finite")
+
+    def _error(self, problem: str) -> UnusableAnswerError:
+        return UnusableAnswerError(provider=self._provider, model=self._model, problem=problem)
+
+
+def _is_finite(row: "array[float]") -> bool:
+    """Tell whether every number is finite, in an eighth of the time of looking at each."""
+    highest = row.tobytes()[_HIGHEST_BYTE % row.itemsize :: row.itemsize]
+    if not any(byte in highest for byte in _HUGE):
+        return True
+    return all(map(math.isfinite, row))
+
+
+def _pieces(start: int, rows: "Sequence[array[float]]") -> Iterator[Vectors]:
+    step = max(1, PIECE_BYTES // (len(rows[0]) * rows[0].itemsize))
+    for at in range(0, len(rows), step):
+        yield Vectors(start + at, rows[at : at + step])

@@ -1,0 +1,51 @@
+"""Moderation: whether a text is sensitive, piece by piece where it is long."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from functools import partial
+from typing import Final, cast
+
+from invokeq.protocol.entities import ModelPropertyKey, ModelType
+from invokeq.protocol.errors import UnusableAnswerError
+from invokeq.protocol.requests import ModerationRequest
+from invokeq_providers.base import ModerationCall, Provider
+from invokeq_providers.calls.said import Result, Said, Services
+from invokeq_providers.calls.side_by_side import in_order
+from invokeq_providers.prepare_moderation import prepare_moderation
+from invokeq_providers.properties import count_property
+
+SIDE_BY_SIDE: Final = 8
+"""Pieces of one text that are judged at once, unless the model's `max_workers` says otherwise."""
+
+
+async def serve_moderation(
+    request: ModerationRequest, services: Services
+) -> AsyncGenerator[Said, None]:
+    """Give true as soon as a piece is sensitive, false once every piece is known not to be.
+
+    A fault before that is an error: nothing is called clean that nobody looked at.
+    """
+    provider = services.provider(request.provider)
+    calls = prepare_moderation(
+        request, provider, request_id=services.request_id, user=services.user
+    )
+    facts = provider.facts(ModelType.MODERATION, request.model)
+    bound = count_property(facts, ModelPropertyKey.MAX_WORKERS, SIDE_BY_SIDE)
+    jobs = (partial(_judge, provider, call, services) for call in calls)
+    sensitive = False
+    async with aclosing(in_order(jobs, bound)) as verdicts:
+        async for verdict in verdicts:
+            if verdict:
+                sensitive = True
+                break
+    yield Result({"result": sensitive})
+
+
+async def _judge(provider: Provider, call: ModerationCall, services: Services) -> bool:
+    # A provider that somebody else wrote may forget to answer, and None is not clean.
+    verdict = cast(object, await provider.moderation(call))
+    if not isinstance(verdict, bool):
+        problem = f"it is {type(verdict).__name__}, neither true nor false"
+        raise UnusableAnswerError(provider=provider.name, model=call.model, problem=problem)
+    services.heard()
+    return verdict

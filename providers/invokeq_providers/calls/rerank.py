@@ -1,0 +1,71 @@
+"""Rerank calls: the vendor's scores as they are, best first, threshold before top_n."""
+
+import math
+from collections.abc import AsyncGenerator, Sequence
+
+from invokeq.protocol.entities import (
+    MultiModalContent,
+    MultiModalContentType,
+    RerankDocument,
+    RerankResult,
+)
+from invokeq.protocol.errors import UnusableAnswerError
+from invokeq.protocol.requests import MultiModalRerankRequest, RerankRequest
+from invokeq_providers.base import RerankCall, Score
+from invokeq_providers.calls.said import Result, Said, Services
+from invokeq_providers.prepare_rerank import prepare_rerank
+
+
+async def serve_rerank(
+    request: RerankRequest | MultiModalRerankRequest, services: Services
+) -> AsyncGenerator[Said, None]:
+    """Give the documents that reach the threshold, at most `top_n`, by falling score.
+
+    Documents of one score stay in the vendor's order. A document that is a picture comes back
+    without its bytes: its text is empty, its `index` tells which one it is. Raises
+    `UnusableAnswerError` for scores that cannot be trusted.
+    """
+    provider = services.provider(request.provider)
+    call = prepare_rerank(request, provider, request_id=services.request_id, user=services.user)
+    ranked: list[Score] = []
+    if call is not None:
+        scores = await provider.rerank(call)
+        check_scores(scores, call, provider.name)
+        ranked = rank(scores, request.score_threshold, request.top_n)
+    docs = [
+        RerankDocument(index=found.index, text=_text(request.docs[found.index]), score=found.score)
+        for found in ranked
+    ]
+    yield Result(RerankResult(model=request.model, docs=docs).model_dump(mode="json"))
+
+
+def rank(scores: Sequence[Score], threshold: float | None, top_n: int | None) -> list[Score]:
+    """Sort by falling score, drop what is below the threshold, keep the first `top_n`."""
+    kept = [found for found in scores if threshold is None or found.score >= threshold]
+    return sorted(kept, key=lambda found: found.score, reverse=True)[:top_n]
+
+
+def check_scores(scores: Sequence[Score], call: RerankCall, provider: str) -> None:
+    """Refuse scores of unknown documents, double, missing and impossible ones."""
+    wanted = len(call.docs) if call.top_n is None else min(call.top_n, len(call.docs))
+    seen: set[int] = set()
+    for found in scores:
+        problem = None
+        if not 0 <= found.index < len(call.docs):
+            problem = f"it has a score for document {found.index} of {len(call.docs)}"
+        elif found.index in seen:
+            problem = f"it has two scores for document {found.index}"
+        elif not math.isfinite(found.score):
+            problem = f"the score of document {found.index} is {found.score}"
+        if problem is not None:
+            raise UnusableAnswerError(provider=provider, model=call.model, problem=problem)
+        seen.add(found.index)
+    if len(seen) < wanted:
+        problem = f"it has scores for {len(seen)} of {wanted} documents"
+        raise UnusableAnswerError(provider=provider, model=call.model, problem=problem)
+
+
+def _text(document: str | MultiModalContent) -> str:
+    if isinstance(document, str):
+        return document
+    return document.content if document.content_type is MultiModalContentType.TEXT else ""

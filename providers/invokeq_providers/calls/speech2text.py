@@ -1,0 +1,22 @@
+"""Transcription: what is said in an audio file."""
+
+from collections.abc import AsyncGenerator
+
+from invokeq.protocol.requests import Speech2TextRequest
+from invokeq_providers.calls.said import Result, Said, Services
+from invokeq_providers.prepare_speech2text import prepare_speech2text
+
+
+async def serve_speech2text(
+    request: Speech2TextRequest, services: Services
+) -> AsyncGenerator[Said, None]:
+    """Give the text; it is empty where nothing is said."""
+    provider = services.provider(request.provider)
+    call = prepare_speech2text(
+        request,
+        provider,
+        services.file,
+        request_id=services.request_id,
+        user=services.user,
+    )
+    yield Result({"result": await provider.speech2text(call)})

@@ -1,0 +1,106 @@
+"""Sends requests through the Cohere SDK, for every kind of call.
+
+The SDK makes the requests; bodies of answers are read here, because the SDK leaves out events of a
+stream that it cannot read, and an answer must not lose words. Retries are left to the worker.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import cohere
+import httpx
+import orjson
+from cohere.core.api_error import ApiError
+from cohere.core.parse_error import ParsingError
+
+from invokeq_providers.http_errors import Failure, retry_after_seconds
+from invokeq_providers.vendor import (
+    MAX_CONNECTIONS,
+    MAX_IDLE_CONNECTIONS,
+    WRITE_TIMEOUT_S,
+    VendorOptions,
+    VendorProvider,
+)
+from invokeq_providers.vendor_errors import ErrorKinds, said_in
+
+Body = dict[str, Any]
+
+
+class CohereOptions(VendorOptions):
+    """`tool_call_fragments` passes tool calls on as they grow, instead of whole at the end."""
+
+    tool_call_fragments: bool = False
+
+
+def _failure(error: Exception) -> Failure | None:
+    if not isinstance(error, ApiError) or error.status_code is None:
+        return None
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+    return Failure(
+        status=error.status_code,
+        detail=said_in(error.body) or "no reason given",
+        retry_after=retry_after_seconds(headers, time.time()),
+    )
+
+
+HTTP_FAULTS: Final = (httpx.HTTPError, httpx.StreamError)
+_KINDS: Final = ErrorKinds(
+    faults=(ApiError, ParsingError, httpx.InvalidURL, *HTTP_FAULTS),
+    silences=(httpx.ReadTimeout,),
+    wrappers=(),
+    failure=_failure,
+)
+
+
+class CohereVendor(VendorProvider):
+    """The connection to Cohere, or to a server with the same API, and how requests go to it."""
+
+    vendor_url = "https://api.cohere.com"
+    facts_name = "cohere"
+
+    def __init__(self, name: str, table: Mapping[str, Any], options: CohereOptions) -> None:
+        super().__init__(name, table, options, _KINDS)
+        self.settings = options
+        self._client: cohere.AsyncClientV2 | None = None
+        self._http: httpx.AsyncClient | None = None
+
+    async def start(self) -> None:
+        self.open()
+
+    async def close(self) -> None:
+        http, self._http, self._client = self._http, None, None
+        if http is not None:
+            await http.aclose()
+
+    async def ask(self, method: Callable[..., Awaitable[Any]], body: Body) -> Any:
+        """Call a method of the SDK that gives a raw response, and give the JSON of that."""
+        raw = await method(**body)
+        return orjson.loads(raw.response.content)
+
+    def open(self) -> Any:
+        """Give the part of the SDK that gives raw responses.
+
+        It is typed as Any: the SDK's own types ask for its models where plain objects do.
+        """
+        if self._client is None:
+            self._http = httpx.AsyncClient(
+                timeout=httpx.Timeout(
+                    connect=self.settings.connect_timeout,
+                    read=self.settings.read_timeout,
+                    write=WRITE_TIMEOUT_S,
+                    pool=None,
+                ),
+                limits=httpx.Limits(
+                    max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_IDLE_CONNECTIONS
+                ),
+            )
+            self._client = cohere.AsyncClientV2(
+                # Never None: the SDK would take CO_API_KEY and send it to whatever base_url is.
+                api_key=self.key or "none",
+                base_url=self.url,
+                max_retries=0,
+                httpx_client=self._http,
+                log_warning_experimental_features=False,
+            )
+        return self._client.with_raw_response

@@ -1,0 +1,165 @@
+"""Cohere's chat models.
+
+Its events are turned into those of OpenAI's format, which `ChatAnswer` reads. Answers are streamed
+whether or not somebody waits for their parts: only so does silence show.
+"""
+
+import time
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any, Final
+
+from invokeq.protocol.entities import LLMResultChunk
+from invokeq.protocol.errors import InvalidRequestError
+from invokeq_providers.base import LLMCall
+from invokeq_providers.chat import chat_messages, chat_parameters, chat_tools
+from invokeq_providers.chat_answer import ChatAnswer
+from invokeq_providers.cohere.api import HTTP_FAULTS, Body, CohereVendor
+from invokeq_providers.event_stream import events_of
+
+_STOP_WORDS: Final = 5  # "A list of up to 5 strings", says the API reference of Chat
+_PARTS: Final = frozenset({"text", "image_url"})
+_FINISH_REASONS: Final = {
+    "COMPLETE": "stop",
+    "STOP_SEQUENCE": "stop",
+    "MAX_TOKENS": "length",
+    "TOOL_CALL": "tool_calls",
+    "ERROR_TOXIC": "content_filter",
+}
+_FAILED: Final = frozenset({"ERROR", "TIMEOUT"})
+
+
+async def answer_chat(vendor: CohereVendor, call: LLMCall) -> AsyncGenerator[LLMResultChunk, None]:
+    """Answer with the chunks of the vendor, the last of them with usage."""
+    ours = call.stop if len(call.stop) > _STOP_WORDS else ()
+    body = _body(vendor, call, () if ours else call.stop)
+    fragments = vendor.settings.tool_call_fragments
+    answer = ChatAnswer(call, time.monotonic, stop=ours, fragments=fragments)
+
+    def feed(event: Mapping[str, Any]) -> LLMResultChunk | None:
+        return answer.feed(translated_event(event))
+
+    async with (
+        vendor.errors.translated(call.model, answer),
+        vendor.open().chat_stream(**body) as raw,
+        aclosing(events_of(raw.response.aiter_bytes(), _is_last, HTTP_FAULTS)) as events,
+    ):
+        async for event in events:
+            _raise_reported(vendor, call.model, event, answer.chunks)
+            chunk = vendor.errors.read(call.model, feed, event, answer.chunks)
+            if chunk is not None:
+                yield chunk
+        if not answer.finish_reason:
+            raise vendor.errors.broken_off(call.model, answer.chunks)
+        yield answer.last()
+
+
+def translated_event(event: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Say in OpenAI's format what an event says; events that say nothing of use become empty."""
+    if event is None:
+        return {}
+    delta: Mapping[str, Any] = event.get("delta") or {}
+    message: Mapping[str, Any] = delta.get("message") or {}
+    match event.get("type"):
+        case "content-start" | "content-delta":
+            content: Mapping[str, Any] = message.get("content") or {}
+            thinking = content.get("thinking")
+            return _said({"content": content.get("text"), "reasoning_content": thinking})
+        case "tool-plan-delta":
+            return _said({"content": message.get("tool_plan")})
+        case "tool-call-start" | "tool-call-delta":
+            return _said({"tool_calls": [{"index": event["index"], **message["tool_calls"]}]})
+        case "message-end":
+            reason = _FINISH_REASONS.get(delta.get("finish_reason") or "", "stop")
+            choice = {"delta": {}, "finish_reason": reason}
+            return {"choices": [choice], "usage": _usage(delta.get("usage") or {})}
+        case _:
+            return {}
+
+
+def _said(delta: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {"choices": [{"delta": delta}]}
+
+
+def _usage(usage: Mapping[str, Any]) -> Mapping[str, int]:
+    """Count the tokens that are billed: they are what the prices are for."""
+    counts: Mapping[str, Any] = usage.get("billed_units") or usage.get("tokens") or {}
+    return {
+        "prompt_tokens": int(counts.get("input_tokens") or 0),
+        "completion_tokens": int(counts.get("output_tokens") or 0),
+    }
+
+
+def _is_last(event: Any) -> bool:
+    return event is None or (isinstance(event, dict) and event["type"] == "message-end")
+
+
+def _raise_reported(vendor: CohereVendor, model: str, event: Any, chunks: int) -> None:
+    """Raise the error that the end of a stream reports, if it is one."""
+    if event is None:
+        return
+    if not isinstance(event, dict) or "type" not in event:
+        raise vendor.errors.malformed(model, TypeError("an event without a type"), chunks)
+    delta: Any = event.get("delta")
+    if event["type"] == "message-end" and delta and delta.get("finish_reason") in _FAILED:
+        detail = f"{delta['finish_reason']}: {delta.get('error') or 'no reason given'}"
+        raise vendor.errors.unavailable(model, detail, chunks)
+
+
+def _body(vendor: CohereVendor, call: LLMCall, stop: Sequence[str]) -> Body:
+    body = chat_parameters(call.parameters, provider=vendor.name, model=call.model)
+    body |= {"model": call.model, "messages": _messages(vendor, call)}
+    if "response_format" in body:
+        body["response_format"] = _response_format(body["response_format"])
+    _set_thinking(body)
+    if call.tools:
+        body["tools"] = chat_tools(call.tools)
+    if stop:
+        body["stop_sequences"] = list(stop)
+    return body
+
+
+def _response_format(given: Mapping[str, Any]) -> Body:
+    """Write a response format: a schema is part of the type `json_object` here, and has no name."""
+    if given["type"] != "json_schema":
+        return dict(given)
+    return {"type": "json_object", "json_schema": given["json_schema"]["schema"]}
+
+
+def _set_thinking(body: Body) -> None:
+    """Write the parameters `thinking` and `thinking_budget` as the one object that they are."""
+    budget, thinking = body.pop("thinking_budget", None), body.pop("thinking", None)
+    if thinking is False:
+        body["thinking"] = {"type": "disabled"}
+    elif thinking or budget is not None:
+        body["thinking"] = {"type": "enabled"}
+        if budget is not None:
+            body["thinking"]["token_budget"] = budget
+
+
+def _messages(vendor: CohereVendor, call: LLMCall) -> list[Body]:
+    try:
+        messages = chat_messages(call.prompt_messages)
+        for i, message in enumerate(messages):
+            _check_parts(i, message["content"])
+    except InvalidRequestError as error:
+        error.provider, error.model = vendor.name, call.model
+        raise
+    return [_message(message) for message in messages]
+
+
+def _message(message: Body) -> Body:
+    """Leave out what the format has no field for; what is said before a tool call is a plan."""
+    content = message["content"]
+    if "tool_calls" in message and content:
+        message = {**message, "tool_plan": content, "content": None}
+    return {key: value for key, value in message.items() if key != "name" and value is not None}
+
+
+def _check_parts(index: int, content: Any) -> None:
+    for j, part in enumerate(content if isinstance(content, list) else ()):
+        if part["type"] not in _PARTS:
+            raise InvalidRequestError(
+                field=f"prompt_messages[{index}].content[{j}]",
+                problem=f"the API takes text and images only, not {part['type']}",
+            )

@@ -1,0 +1,82 @@
+"""Cohere's models for search: embeddings and reranking."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from invokeq.protocol.entities import (
+    EmbeddingInputType,
+    MultiModalContent,
+    MultiModalContentType,
+)
+from invokeq_providers.base import Embedded, EmbeddingCall, RerankCall, Score
+from invokeq_providers.cohere.api import Body, CohereVendor
+from invokeq_providers.documents import data_url, only_texts
+from invokeq_providers.rows import rows_of, wanted_dimensions
+
+_INPUT_TYPES: Final = {
+    EmbeddingInputType.QUERY: "search_query",
+    EmbeddingInputType.DOCUMENT: "search_document",
+}
+
+
+async def embed(vendor: CohereVendor, call: EmbeddingCall) -> Embedded:
+    """Embed texts or documents as what they are: queries, or what queries are to find."""
+    body: Body = {
+        "model": call.model,
+        "input_type": _INPUT_TYPES[call.input_type],
+        "embedding_types": ["base64"],
+    }
+    if call.texts:
+        body["texts"] = list(call.texts)
+    else:
+        body["inputs"] = [{"content": [_content(document)]} for document in call.documents]
+    dimensions = wanted_dimensions(call.facts)
+    if dimensions is not None:
+        body["output_dimension"] = dimensions
+    async with vendor.errors.translated(call.model):
+        answer = await vendor.ask(vendor.open().embed, body)
+    return vendor.errors.read(call.model, _embedded, answer)
+
+
+async def rerank(vendor: CohereVendor, call: RerankCall) -> Sequence[Score]:
+    """Score documents; the API knows texts only."""
+    query, *docs = _texts(vendor, call)
+    body: Body = {"model": call.model, "query": query, "documents": docs}
+    if call.top_n is not None:
+        body["top_n"] = call.top_n
+    async with vendor.errors.translated(call.model):
+        answer = await vendor.ask(vendor.open().rerank, body)
+    return vendor.errors.read(call.model, _scores, answer)
+
+
+def _content(document: MultiModalContent) -> Body:
+    if document.content_type is MultiModalContentType.TEXT:
+        return {"type": "text", "text": document.content}
+    return {"type": "image_url", "image_url": {"url": data_url(document.content)}}
+
+
+def _texts(vendor: CohereVendor, call: RerankCall) -> list[str]:
+    """Give the query and then the documents as texts."""
+    found: list[str] = []
+    for field, items in (("query", [call.query]), ("docs", call.docs)):
+        for item in items:
+            pair = [item] if isinstance(item, str) else ()
+            found += pair or only_texts(field, [item], vendor.name, call.model)
+    return found
+
+
+def _embedded(answer: Mapping[str, Any]) -> Embedded:
+    embeddings: Mapping[str, Any] = answer["embeddings"]
+    # A server that does not know base64 gives numbers, under either name.
+    rows = rows_of(embeddings.get("base64") or embeddings["float"])
+    meta: Mapping[str, Any] = answer.get("meta") or {}
+    billed: Mapping[str, Any] = meta.get("billed_units") or {}
+    counted = (billed.get("input_tokens"), billed.get("image_tokens"))
+    return Embedded(rows, int(sum(count or 0 for count in counted)))
+
+
+def _scores(answer: Mapping[str, Any]) -> list[Score]:
+    return [
+        Score(int(result["index"]), float(result["relevance_score"]))
+        for result in answer["results"]
+    ]

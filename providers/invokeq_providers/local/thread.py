@@ -1,0 +1,111 @@
+"""A model and the one thread that runs it.
+
+Calls queue for the thread in the order of arrival. One that is cancelled while it waits never
+starts; one that runs is told through its `Stop`, and ends at its next look at it. The model is
+loaded by whatever comes first, `load` or a call.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Generic, TypeVar
+
+from invokeq.protocol.errors import (
+    InternalError,
+    InvalidConfigurationError,
+    InvocationCancelledError,
+    InvokeqError,
+)
+from invokeq_providers.options import CONFIG_SOURCE
+
+LoadedT = TypeVar("LoadedT")
+ResultT = TypeVar("ResultT")
+
+
+class Stop:
+    """Tells work in a thread that nobody waits for its result any more."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    @property
+    def requested(self) -> bool:
+        """Whether the work should end."""
+        return self._event.is_set()
+
+    def request(self) -> None:
+        """Ask the work to end."""
+        self._event.set()
+
+    def check(self) -> None:
+        """Raise if the work should end; whoever cancelled the call does not see the error."""
+        if self.requested:
+            raise InvocationCancelledError(reason="shutdown")
+
+
+class ModelThread(Generic[LoadedT]):
+    """One model that `loader` loads; `name` is for errors and for the name of the thread."""
+
+    def __init__(self, name: str, loader: Callable[[], LoadedT]) -> None:
+        self.name = name
+        self.busy = False  # whether the model computes at this moment
+        self._loader = loader
+        self._loaded: LoadedT | None = None
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"invokeq-{name}")
+        self._stops: set[Stop] = set()
+        self._closed = False
+
+    async def load(self) -> None:
+        """Load the model now instead of at the first call."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._load)
+
+    async def run(self, work: Callable[[LoadedT, Stop], ResultT]) -> ResultT:
+        """Do work with the model in its thread; what it raises comes out as an `InvokeqError`."""
+        stop = Stop()
+        self._stops.add(stop)
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._thread, self._work, work, stop)
+        finally:
+            stop.request()
+            self._stops.discard(stop)
+
+    async def close(self) -> None:
+        """Stop what runs, and free the memory; no call may follow."""
+        if self._closed:
+            return
+        self._closed = True
+        for stop in self._stops:
+            stop.request()
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._unload)
+        self._thread.shutdown(wait=False)
+
+    def _work(self, work: Callable[[LoadedT, Stop], ResultT], stop: Stop) -> ResultT:
+        stop.check()
+        loaded = self._load()
+        self.busy = True
+        try:
+            return work(loaded, stop)
+        except InvokeqError:
+            raise
+        except Exception as error:
+            detail = f"{self.name}: {type(error).__name__}: {error}"
+            raise InternalError(detail=detail) from error
+        finally:
+            self.busy = False
+
+    def _load(self) -> LoadedT:
+        if self._loaded is None:
+            try:
+                self._loaded = self._loader()
+            except Exception as error:
+                problem = f"cannot be loaded: {type(error).__name__}: {error}"
+                setting = f"model {self.name}"
+                raise InvalidConfigurationError(
+                    source=CONFIG_SOURCE, setting=setting, problem=problem
+                ) from error
+        return self._loaded
+
+    def _unload(self) -> None:
+        self._loaded = None

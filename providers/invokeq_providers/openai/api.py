@@ -1,0 +1,115 @@
+"""Sends requests through the OpenAI SDK, for every kind of call.
+
+The SDK makes the requests; bodies of answers are read here, because building the SDK's objects
+costs more than everything else that a chunk costs together. Retries are left to the worker, with
+one exception: a request whose connection was gone before a byte of an answer came is sent once
+more: llama.cpp's server, for one, closes after every stream a connection that it said it would
+keep.
+"""
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import httpx2
+import openai
+import orjson
+
+from invokeq_providers.openai.errors import KINDS
+from invokeq_providers.vendor import VendorOptions, VendorProvider
+from invokeq_providers.vendor_http import lost_before_answer, new_http_client
+
+Body = dict[str, Any]
+File = tuple[str, tuple[str, bytes, str]]
+"""The name of a form field, and in it the name, the bytes and the mime type of a file."""
+
+
+class OpenAIOptions(VendorOptions):
+    """`tool_call_fragments` passes tool calls on as they grow, instead of whole at the end."""
+
+    organization: str | None = None
+    project: str | None = None
+    tool_call_fragments: bool = False
+
+
+class OpenAIVendor(VendorProvider):
+    """The connection to one server, and how requests go to it."""
+
+    vendor_url = "https://api.openai.com/v1"
+    facts_name = "openai"
+
+    def __init__(self, name: str, table: Mapping[str, Any], options: OpenAIOptions) -> None:
+        super().__init__(name, table, options, KINDS)
+        self.settings = options
+        self._client: openai.AsyncOpenAI | None = None
+
+    async def start(self) -> None:
+        self._open()
+
+    async def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
+    @asynccontextmanager
+    async def post(
+        self, path: str, body: Body, files: list[File] | None = None, accept: str | None = None
+    ) -> AsyncGenerator[httpx2.Response, None]:
+        """Send a request, and close its connection when the block is left, however it is left."""
+        try:
+            response = await self._send(path, body, files, accept)
+        except openai.APIConnectionError as error:
+            if not lost_before_answer(error):
+                raise
+            response = await self._send(path, body, files, accept)
+        try:
+            yield response
+        finally:
+            await response.aclose()
+
+    async def ask(self, path: str, body: Body, files: list[File] | None = None) -> Any:
+        """Send a request whose answer is JSON, and give that."""
+        async with self.post(path, body, files) as response:
+            return orjson.loads(await response.aread())
+
+    async def _send(
+        self, path: str, body: Body, files: list[File] | None, accept: str | None
+    ) -> httpx2.Response:
+        headers: dict[str, str] = {}
+        if files:
+            headers["Content-Type"] = "multipart/form-data"
+        if accept:
+            headers["Accept"] = accept
+        response = await self._open().post(
+            path,
+            body=body,
+            files=files,
+            options={"headers": headers},
+            cast_to=httpx2.Response,
+            stream=True,
+            stream_cls=cast(Any, openai.AsyncStream[Any]),
+        )
+        return cast(httpx2.Response, response)
+
+    def _open(self) -> openai.AsyncOpenAI:
+        if self._client is None:
+            http_client = new_http_client(
+                openai.DefaultAioHttpClient,
+                openai.DefaultAsyncHttpxClient,
+                self.settings.connect_timeout,
+                self.settings.read_timeout,
+            )
+            client = openai.AsyncOpenAI(
+                # Never None: the SDK would take OPENAI_API_KEY and send it to whatever base_url is.
+                api_key=self.key or "none",
+                base_url=self.url,
+                max_retries=0,
+                timeout=http_client.timeout,
+                http_client=http_client,
+            )
+            # For the same reason: what invokeq.toml leaves out is not to come from the environment.
+            client.organization = self.settings.organization
+            client.project = self.settings.project
+            client.admin_api_key = None
+            self._client = client
+        return self._client

@@ -1,0 +1,53 @@
+"""OpenAI's embedding models."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from invokeq_providers.base import Embedded, EmbeddingCall
+from invokeq_providers.documents import only_texts
+from invokeq_providers.openai.api import Body, OpenAIVendor
+from invokeq_providers.rows import indexed_rows, wanted_dimensions
+
+# "Create embeddings" in the API reference: a request may have this many tokens in all its texts,
+# and a text this many. A token has at least one byte, so the bytes of a text bound its tokens.
+_REQUEST_TOKENS: Final = 300_000
+_TEXT_TOKENS: Final = 8192
+
+
+async def embed(vendor: OpenAIVendor, call: EmbeddingCall) -> Embedded:
+    """Embed texts in as many requests as the vendor's bound on tokens takes."""
+    texts = call.texts or only_texts("documents", call.documents, vendor.name, call.model)
+    parts = [await _embed_part(vendor, call, part) for part in split_texts(texts)]
+    rows = [row for part in parts for row in part.rows]
+    return Embedded(rows, sum(part.tokens for part in parts))
+
+
+def split_texts(texts: Sequence[str]) -> list[Sequence[str]]:
+    """Cut the list of texts where a request would hold more tokens than it may."""
+    parts: list[Sequence[str]] = []
+    start, tokens = 0, 0
+    for i, text in enumerate(texts):
+        most = min(len(text.encode()), _TEXT_TOKENS)
+        if tokens + most > _REQUEST_TOKENS:
+            parts.append(texts[start:i])
+            start, tokens = i, 0
+        tokens += most
+    return [*parts, texts[start:]]
+
+
+async def _embed_part(vendor: OpenAIVendor, call: EmbeddingCall, texts: Sequence[str]) -> Embedded:
+    body: Body = {"model": call.model, "input": list(texts), "encoding_format": "base64"}
+    dimensions = wanted_dimensions(call.facts)
+    if dimensions is not None:
+        body["dimensions"] = dimensions
+    if call.user:
+        body["user"] = call.user
+    async with vendor.errors.translated(call.model):
+        answer = await vendor.ask("/embeddings", body)
+    return vendor.errors.read(call.model, _embedded, answer)
+
+
+def _embedded(answer: Mapping[str, Any]) -> Embedded:
+    usage: Mapping[str, Any] = answer.get("usage") or {}
+    tokens = int(usage.get("prompt_tokens") or usage.get("total_tokens") or 0)
+    return Embedded(indexed_rows(answer["data"]), tokens)

@@ -1,0 +1,50 @@
+"""OpenAI's models that speak."""
+
+from typing import Final
+
+import httpx2
+
+from invokeq.protocol.entities import ModelPropertyKey
+from invokeq_providers.base import Speech, SpeechCall
+from invokeq_providers.openai.api import Body, OpenAIVendor
+from invokeq_providers.properties import text_property
+
+MAX_AUDIO_BYTES: Final = 64 * 1024 * 1024  # an hour of mp3; 4096 characters are five minutes
+_DEFAULT_FORMAT: Final = "mp3"
+_MIME_TYPES: Final = {"mp3": "audio/mpeg", "opus": "audio/ogg", "pcm": "audio/L16"}
+
+
+async def speak(vendor: OpenAIVendor, call: SpeechCall) -> Speech:
+    """Speak a text; audio that breaks off is an error, never short audio."""
+    kind = text_property(call.facts, ModelPropertyKey.AUDIO_TYPE) or _DEFAULT_FORMAT
+    body: Body = {
+        "model": call.model,
+        "input": call.text,
+        "voice": call.voice,
+        "response_format": kind,
+    }
+    async with (
+        vendor.errors.translated(call.model),
+        vendor.post("/audio/speech", body, accept="application/octet-stream") as response,
+    ):
+        mime_type = _mime_type(response, kind)
+        if mime_type is None:
+            problem = ValueError(f"{response.headers['content-type']} is no audio")
+            raise vendor.errors.malformed(call.model, problem)
+        audio = bytearray()
+        async for piece in response.aiter_bytes():
+            audio += piece
+            if len(audio) > MAX_AUDIO_BYTES:
+                problem = ValueError(f"more than {MAX_AUDIO_BYTES} bytes of audio")
+                raise vendor.errors.malformed(call.model, problem)
+    if not audio:
+        raise vendor.errors.malformed(call.model, ValueError("no audio at all"))
+    return Speech(bytes(audio), mime_type)
+
+
+def _mime_type(response: httpx2.Response, kind: str) -> str | None:
+    """Give what the server says that it sends, or what was asked for when it does not say."""
+    said = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if said in ("", "application/octet-stream"):
+        return _MIME_TYPES.get(kind, f"audio/{kind}")
+    return said if said.startswith("audio/") else None

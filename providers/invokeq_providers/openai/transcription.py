@@ -1,0 +1,23 @@
+"""OpenAI's models that write down what is said."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from invokeq_providers.base import TranscriptionCall
+from invokeq_providers.openai.api import Body, OpenAIVendor
+
+
+async def transcribe(vendor: OpenAIVendor, call: TranscriptionCall) -> str:
+    """Write down what is said; the vendor tells formats by the name of the file."""
+    body: Body = {"model": call.model, "response_format": "json"}
+    file = ("file", (call.filename, call.audio, call.mime_type))
+    async with vendor.errors.translated(call.model):
+        answer = await vendor.ask("/audio/transcriptions", body, [file])
+    return vendor.errors.read(call.model, _text, answer)
+
+
+def _text(answer: Mapping[str, Any]) -> str:
+    text = answer["text"]
+    if not isinstance(text, str):
+        raise TypeError("its text is no string")
+    return text

@@ -1,0 +1,42 @@
+"""The options of a provider: its table in invokeq.toml, checked by a pydantic model."""
+
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from invokeq.protocol.errors import InvalidConfigurationError
+
+CONFIG_SOURCE: Final = "invokeq.toml"
+
+
+class ProviderOptions(BaseModel):
+    """What every provider takes: `models` adds or changes model facts (see `facts`)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    models: dict[str, dict[str, Any]] = {}
+
+
+OptionsT = TypeVar("OptionsT", bound=BaseModel)
+
+
+def parse_options(cls: type[OptionsT], name: str, options: Mapping[str, Any]) -> OptionsT:
+    """Check the table `[providers.<name>]`, or raise `InvalidConfigurationError` naming the key."""
+    try:
+        return cls.model_validate(dict(options))
+    except ValidationError as error:
+        # Without its cause: pydantic's error holds the input, and that may be a credential.
+        raise configuration_error(f"providers.{name}", error, cls) from None
+
+
+def configuration_error(
+    prefix: str, error: ValidationError, cls: type[BaseModel]
+) -> InvalidConfigurationError:
+    """Turn the first problem that pydantic found into one line about one setting."""
+    first = error.errors(include_input=False, include_url=False)[0]
+    problem = first["msg"]
+    if first["type"] == "extra_forbidden":
+        problem = f"no such option; there are: {', '.join(sorted(cls.model_fields))}"
+    setting = ".".join([prefix, *(str(part) for part in first["loc"])])
+    return InvalidConfigurationError(source=CONFIG_SOURCE, setting=setting, problem=problem)

@@ -1,0 +1,89 @@
+"""Finds providers: by entry point, by the tables of invokeq.toml, and by the names callers use.
+
+A provider type is an entry point of the group `invokeq.providers` that names a `Provider` subclass;
+other distributions add theirs the same way. Only what is configured is imported.
+"""
+
+from collections.abc import Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Final
+
+from invokeq.protocol.errors import (
+    InvalidConfigurationError,
+    MissingExtraError,
+    ProviderNotFoundError,
+)
+from invokeq.protocol.names import canonical_provider
+from invokeq_providers.base import Provider
+from invokeq_providers.options import CONFIG_SOURCE
+
+ENTRY_POINT_GROUP: Final = "invokeq.providers"
+
+
+def provider_types() -> dict[str, EntryPoint]:
+    """List the installed provider types by name, without importing any."""
+    return {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
+
+
+def build_providers(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Provider]:
+    """Build the providers of the tables `[providers.<name>]`, by canonical name.
+
+    A table's key `type` names the provider type, and is the table's own name by default.
+    """
+    types = provider_types()
+    providers: dict[str, Provider] = {}
+    for table, options in tables.items():
+        name = canonical_provider(table)
+        if name in providers:
+            raise InvalidConfigurationError(
+                source=CONFIG_SOURCE,
+                setting=f"providers.{table}",
+                problem=f"a provider called {name} is configured already",
+            )
+        rest = {key: value for key, value in options.items() if key != "type"}
+        cls = _provider_class(table, str(options.get("type", name)), types)
+        providers[name] = cls(name, rest)
+    return providers
+
+
+def find_provider(providers: Mapping[str, Provider], name: str) -> Provider:
+    """Look a provider up by short name or full id, or raise `ProviderNotFoundError`."""
+    provider = providers.get(canonical_provider(name))
+    if provider is None:
+        known = ", ".join(sorted(providers)) or "none"
+        raise ProviderNotFoundError(provider=name, known=known)
+    return provider
+
+
+def _provider_class(table: str, type_name: str, types: Mapping[str, EntryPoint]) -> type[Provider]:
+    setting = f"providers.{table}.type"
+    entry = types.get(type_name)
+    if entry is None:
+        known = ", ".join(sorted(types)) or "none"
+        raise InvalidConfigurationError(
+            source=CONFIG_SOURCE,
+            setting=setting,
+            problem=f"no provider type is called {type_name!r}; there are: {known}",
+        )
+    try:
+        cls = entry.load()
+    except ModuleNotFoundError as error:
+        raise _missing(setting, entry, error) from error
+    if not (isinstance(cls, type) and issubclass(cls, Provider)):
+        raise InvalidConfigurationError(
+            source=CONFIG_SOURCE, setting=setting, problem=f"{entry.value} is not a Provider"
+        )
+    return cls
+
+
+def _missing(
+    setting: str, entry: EntryPoint, error: ModuleNotFoundError
+) -> MissingExtraError | InvalidConfigurationError:
+    """Tell which package to install: an extra of ours, or whatever another distribution forgot."""
+    if entry.value.startswith("invokeq_providers."):
+        return MissingExtraError(
+            feature=f"provider {entry.name}", package=error.name, extra=entry.name
+        )
+    return InvalidConfigurationError(
+        source=CONFIG_SOURCE, setting=setting, problem=f"{entry.value} needs module {error.name}"
+    )

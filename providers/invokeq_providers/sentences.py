@@ -1,0 +1,107 @@
+"""Divides text where a voice would pause; the parts joined are the text, character by character.
+
+A guess, and a cheap one: it knows the marks that end a sentence in most scripts, and some
+abbreviations. It takes linear time, whatever the text.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from typing import Final
+
+_OPENING: Final = "\"'“‘„‚«‹(["
+_CLOSING: Final = r"[\"'”’»›)\]」』）】》]*+"
+# A mark ends a sentence where white space follows it (Latin, Greek, Cyrillic, ...), or anywhere in
+# scripts that put none there; so does a blank line. The lookbehind keeps long runs of marks linear.
+_END: Final = re.compile(
+    rf"(?<![.!?…])(?P<mark>[.!?…]++){_CLOSING}\s++"
+    rf"|[。！？｡؟۔।॥։።፧။។༎]++{_CLOSING}\s*+"
+    r"|\n[^\S\n]*+\n\s*+"
+)
+_ABBREVIATION: Final = re.compile(
+    r"mr|mrs|ms|mx|dr|prof|st|sr|jr|rev|gen|col|capt|lt|sgt|hon|inc|ltd|co|corp|vs|etc|approx|dept"
+    r"|est|figs?|nos?|vol|pp|ch|sec|art|al|cf|incl|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec"
+    r"|hr|fr|nr|str|ca|bzw|usw|ggf|evtl|vgl|abb|bd|hrsg|inkl|mme|mlle|av|sra|sig|dott|p"
+    r"|гг|им|ул|стр|рис|см|др|пр",
+    re.IGNORECASE,
+)
+_LONGEST_WORD: Final = 12  # characters to look back for an abbreviation
+_LONGEST_ORDINAL: Final = 2  # digits of a number before a dot that counts instead of ending
+_CLAUSE: Final = frozenset(",;:—–،؛")  # where white space follows
+_WIDE_CLAUSE: Final = frozenset("、，；：")
+_JOINER: Final = "\u200d"
+_LONGEST_CLUSTER: Final = 32  # characters; a mischievous text may pile up more
+
+
+def sentences(text: str) -> Iterator[str]:
+    """Give the sentences, each with the white space behind it."""
+    start = 0
+    for stop in _ends(text):
+        yield text[start:stop]
+        start = stop
+
+
+def pieces(text: str, limit: int, *, first_alone: bool = False) -> Iterator[str]:
+    """Give pieces of at most `limit` characters, of as many whole sentences as fit.
+
+    A longer sentence is cut behind a clause, else between words, else between characters. With
+    `first_alone` the first sentence is a piece of its own.
+    """
+    start = end = 0
+    for stop in _ends(text):
+        if end > start and (first_alone or stop - start > limit):
+            yield text[start:end]
+            start, first_alone = end, False
+        while stop - start > limit:
+            cut = _cut(text, start, start + limit)
+            yield text[start:cut]
+            start, first_alone = cut, False
+        end = stop
+    if end > start:
+        yield text[start:end]
+
+
+def _ends(text: str) -> Iterator[int]:
+    """Give the places where sentences end, in order; the last one is the end of the text."""
+    for match in _END.finditer(text):
+        if match["mark"] != "." or not _goes_on(text, match.start(), match.end()):
+            yield match.end()
+            if match.end() == len(text):
+                return
+    if text:
+        yield len(text)
+
+
+def _goes_on(text: str, dot: int, after: int) -> bool:
+    """Tell whether the dot there belongs to a word, and ends no sentence."""
+    if text[after : after + 1].islower():
+        return True
+    before = text[max(0, dot - _LONGEST_WORD) : dot].split()
+    word = before[-1].lstrip(_OPENING) if before else ""
+    if word.isdigit():
+        return len(word) <= _LONGEST_ORDINAL
+    return len(word) == 1 or "." in word or bool(_ABBREVIATION.fullmatch(word))
+
+
+def _cut(text: str, start: int, stop: int) -> int:
+    """Find the best place in the second half of a stretch to cut it."""
+    half = start + (stop - start) // 2
+    for at in range(stop, half, -1):
+        last = text[at - 1]
+        if last in _WIDE_CLAUSE or (last.isspace() and text[at - 2] in _CLAUSE):
+            return at
+    for at in range(stop, half, -1):
+        if text[at - 1].isspace():
+            return at
+    lowest = max(start + 1, stop - _LONGEST_CLUSTER)
+    return next((at for at in range(stop, lowest, -1) if not _is_joined(text, at)), stop)
+
+
+def _is_joined(text: str, at: int) -> bool:
+    """Tell whether a cut there would part a letter from its accents, or an emoji."""
+    following = text[at]
+    return (
+        unicodedata.category(following).startswith("M")
+        or following == _JOINER
+        or text[at - 1] == _JOINER
+    )

@@ -1,0 +1,297 @@
+"""The parts of the command that need no server."""
+
+import io
+import subprocess
+import sys
+from collections.abc import Iterator
+from decimal import Decimal
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from invokeq.cli.answer import Meter, summary
+from invokeq.cli.errors import exit_on_error
+from invokeq.cli.invoke_llm import parse_parameters, prompt_messages, read_prompt, split_model
+from invokeq.cli.models import ANY, parse_type, rows_of
+from invokeq.cli.root import app, extra_for, run
+from invokeq.cli.text import amount, duration, one_line, printable
+from invokeq.core.directory import LiveWorker
+from invokeq.errors import InvalidRequestError, RateLimitedError, StreamExpiredError
+from invokeq.protocol.directory import ProviderEntry, WorkerEntry
+from invokeq.protocol.entities import (
+    AssistantPromptMessage,
+    LLMResultChunk,
+    LLMResultChunkDelta,
+    LLMUsage,
+    ModelType,
+)
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+COMMANDS = (("invoke", "llm"), ("attach",), ("status",), ("cancel",), ("models",))
+
+
+def help_of(*words: str) -> str:
+    result = CliRunner().invoke(app, [*words, "--help"], prog_name="invokeq")
+    assert result.exit_code == 0
+    return result.output
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_every_command_has_help_with_examples(words: tuple[str, ...]) -> None:
+    text = help_of(*words)
+    assert f"Examples:\n    invokeq {' '.join(words)}" in text
+    assert "--redis URL" in text
+    assert "INVOKEQ_REDIS_URL" in text
+
+
+def options_in(text: str) -> set[str]:
+    return {word.strip(",") for word in text.split() if word.startswith("--") and len(word) > 2}
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_the_reference_names_every_option(words: tuple[str, ...]) -> None:
+    heading = f"## invokeq {' '.join(words)}\n"
+    section = (DOCS / "cli.md").read_text().partition(heading)[2].partition("\n## ")[0]
+    assert section
+    everywhere = {"--help", "--redis"}
+    assert options_in(help_of(*words)) - everywhere <= options_in(section.replace("`", " "))
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    result = CliRunner().invoke(app, ["--version"])
+    assert (result.exit_code, result.output) == (0, f"invokeq {version('invokeq')}\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["nope"], "No such command 'nope'"),
+        (
+            ["invoke", "llm", "hi"],
+            "Missing option '--model' / '-m' (see 'invokeq invoke llm --help')",
+        ),
+        (["status", "--bogus"], "No such option: --bogus (see 'invokeq status --help')"),
+        (["cancel"], "Missing argument 'REQUEST_ID...' (see 'invokeq cancel --help')"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_status_2(
+    words: list[str], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(app, words) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith(f"error: {line}")
+    assert printed.err.count("\n") == 1
+
+
+def test_an_argument_that_is_not_utf_8_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        run(app, ["invoke", "llm", "-m", "a/b", "\udcff"])
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == "error: Argument 5 is not UTF-8 text\n"
+
+
+def test_a_group_alone_shows_its_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(app, ["invoke"]) == 2
+    assert "llm  Ask a large language model" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("absent", "words", "line"),
+    [
+        ("typer", "", "error: The invokeq command needs typer: pip install 'invokeq[cli]'\n"),
+        ("rich", "", "error: The invokeq command needs rich: pip install 'invokeq[cli]'\n"),
+        (
+            "structlog",
+            "worker --pool llm",
+            "error: This command needs structlog: pip install 'invokeq[worker]'\n",
+        ),
+    ],
+)
+def test_a_missing_package_is_one_line_that_names_the_extra(
+    absent: str, words: str, line: str
+) -> None:
+    script = f"""
+import sys
+sys.modules[{absent!r}] = None
+sys.argv = ["invokeq", *{words.split()}]
+from invokeq.cli import main
+main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (1, line)
+
+
+def test_extras_are_found_by_module() -> None:
+    assert extra_for("typer.testing") == "cli"
+    assert extra_for("pydantic_settings.sources") == "worker"
+    assert extra_for("redis") is None
+    assert extra_for("nobody_knows") is None
+
+
+def test_an_error_becomes_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    error = RateLimitedError(
+        provider="p", model="m", detail="slow\n\x1b[31m  down", request_id="ab" * 16
+    )
+    with pytest.raises(SystemExit) as caught, exit_on_error():
+        raise error
+    assert caught.value.code == 1
+    line = f"error: p limits the rate for m: slow [31m down [request {'ab' * 16}]\n"
+    assert capsys.readouterr().err == line
+
+
+def test_a_request_id_is_named_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit), exit_on_error():
+        raise StreamExpiredError(stream="f" * 32, request_id="f" * 32)
+    assert capsys.readouterr().err.count("f" * 32) == 1
+
+
+def test_ctrl_c_ends_with_130_and_no_word(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught, exit_on_error():
+        raise KeyboardInterrupt
+    assert caught.value.code == 130
+    assert capsys.readouterr().err == ""
+
+
+def test_the_provider_ends_at_the_first_slash() -> None:
+    expected = {"provider": "router", "model": "meta/llama-3"}
+    assert split_model("router/meta/llama-3") == expected
+    for text in ("local", "/m", "local/", ""):
+        with pytest.raises(InvalidRequestError, match="PROVIDER/MODEL"):
+            split_model(text)
+
+
+def test_parameters_are_json_where_they_are_json() -> None:
+    texts = ["temperature=0.2", "json_mode=true", "user=anna=b", "format=json", 'n="3"', "x="]
+    assert parse_parameters(texts) == {
+        "temperature": 0.2,
+        "json_mode": True,
+        "user": "anna=b",
+        "format": "json",
+        "n": "3",
+        "x": "",
+    }
+    for text in ("temperature", "=1"):
+        with pytest.raises(InvalidRequestError, match="KEY=VALUE"):
+            parse_parameters([text])
+
+
+class FakeStdin:
+    def __init__(self, data: bytes, terminal: bool = False) -> None:
+        self.buffer = io.BytesIO(data)
+        self._terminal = terminal
+
+    def isatty(self) -> bool:
+        return self._terminal
+
+
+@pytest.mark.parametrize(
+    ("prompt", "stdin", "problem"),
+    [
+        (None, FakeStdin(b"", terminal=True), "PROMPT: is missing"),
+        (None, FakeStdin(b" \n"), "PROMPT: is empty"),
+        ("", FakeStdin(b"unread"), "PROMPT: is empty"),
+        ("-", FakeStdin(b"\xff"), "stdin: is not UTF-8"),
+    ],
+)
+def test_a_missing_prompt_is_an_error(
+    prompt: str | None, stdin: FakeStdin, problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", stdin)
+    with pytest.raises(InvalidRequestError, match=problem):
+        read_prompt(prompt)
+
+
+def test_the_system_text_comes_before_the_prompt() -> None:
+    both = prompt_messages("Be brief.", "Hi")
+    assert [(m.role.value, m.content) for m in both] == [("system", "Be brief."), ("user", "Hi")]
+    assert len(prompt_messages(None, "Hi")) == 1
+
+
+def text_chunk(text: str, usage: LLMUsage | None = None) -> LLMResultChunk:
+    message = AssistantPromptMessage(content=text)
+    return LLMResultChunk(
+        model="m", delta=LLMResultChunkDelta(index=0, message=message, usage=usage)
+    )
+
+
+def clock(*readings: float) -> Iterator[float]:
+    yield from readings
+
+
+def test_the_summary_has_tokens_price_and_times() -> None:
+    usage = LLMUsage.empty_usage().model_copy(
+        update={"prompt_tokens": 3, "completion_tokens": 2, "total_price": Decimal("0.0000700")}
+    )
+    meter = Meter(clock(10.0, 10.25, 12.5).__next__)
+    list(meter.watch([text_chunk("a"), text_chunk("", usage)]))
+    line = summary(usage, meter, chunks=meter.chunks, worker="w1", request_id="id")
+    assert line == (
+        "tokens: 3 prompt, 2 completion; price: 0.00007 USD; first chunk: 0.250 s;"
+        " total: 2.500 s; chunks: 2; worker: w1; request: id"
+    )
+    assert meter.has_usage
+
+
+def test_the_summary_leaves_out_what_nobody_said() -> None:
+    line = summary(None, None, chunks=0, worker=None, request_id="id")
+    assert line == "tokens: not reported; chunks: 0; worker: unknown; request: id"
+    free = summary(LLMUsage.empty_usage(), None, chunks=1, worker="w", request_id="id")
+    assert "price" not in free
+
+
+def test_a_provider_that_takes_any_name_is_listed_with_a_star() -> None:
+    entry = WorkerEntry(
+        name="w", pool="p", queues=["llm"], catalog="c", host="h", pid=1, concurrency=1
+    )
+    provider = ProviderEntry(
+        name="openai", any_model=True, model_types=[ModelType.LLM, ModelType.TTS]
+    )
+    workers = (LiveWorker(entry, {"openai": provider}),)
+    rows = [(name, facts.model, facts.model_type.value) for name, facts in rows_of(workers, None)]
+    assert rows == [("openai", ANY, "llm"), ("openai", ANY, "tts")]
+    assert [facts.model_type for _, facts in rows_of(workers, ModelType.TTS)] == [ModelType.TTS]
+
+
+def test_an_unknown_model_type_names_those_there_are() -> None:
+    assert parse_type("text-embedding") is ModelType.TEXT_EMBEDDING
+    assert parse_type(None) is None
+    with pytest.raises(InvalidRequestError, match="must be one of llm, text-embedding, rerank"):
+        parse_type("embedding")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-1, "0.00 s"),
+        (0.256, "0.26 s"),
+        (42.4, "42 s"),
+        (119, "119 s"),
+        (180, "3 min"),
+        (7100, "118 min"),
+        (7200, "2 h"),
+        (200_000, "2 d"),
+    ],
+)
+def test_durations_are_short(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_texts_are_made_harmless() -> None:
+    assert printable("a\x1b[2J\tb\r\n\x9bc") == "a[2J\tb\nc"
+    assert one_line("  a\n b\x07 ") == "a b"
+    assert amount(Decimal("100.00")) == "100"
+    assert amount(Decimal("0.0000120")) == "0.000012"
+
+
+def test_commands_of_other_packages_are_there() -> None:
+    command = typer.main.get_command(app)
+    names = list(getattr(command, "commands", {}))
+    assert {"invoke", "attach", "status", "cancel", "models", "worker", "up", "config"} <= set(
+        names
+    )
