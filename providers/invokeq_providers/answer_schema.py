@@ -65,7 +65,7 @@ def _check_text(text: bytes) -> None:
     try:
         _validator_class(schema).check_schema(schema)
     except jsonschema.SchemaError as error:
-        _refuse(f"is no JSON schema: {_place(error)}")
+        _refuse(f"is no JSON schema: {error.json_path} cannot be {_show(error.instance)}")
     kinds = schema.get("type", "object")
     if "object" not in ([kinds] if isinstance(kinds, str) else kinds):
         _refuse(f"must describe an object, not {_show(kinds)}")
@@ -171,7 +171,10 @@ def _additional_properties(validator: Any, below: Any, instance: Any, schema: An
     for name, value in instance.items():
         if name in known or any(_matches(pattern, name, unknown=True) for pattern in patterns):
             continue
-        yield from validator.descend(value, below, path=name)
+        if below is False:  # the library would forget which one
+            yield _library("jsonschema").ValidationError("is one too many", path=(name,))
+        else:
+            yield from validator.descend(value, below, path=name)
 
 
 # The library's own match with Python's engine, which a few characters can keep busy for years.
@@ -230,8 +233,6 @@ def _validator_class(schema: Mapping[str, Any]) -> Any:
 
 def _place(error: Any) -> str:
     """Name the place and the rule; never the value, which is the caller's own."""
-    if error.validator is None:
-        return f"{error.json_path} must not be there"
     return f"{error.json_path} does not obey {error.validator} {_show(error.validator_value)}"
 
 

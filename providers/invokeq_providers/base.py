@@ -13,7 +13,7 @@ of another.
 
 from abc import ABC
 from array import array
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -29,13 +29,18 @@ from invokeq.protocol.entities import (
 from invokeq.protocol.errors import ModelNotFoundError
 
 
+def _nothing() -> None:
+    """Nobody wants to know."""
+
+
 @dataclass(frozen=True, slots=True)
 class LLMCall:
     """One LLM call as a provider gets it.
 
     `parameters` are validated against `facts`; `tools` is empty when the model has no tool-call
     feature; `stream=False` is a hint that nobody waits for partial output. `ignored_parameters`
-    names what the caller sent and the model has no rule for; it does not reach the vendor.
+    names what the caller sent and the model has no rule for; it does not reach the vendor. A provider
+    calls `alive` when it has nothing to say yet and knows that it will: while a call waits its turn.
     """
 
     request_id: str
@@ -48,6 +53,7 @@ class LLMCall:
     stream: bool
     user: str | None
     ignored_parameters: Sequence[str] = ()
+    alive: Callable[[], None] = _nothing
 
 
 @dataclass(frozen=True, slots=True)

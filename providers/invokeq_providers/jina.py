@@ -123,7 +123,7 @@ class JinaProvider(VendorProvider):
 
 
 def _task(facts: AIModelEntity, input_type: EmbeddingInputType) -> str | None:
-    """Give what the model calls embedding a query, or a document: the options of its rule `task`."""
+    """Give the model's word for embedding a query or a document: its rule `task` has both."""
     rule = next((rule for rule in facts.parameter_rules if rule.name == "task"), None)
     if rule is None or not rule.options:
         return None

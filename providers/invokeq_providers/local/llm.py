@@ -7,6 +7,7 @@ that is still queued never starts.
 """
 
 import asyncio
+import contextlib
 import importlib
 import importlib.util
 import secrets
@@ -14,7 +15,7 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from pathlib import Path
@@ -28,7 +29,7 @@ from invokeq.protocol.errors import (
     MissingExtraError,
 )
 from invokeq_providers.base import LLMCall
-from invokeq_providers.chat import chat_messages
+from invokeq_providers.chat import chat_messages, chat_parameters
 from invokeq_providers.chat_answer import ChatAnswer
 from invokeq_providers.options import CONFIG_SOURCE
 
@@ -38,6 +39,7 @@ _WEIGHTS: Final = "SmolLM2-135M-Instruct.Q4_1.gguf"
 # What the model card recommends; callers may set their own.
 _TEMPERATURE: Final = 0.2
 _TOP_P: Final = 0.9
+_TURN_S: Final = 5.0  # how often a call that waits its turn says that it is alive
 _STUCK_S: Final = 5.0  # how long the thread waits for room before it looks whether the loop lives
 _LONGEST_SOCKET_PATH: Final = 100  # characters; the system's limit is 107, macOS's 103
 
@@ -91,7 +93,7 @@ class LocalLLM:
         """Answer a call, token by token, or in one chunk if it is not streamed."""
         answer = ChatAnswer(call, time.monotonic)
         texts: list[str] = []
-        async with aclosing(self._events(self._body(call))) as events:
+        async with aclosing(self._events(self._body(provider, call), call.alive)) as events:
             async for event in events:
                 self._check(provider, call, event)
                 chunk = answer.feed(event)
@@ -107,9 +109,9 @@ class LocalLLM:
             answer.chunks = 0
         yield answer.last("".join(texts))
 
-    def _body(self, call: LLMCall) -> dict[str, Any]:
+    def _body(self, provider: str, call: LLMCall) -> dict[str, Any]:
         return {
-            **call.parameters,
+            **chat_parameters(call.parameters, provider=provider, model=call.model),
             "messages": chat_messages(call.prompt_messages),
             "stop": list(call.stop),
             "stream": True,
@@ -119,14 +121,18 @@ class LocalLLM:
             "cache_prompt": self._prompt_cache,
         }
 
-    async def _events(self, body: Event) -> AsyncGenerator[Event, None]:
+    async def _events(self, body: Event, alive: Callable[[], None]) -> AsyncGenerator[Event, None]:
         """Give the events of one run of the model; closing it stops the run."""
         loop = asyncio.get_running_loop()
         run = _Run(loop)
         self._runs.add(run)
         finished = loop.run_in_executor(self._thread, self._generate, body, run)
-        finished.add_done_callback(lambda _: run.events.put_nowait(None))
+        finished.add_done_callback(run.end)
         try:
+            while not run.begun.is_set():
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(run.begun.wait(), _TURN_S)
+                alive()
             while (event := await run.events.get()) is not None:
                 run.room.release()
                 yield event
@@ -139,6 +145,7 @@ class LocalLLM:
     def _generate(self, body: Event, run: "_Run") -> None:
         if run.cancelled:
             return
+        run.begin()
         self._load()
         self.busy = True
         try:
@@ -234,9 +241,20 @@ class _Run:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.events: asyncio.Queue[Event | None] = asyncio.Queue()
+        self.begun = asyncio.Event()
         self.room = threading.Semaphore(QUEUE_SIZE)
         self.cancelled = False
         self._loop = loop
+
+    def begin(self) -> None:
+        """Tell the loop, from the thread, that it is this run's turn."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self.begun.set)
+
+    def end(self, _: object) -> None:
+        """Tell the reader, on the loop, that no more events come."""
+        self.begun.set()
+        self.events.put_nowait(None)
 
     def emit(self, event: Event) -> bool:
         """Hand an event to the loop, in the thread; True tells llama.cpp to stop."""

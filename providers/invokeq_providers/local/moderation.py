@@ -13,30 +13,17 @@ from typing import Any, Final
 
 from invokeq_providers.base import ModerationCall
 from invokeq_providers.local.packages import package_folder
-from invokeq_providers.local.thread import ModelThread, Stop
+from invokeq_providers.local.thread import Stop, ThreadedModel
 
 _LANGUAGES: Final = ("en", "de", "fr", "es", "pt", "hi", "hi-latn")
 
 
-class SafeType:
+class SafeType(ThreadedModel[Any]):
     """The lists, their thread, and the calls that queue for it."""
 
     def __init__(self, name: str) -> None:
         package_folder("safetype", feature=name)
-        self._thread = ModelThread(name, _engine)
-
-    @property
-    def busy(self) -> bool:
-        """Whether a text is being judged at this moment."""
-        return self._thread.busy
-
-    async def load(self) -> None:
-        """Load the lists now instead of at the first call."""
-        await self._thread.load()
-
-    async def close(self) -> None:
-        """Stop what runs, and free the memory; no call may follow."""
-        await self._thread.close()
+        super().__init__(name, _engine)
 
     async def judge(self, call: ModerationCall) -> bool:
         """Tell whether the text of a call is sensitive."""
@@ -46,7 +33,7 @@ class SafeType:
             found = engine.moderate(call.text)
             return found.action != "allow" or found.requires_review
 
-        return await self._thread.run(work)
+        return await self.run(work)
 
 
 def _engine() -> Any:

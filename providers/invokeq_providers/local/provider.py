@@ -1,7 +1,7 @@
 """The provider of the embedded models; what runs a model is in the file of its kind."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import Any, ClassVar, Final
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from typing import Any, Final, Protocol, TypeVar
 
 from pydantic import Field, PositiveInt
 
@@ -11,13 +11,33 @@ from invokeq.protocol.entities import (
     ModelPropertyKey,
     ModelType,
 )
-from invokeq_providers.base import LLMCall, Provider
+from invokeq.protocol.errors import InvalidConfigurationError, MissingExtraError
+from invokeq_providers.base import (
+    Embedded,
+    EmbeddingCall,
+    LLMCall,
+    ModerationCall,
+    Provider,
+    RerankCall,
+    Score,
+    Speech,
+    SpeechCall,
+    TranscriptionCall,
+)
 from invokeq_providers.facts import ModelFacts, shipped_facts
+from invokeq_providers.local.embedding import MiniLM
 from invokeq_providers.local.llm import LocalLLM, weights_path
-from invokeq_providers.options import ProviderOptions, parse_options
+from invokeq_providers.local.moderation import SafeType
+from invokeq_providers.local.rerank import rank
+from invokeq_providers.local.speech2text import Whisper
+from invokeq_providers.local.tokens import TokenCounter
+from invokeq_providers.local.tts import Speaker
+from invokeq_providers.options import CONFIG_SOURCE, ProviderOptions, parse_options
 
 _LLM: Final = "smollm2"
 _TRAINED_CONTEXT: Final = 8192  # tokens; the model is of no use beyond
+
+ModelT = TypeVar("ModelT", bound="_Model")
 
 
 class LocalOptions(ProviderOptions):
@@ -25,23 +45,25 @@ class LocalOptions(ProviderOptions):
 
     More threads than idle cores make it slower, not faster. The prompt cache spares a call what its
     prompt has in common with the one before it, and shows in nothing but the time that takes.
-    Without `preload` the first call loads the model, and llama.cpp lets no other Python code of the
-    process run meanwhile: half a second, or several on a busy machine.
+
+    `preload` is what a worker loads before it takes calls: true for the models of all types that it
+    serves, a list for some of those. The first call loads the others, and holds up everything else
+    in the process meanwhile: by half a second for the LLM (several on a busy machine), by less than
+    0.1 s for the rest.
     """
 
     context_size: int = Field(default=4096, ge=256, le=_TRAINED_CONTEXT)
     threads: PositiveInt = 1
-    preload: bool = True
+    preload: bool | tuple[str, ...] = True
     prompt_cache: bool = True
 
 
 class LocalProvider(Provider):
     """Provider of the type `local`.
 
-    Each model answers one call at a time, in the order of arrival; its other calls wait.
+    Each model answers one call at a time, in the order of arrival; its other calls wait. Models
+    whose packages are not installed are not listed, and `MissingExtraError` answers calls of them.
     """
-
-    model_types: ClassVar[frozenset[ModelType]] = frozenset({ModelType.LLM})
 
     def __init__(self, name: str, options: Mapping[str, Any]) -> None:
         super().__init__(name, options)
@@ -50,28 +72,127 @@ class LocalProvider(Provider):
         own = self._options.models.get(_LLM, {})
         models = {**self._options.models, _LLM: {"model_properties": context, **own}}
         self._facts = ModelFacts(name, shipped_facts("local"), models)
-        self._llm = LocalLLM(
-            f"{name}/{_LLM}",
-            weights_path(f"{name}/{_LLM}"),
+        self._missing: dict[ModelType, MissingExtraError] = {}
+        self._present: dict[ModelType, _Model] = {}
+        threads = self._options.threads
+        self._llm = self._add(ModelType.LLM, self._make_llm)
+        self._counter = self._make_counter()
+        self._minilm = self._add(
+            ModelType.TEXT_EMBEDDING, lambda: MiniLM(f"{name}/minilm", threads=threads)
+        )
+        self._reranker = self._add(
+            ModelType.RERANK,
+            lambda: self._minilm or MiniLM(f"{name}/minilm-rerank", threads=threads),
+        )
+        self._speaker = self._add(ModelType.TTS, lambda: Speaker(f"{name}/espeak"))
+        self._whisper = self._add(
+            ModelType.SPEECH2TEXT, lambda: Whisper(f"{name}/whisper-tiny", threads=threads)
+        )
+        self._safetype = self._add(ModelType.MODERATION, lambda: SafeType(f"{name}/safetype"))
+        if not self._present:
+            raise self._missing[ModelType.LLM]
+        self.model_types = frozenset(self._present)  # pyright: ignore[reportAttributeAccessIssue] -- which are installed is known only now
+        self._preloaded = self._check_preload()
+
+    def models(self) -> Sequence[AIModelEntity]:
+        return [model for model in self._facts.models() if model.model_type in self._present]
+
+    def facts(self, model_type: ModelType, model: str) -> AIModelEntity:
+        if self._facts.find(model_type, model) is not None:
+            self._model(model_type, self._present.get(model_type))
+        return super().facts(model_type, model)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a model computes at this moment."""
+        return any(model.busy for model in self._present.values())
+
+    async def start(self, model_types: Collection[ModelType] | None = None) -> None:
+        """Load what `preload` says, of the types that this process serves; None for all of them."""
+        for model_type, model in self._present.items():
+            if model_type in self._preloaded and (model_types is None or model_type in model_types):
+                await model.load()
+
+    async def close(self) -> None:
+        for model in self._present.values():
+            await model.close()
+        if self._counter is not None:
+            await self._counter.close()
+
+    def llm(self, call: LLMCall) -> AsyncGenerator[LLMResultChunk, None]:
+        return self._model(ModelType.LLM, self._llm).answer(self.name, call)
+
+    async def count_tokens(self, model: str, texts: Sequence[str]) -> Sequence[int] | None:
+        self.facts(ModelType.LLM, model)
+        return None if self._counter is None else await self._counter.count(texts)
+
+    async def text_embedding(self, call: EmbeddingCall) -> Embedded:
+        return await self._model(ModelType.TEXT_EMBEDDING, self._minilm).embed(call)
+
+    async def rerank(self, call: RerankCall) -> Sequence[Score]:
+        return await rank(self._model(ModelType.RERANK, self._reranker), call)
+
+    async def tts(self, call: SpeechCall) -> Speech:
+        return await self._model(ModelType.TTS, self._speaker).speak(call)
+
+    async def speech2text(self, call: TranscriptionCall) -> str:
+        return await self._model(ModelType.SPEECH2TEXT, self._whisper).transcribe(call)
+
+    async def moderation(self, call: ModerationCall) -> bool:
+        return await self._model(ModelType.MODERATION, self._safetype).judge(call)
+
+    def _add(self, model_type: ModelType, make: Callable[[], ModelT]) -> ModelT | None:
+        try:
+            model = make()
+        except MissingExtraError as error:
+            self._missing[model_type] = error
+            return None
+        self._present[model_type] = model
+        return model
+
+    def _model(self, model_type: ModelType, model: ModelT | None) -> ModelT:
+        if model is None:
+            raise self._missing[model_type].with_traceback(None)
+        return model
+
+    def _make_llm(self) -> LocalLLM:
+        return LocalLLM(
+            f"{self.name}/{_LLM}",
+            weights_path(f"{self.name}/{_LLM}"),
             context_size=self._options.context_size,
             threads=self._options.threads,
             prompt_cache=self._options.prompt_cache,
         )
 
-    def models(self) -> Sequence[AIModelEntity]:
-        return self._facts.models()
+    def _make_counter(self) -> TokenCounter | None:
+        try:
+            return TokenCounter(f"{self.name}/{_LLM}", weights_path(f"{self.name}/{_LLM}"))
+        except MissingExtraError:
+            return None
+
+    def _check_preload(self) -> frozenset[ModelType]:
+        """Give the types of the models to preload; one that cannot be loaded is an error here."""
+        preload = self._options.preload
+        if isinstance(preload, bool):
+            return frozenset(self._present if preload else ())
+        types = {model.model: model.model_type for model in self._facts.models()}
+        for model in preload:
+            if model not in types:
+                raise InvalidConfigurationError(
+                    source=CONFIG_SOURCE,
+                    setting=f"providers.{self.name}.preload",
+                    problem=f"there is no model {model!r}; there are: {', '.join(types)}",
+                )
+            self._model(types[model], self._present.get(types[model]))
+        return frozenset(types[model] for model in preload)
+
+
+class _Model(Protocol):
+    """What all kinds of models have in common."""
 
     @property
-    def busy(self) -> bool:
-        """Whether a model computes at this moment."""
-        return self._llm.busy
+    def busy(self) -> bool: ...
 
-    async def start(self) -> None:
-        if self._options.preload:
-            await self._llm.load()
+    async def load(self) -> None: ...
 
-    async def close(self) -> None:
-        await self._llm.close()
-
-    def llm(self, call: LLMCall) -> AsyncGenerator[LLMResultChunk, None]:
-        return self._llm.answer(self.name, call)
+    async def close(self) -> None: ...

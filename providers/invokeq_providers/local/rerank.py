@@ -5,12 +5,10 @@ but none ships its weights in a package. Names and numbers that nothing else tel
 mixes up. A long document is read in windows, and its best one counts.
 """
 
-from collections.abc import Sequence
-from typing import Final, cast
+from typing import Final
 
-from invokeq.protocol.entities import MultiModalContent
 from invokeq_providers.base import RerankCall, Score
-from invokeq_providers.local.embedding import Encoder, MiniLM, plain_texts
+from invokeq_providers.local.embedding import Encoder, MiniLM, plain_text
 from invokeq_providers.local.thread import Stop
 
 MAX_WINDOWS: Final = 8  # of a document; what comes after about 1,800 tokens does not count
@@ -18,12 +16,12 @@ MAX_WINDOWS: Final = 8  # of a document; what comes after about 1,800 tokens doe
 
 async def rank(minilm: MiniLM, call: RerankCall) -> list[Score]:
     """Score every document of a call, in their order; scores are from -1 to 1."""
-    query = _texts("query", [call.query])
-    documents = _texts("docs", call.docs)
+    query = plain_text("query", call.query)
+    documents = [plain_text(f"docs[{i}]", document) for i, document in enumerate(call.docs)]
 
     def work(encoder: Encoder, stop: Stop) -> list[Score]:
         windows = encoder.tokens(documents, windows=MAX_WINDOWS)
-        rows = [encoder.tokens(query)[0][0], *(row for rows in windows for row in rows)]
+        rows = [encoder.tokens([query])[0][0], *(row for rows in windows for row in rows)]
         vectors = encoder.vectors(rows, stop)
         cosines: list[float] = (vectors[1:] @ vectors[0]).tolist()
         best: list[Score] = []
@@ -34,9 +32,3 @@ async def rank(minilm: MiniLM, call: RerankCall) -> list[Score]:
         return best
 
     return await minilm.run(work)
-
-
-def _texts(field: str, contents: Sequence[str | MultiModalContent]) -> Sequence[str]:
-    if all(isinstance(content, str) for content in contents):
-        return cast(Sequence[str], contents)
-    return plain_texts(field, cast(Sequence[MultiModalContent], contents))

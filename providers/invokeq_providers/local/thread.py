@@ -44,8 +44,8 @@ class Stop:
             raise InvocationCancelledError(reason="shutdown")
 
 
-class ModelThread(Generic[LoadedT]):
-    """One model that `loader` loads; `name` is for errors and for the name of the thread."""
+class ThreadedModel(Generic[LoadedT]):
+    """Base of the models; `name` is for errors and for the name of the thread."""
 
     def __init__(self, name: str, loader: Callable[[], LoadedT]) -> None:
         self.name = name

@@ -1,0 +1,5 @@
+"""Anthropic's models, by its Messages API."""
+
+from invokeq_providers.anthropic.provider import AnthropicProvider
+
+__all__ = ["AnthropicProvider"]

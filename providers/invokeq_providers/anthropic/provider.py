@@ -1,0 +1,167 @@
+"""The provider of the type `anthropic`.
+
+The official SDK makes the requests; the streamed body is parsed here, because building the SDK's
+objects costs more than everything else that a chunk costs together. Answers are streamed whether or
+not somebody waits for their parts: only so does silence show. An answer that breaks off before the
+vendor says that it is complete is an error. Retries are left to the worker.
+"""
+
+import time
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing, asynccontextmanager
+from typing import Any, ClassVar, Final, cast
+
+import anthropic
+import httpx2
+
+from invokeq.protocol.entities import LLMResultChunk, ModelType
+from invokeq.protocol.errors import InvalidRequestError
+from invokeq_providers.anthropic.errors import HTTP_FAULTS, KINDS, raise_reported
+from invokeq_providers.anthropic.events import MessageEvents
+from invokeq_providers.anthropic.messages import (
+    THOUGHTS,
+    Body,
+    system_prompt,
+    thinking,
+    tools,
+    turns,
+)
+from invokeq_providers.base import LLMCall
+from invokeq_providers.chat import chat_parameters
+from invokeq_providers.chat_answer import ChatAnswer
+from invokeq_providers.event_stream import events_of
+from invokeq_providers.options import parse_options
+from invokeq_providers.vendor import VendorOptions, VendorProvider
+from invokeq_providers.vendor_http import new_http_client
+
+_OUR_PARAMETERS: Final = frozenset(
+    {"thinking", "thinking_budget", "thinking_display", "effort", "response_format"}
+)
+
+
+class AnthropicOptions(VendorOptions):
+    """`tool_call_fragments` passes tool calls on as they grow, instead of whole at the end."""
+
+    tool_call_fragments: bool = False
+
+
+class AnthropicProvider(VendorProvider):
+    """Provider of the type `anthropic`."""
+
+    vendor_url = "https://api.anthropic.com"
+    facts_name = "anthropic"
+    model_types: ClassVar[frozenset[ModelType]] = frozenset({ModelType.LLM})
+
+    def __init__(self, name: str, options: Mapping[str, Any]) -> None:
+        self._options = parse_options(AnthropicOptions, name, options)
+        super().__init__(name, options, self._options, KINDS)
+        self._client: anthropic.AsyncAnthropic | None = None
+
+    async def start(self) -> None:
+        self._open()
+
+    async def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
+    async def llm(self, call: LLMCall) -> AsyncGenerator[LLMResultChunk, None]:
+        body = self._body(call)
+        fragments = self._options.tool_call_fragments
+        answer = ChatAnswer(call, time.monotonic, fragments=fragments)
+        reader = MessageEvents()
+
+        def feed(event: Mapping[str, Any]) -> LLMResultChunk | None:
+            return answer.feed(reader.read(event))
+
+        async with (
+            self.errors.translated(call.model, answer),
+            self._post(body) as response,
+            aclosing(events_of(response.aiter_bytes(), _is_last, HTTP_FAULTS)) as events,
+        ):
+            async for event in events:
+                raise_reported(self.errors, call.model, event, answer.chunks)
+                chunk = self.errors.read(call.model, feed, event, answer.chunks)
+                if chunk is not None:
+                    yield chunk
+            if not answer.finish_reason:
+                raise self.errors.broken_off(call.model, answer.chunks)
+            last = answer.last()
+            if reader.thoughts:
+                last.delta.message.opaque_body = {THOUGHTS: reader.thoughts}
+            yield last
+
+    def _open(self) -> anthropic.AsyncAnthropic:
+        if self._client is None:
+            http_client = new_http_client(
+                anthropic.DefaultAioHttpClient,
+                anthropic.DefaultAsyncHttpxClient,
+                self._options.connect_timeout,
+                self._options.read_timeout,
+            )
+            self._client = anthropic.AsyncAnthropic(
+                # Never None: the SDK would look for keys in the environment and on the disk, and
+                # send them to whatever base_url is.
+                api_key=self.key or "none",
+                base_url=self.url,
+                max_retries=0,
+                timeout=http_client.timeout,
+                http_client=http_client,
+                open_telemetry=False,
+            )
+        return self._client
+
+    @asynccontextmanager
+    async def _post(self, body: Body) -> AsyncGenerator[httpx2.Response, None]:
+        """Send the request, and close its connection when the block is left, however it is left."""
+        answer = await self._open().post(
+            "/v1/messages",
+            body=body,
+            cast_to=httpx2.Response,
+            stream=True,
+            stream_cls=cast(Any, anthropic.AsyncStream[Any]),
+        )
+        response = cast(httpx2.Response, answer)
+        try:
+            yield response
+        finally:
+            await response.aclose()
+
+    def _body(self, call: LLMCall) -> Body:
+        given = chat_parameters(call.parameters, provider=self.name, model=call.model)
+        body: Body = {
+            "model": call.model,
+            **{name: value for name, value in given.items() if name not in _OUR_PARAMETERS},
+            "messages": self._turns(call),
+            "stream": True,
+        }
+        extra = {
+            "system": system_prompt(call.prompt_messages),
+            "tools": tools(call.tools),
+            "stop_sequences": list(call.stop),
+            "thinking": thinking(call.parameters, call.facts),
+            "output_config": _output_config(given),
+            "metadata": {"user_id": call.user} if call.user else None,
+        }
+        return body | {name: value for name, value in extra.items() if value}
+
+    def _turns(self, call: LLMCall) -> list[Body]:
+        try:
+            return turns(call.prompt_messages)
+        except InvalidRequestError as error:
+            error.provider, error.model = self.name, call.model
+            raise
+
+
+def _output_config(given: Mapping[str, Any]) -> Body:
+    """Write the parameters `effort` and `response_format`; a schema has no name here."""
+    config: Body = {"effort": given["effort"]} if "effort" in given else {}
+    response_format = given.get("response_format")
+    if response_format and response_format["type"] == "json_schema":
+        schema = response_format["json_schema"]["schema"]
+        config["format"] = {"type": "json_schema", "schema": schema}
+    return config
+
+
+def _is_last(event: Any) -> bool:
+    return isinstance(event, dict) and event.get("type") == "message_stop"

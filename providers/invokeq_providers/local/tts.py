@@ -1,0 +1,141 @@
+"""eSpeak NG: text to speech in many languages, as mp3.
+
+Each answer is bare mp3 frames of one bit rate and sampling rate, without tags: it plays alone, and
+answers joined byte by byte play as one. The voice is a robot's, and understandable.
+
+eSpeak NG keeps its state in global variables: one text is spoken at a time in a process. Speaking
+and encoding let other Python code run.
+"""
+
+import ctypes
+import importlib
+import threading
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from invokeq.protocol.entities import ModelPropertyKey
+from invokeq.protocol.errors import InvalidRequestError
+from invokeq_providers.base import Speech, SpeechCall
+from invokeq_providers.local.packages import package_folder
+from invokeq_providers.local.thread import Stop, ThreadedModel
+
+MIME_TYPE: Final = "audio/mpeg"
+_EXTRA: Final = "local-audio"
+_KILOBITS: Final = 48  # a second; more is not audible in this voice
+_QUALITY: Final = 5  # of LAME: from 2, the best, to 7, the fastest
+_SHORTEST_S: Final = 0.25  # players take less than a few frames for no mp3
+_ENCODED_AT_ONCE: Final = 1 << 20  # bytes of PCM, in 0.1 s; a cancellation waits as long
+
+# From eSpeak NG's speak_lib.h.
+_SYNCHRONOUS: Final = 2
+_DO_NOT_EXIT: Final = 0x8000
+_BY_CHARACTER: Final = 1
+_UTF8_WITH_PAUSE_AT_END: Final = 0x1001
+_BUFFER_MS: Final = 200
+_Callback = ctypes.CFUNCTYPE(
+    ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p
+)
+
+_one_at_a_time: Final = threading.Lock()
+
+
+class Speaker(ThreadedModel["Espeak"]):
+    """The synthesiser, its thread, and the calls that queue for it."""
+
+    def __init__(self, name: str) -> None:
+        package_folder("lameenc", feature=name, extra=_EXTRA)
+        folder = package_folder("espeakng_loader", feature=name, extra=_EXTRA)
+        super().__init__(name, lambda: _espeak(folder))
+
+    async def speak(self, call: SpeechCall) -> Speech:
+        """Speak the text of a call; InvalidRequestError lists the voices if there is no such."""
+        known = [voice["mode"] for voice in call.facts.model_properties[ModelPropertyKey.VOICES]]
+        if call.voice not in known:
+            problem = f"there is no voice {call.voice!r}; there are: {', '.join(known)}"
+            raise InvalidRequestError(field="voice", problem=problem)
+
+        def work(espeak: Espeak, stop: Stop) -> Speech:
+            pcm = espeak.pcm(call.text, call.voice, stop)
+            stop.check()
+            return Speech(_mp3(pcm, espeak.rate, stop), MIME_TYPE)
+
+        return await self.run(work)
+
+
+class Espeak:
+    """The library, initialised; `rate` is in samples a second."""
+
+    def __init__(self, folder: Path) -> None:
+        library = next(iter(sorted(folder.glob("*espeak-ng.*"))), None)
+        if library is None:
+            raise FileNotFoundError(f"no library in {folder}")
+        self._library = ctypes.CDLL(str(library))
+        self.rate: int = self._library.espeak_Initialize(
+            _SYNCHRONOUS, _BUFFER_MS, str(folder).encode(), _DO_NOT_EXIT
+        )
+        if self.rate <= 0:
+            raise FileNotFoundError(
+                f"eSpeak NG finds no data in {folder}; it takes paths of up to 140 characters"
+            )
+        self._take: Callable[[bytes], bool] = _nothing
+        self._callback = _Callback(self._hand_over)
+        self._library.espeak_SetSynthCallback(self._callback)
+
+    def pcm(self, text: str, voice: str, stop: Stop) -> bytes:
+        """Speak: mono, 16 bits a sample."""
+        spoken = bytearray()
+
+        def take(samples: bytes) -> bool:
+            spoken.extend(samples)
+            return stop.requested
+
+        # Nothing ends the text but its end.
+        data = text.replace("\0", " ").encode("utf-8", "replace")
+        with _one_at_a_time:
+            if self._library.espeak_SetVoiceByName(voice.encode()) != 0:
+                raise InvalidRequestError(field="voice", problem=f"eSpeak NG has no {voice!r}")
+            self._take = take
+            status: int = self._library.espeak_Synth(
+                data, len(data) + 1, 0, _BY_CHARACTER, 0, _UTF8_WITH_PAUSE_AT_END, None, None
+            )
+            self._take = _nothing
+        if status != 0:
+            raise RuntimeError(f"eSpeak NG failed with status {status}")
+        return bytes(spoken)
+
+    def _hand_over(self, samples: Any, count: int, events: int | None) -> int:
+        """Take samples from the library; 1 tells it to stop."""
+        del events
+        if not samples or count <= 0:
+            return 0
+        return int(self._take(ctypes.string_at(samples, count * 2)))
+
+
+def _nothing(samples: bytes) -> bool:
+    del samples
+    return True
+
+
+@cache
+def _espeak(folder: Path) -> Espeak:
+    return Espeak(folder)
+
+
+def _mp3(pcm: bytes, rate: int, stop: Stop) -> bytes:
+    # By name, because it has no types.
+    lameenc: Any = importlib.import_module("lameenc")
+    encoder = lameenc.Encoder()
+    encoder.silence()
+    encoder.set_channels(1)
+    encoder.set_in_sample_rate(rate)
+    encoder.set_bit_rate(_KILOBITS)
+    encoder.set_quality(_QUALITY)
+    pcm = pcm.ljust(int(rate * _SHORTEST_S) * 2, b"\0")
+    frames: list[bytes] = []
+    for start in range(0, len(pcm), _ENCODED_AT_ONCE):
+        stop.check()
+        frames.append(bytes(encoder.encode(pcm[start : start + _ENCODED_AT_ONCE])))
+    frames.append(bytes(encoder.flush()))
+    return b"".join(frames)
