@@ -10,6 +10,7 @@ from invokeq.core.plan import Batch
 from invokeq.core.reading import Reader
 from invokeq.protocol import events, keys
 from invokeq.protocol.errors import (
+    EventsLostError,
     InvocationCancelledError,
     PickupTimeoutError,
     StreamExpiredError,
@@ -82,6 +83,18 @@ def test_reading_goes_on_in_the_middle_of_an_entry() -> None:
     entries = reply(entry("1-4", EventKind.CHUNK, pack([b"1", b"2", b"3", b"4"])))
     got = finish(plan, [*looked("started")[:-1], entries])
     assert [(str(e.id), e.data) for e in got] == [("1-3", 3), ("1-4", 4)]
+
+
+@pytest.mark.parametrize(
+    ("after", "ids"),
+    [("0-0", ["1-1"]), ("1-0", ["1-2"]), ("1-3", ["1-4", "1-6"]), ("1-3", ["2-1"])],
+)
+def test_a_gap_in_the_stream_is_told(after: str, ids: list[str]) -> None:
+    read = reader(EventId.parse(after))
+    plan = read.next_events()
+    next(plan)
+    with pytest.raises(EventsLostError, match="between"):
+        plan.send([reply(*(entry(i, EventKind.CHUNK, pack([b"1"])) for i in ids))])
 
 
 def test_a_silent_read_makes_the_next_one_look_at_the_books() -> None:

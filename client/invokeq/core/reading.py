@@ -15,12 +15,20 @@ from invokeq.core.options import CallOptions, SessionOptions
 from invokeq.core.plan import Batch, Command, Plan, Reply
 from invokeq.protocol import events, keys
 from invokeq.protocol.errors import (
+    EventsLostError,
     InvocationCancelledError,
     PickupTimeoutError,
     StreamExpiredError,
     WorkerLostError,
 )
-from invokeq.protocol.events import ANSWERS, TERMINAL, Event, EventId, EventKind
+from invokeq.protocol.events import (
+    ANSWERS,
+    LAST_SEQUENCE,
+    TERMINAL,
+    Event,
+    EventId,
+    EventKind,
+)
 
 TAKEN_GRACE: Final = 5.0
 """Seconds for whoever has taken a request id to get its job into the lane."""
@@ -133,8 +141,21 @@ class Reader:
             fields = dict(zip(flat[::2], flat[1::2], strict=True))
             found += [e for e in events.unpack(entry_id, fields) if e.id > self.state.last]
         for event in found:
+            self._check_order(event)
             self._note(event)
         return found
+
+    def _check_order(self, event: Event) -> None:
+        """A stream has no gaps: within an attempt one sequence follows the other, from 0."""
+        last, now = self.state.last, event.id
+        expected = last.sequence + 1 if now.attempt == last.attempt else 0
+        if now.sequence not in (expected, LAST_SEQUENCE):
+            raise EventsLostError(
+                stream=self.request_id,
+                request_id=self.request_id,
+                after=str(last),
+                before=str(now),
+            )
 
     def _note(self, event: Event) -> None:
         state = self.state

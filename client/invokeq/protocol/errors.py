@@ -31,6 +31,7 @@ InvokeqError
  +- InvocationCancelledError     somebody stopped it; `reason` says who
  +- StreamError                  the answer cannot be read
  |   +- StreamExpiredError           the stream is gone: it expired, or the id never existed
+ |   +- EventsLostError              events in the middle of the stream are gone
  |   +- ProtocolError                a message cannot be understood
  |       +- UnknownVersionError          it was written by a newer invokeq
  +- InternalError                a fault of invokeq or of a provider's code
@@ -320,6 +321,13 @@ class StreamExpiredError(StreamError):
 
     code = "stream_expired"
     template = "There is no result stream for request {stream}: it expired, or the id never existed"
+
+
+class EventsLostError(StreamError):
+    """Events between `after` and `before` are gone: trimmed, or lost with a Redis server."""
+
+    code = "events_lost"
+    template = "Events of request {stream} between {after} and {before} are gone"
 
 
 class ProtocolError(StreamError):
