@@ -34,8 +34,9 @@ from invokeq_worker.books import Ending, Retention
 from invokeq_worker.identity import decide_identity
 from invokeq_worker.link import Command, Link, LinkError, Reply
 from invokeq_worker.scripts import Claimed
+from invokeq_worker.stream import EventWriter
 from invokeq_worker.vectors import vectors_payload
-from invokeq_worker.writer import EventWriter, Writer
+from invokeq_worker.writer import Writer
 
 BODY_TIMEOUT: Final = 30.0
 """Seconds to fetch a request body that travels beside its job."""

@@ -16,17 +16,16 @@ is sent at once; under load, chunks of one stream that are ready together share 
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 
-from invokeq.protocol import keys
-from invokeq.protocol.events import ANSWERS, LAST_SEQUENCE, TERMINAL, EventId, EventKind, pack
+from invokeq.protocol.events import LAST_SEQUENCE, EventId
 from invokeq_worker import scripts
 from invokeq_worker.link import Command, Link, LinkError, Reply
 from invokeq_worker.scripts import Closing
+from invokeq_worker.stream import EventWriter
 
 EXCHANGE_TIMEOUT: Final = 10.0
 """Seconds for one batch; a connection that is half open is given up after this."""
@@ -37,112 +36,13 @@ RETRY_PAUSE: Final = 0.1
 HIGH_WATER: Final = 8 * 1024 * 1024
 """Bytes kept unsent in one process before providers are made to wait."""
 
-MAX_ENTRY: Final = 256 * 1024
-"""Bytes of chunks packed into one entry; a reader decodes an entry at once."""
-
 CLOSE_SIZE: Final = 64
 """Books closed by one command; more would hold the server up for over a millisecond."""
 
 RETENTION: Final = 30.0
 """Seconds for which what has been said is kept while Redis is away."""
 
-RUNNING_TTL: Final = 86_400
-"""Seconds that a stream outlives its last event while its invocation runs."""
-
 log: Final = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True)
-class _Entry:
-    """What will be one entry of a stream; `sequence` is that of its last event."""
-
-    kind: EventKind
-    payloads: list[bytes]
-    sequence: int
-    size: int
-    blob: bytes = b""
-
-    def command(self, key: str, attempt: int) -> Command:
-        data = pack(self.payloads) if self.kind is EventKind.CHUNK else self.payloads[0]
-        fields = ("k", self.kind.value, "d", data, *(("b", self.blob) if self.blob else ()))
-        return ("XADD", key, f"{attempt}-{self.sequence}", *fields)
-
-
-class EventWriter:
-    """The stream of one attempt. Not thread-safe; lives on the worker's loop."""
-
-    __slots__ = (
-        "_entries",
-        "_on_fenced",
-        "_sequence",
-        "_ttl_sent",
-        "_writer",
-        "attempt",
-        "ended",
-        "events",
-        "fenced",
-        "key",
-        "ttl",
-    )
-
-    def __init__(
-        self, writer: "Writer", request_id: str, attempt: int, on_fenced: Callable[[], None]
-    ) -> None:
-        self._writer = writer
-        self._entries: list[_Entry] = []
-        self._on_fenced = on_fenced
-        self._sequence = -1
-        self._ttl_sent = 0
-        self.ttl = RUNNING_TTL
-        self.key = keys.events(request_id)
-        self.attempt = attempt
-        self.events = 0
-        self.fenced = False
-        self.ended = False
-
-    def event(self, kind: EventKind, payload: bytes, blob: bytes = b"") -> None:
-        """Append an event that has an entry of its own."""
-        self._sequence += 1
-        size = len(payload) + len(blob)
-        self._entries.append(_Entry(kind, [payload], self._sequence, size, blob))
-        self.ended = kind in TERMINAL
-        self.events += kind in ANSWERS
-        self._writer.dirty(self, size)
-
-    def chunk(self, payload: bytes) -> None:
-        """Append one chunk; it shares an entry with the chunk before it if that has not been
-        sent."""
-        self._sequence += 1
-        self.events += 1
-        size = len(payload)
-        last = self._entries[-1] if self._entries else None
-        if last and last.kind is EventKind.CHUNK and last.size + size <= MAX_ENTRY:
-            last.payloads.append(payload)
-            last.sequence = self._sequence
-            last.size += size
-        else:
-            self._entries.append(_Entry(EventKind.CHUNK, [payload], self._sequence, size))
-        self._writer.dirty(self, size)
-
-    def take(self) -> list[tuple[Command, int | None]]:
-        """Turn what waits into commands and forget it; the XADDs come with their sequence
-        numbers."""
-        entries, self._entries = self._entries, []
-        if self.fenced:
-            return []
-        commands: list[tuple[Command, int | None]] = [
-            (entry.command(self.key, self.attempt), entry.sequence) for entry in entries
-        ]
-        if self.ttl != self._ttl_sent:
-            self._ttl_sent = self.ttl
-            commands.append((("EXPIRE", self.key, self.ttl), None))
-        return commands
-
-    def fence(self) -> None:
-        """Another attempt owns the stream: say nothing more, and let the invocation know."""
-        if not self.fenced:
-            self.fenced = True
-            self._on_fenced()
 
 
 class _Write:
@@ -186,7 +86,7 @@ class Writer:
     ) -> EventWriter:
         """Begin the stream of an attempt; with `fresh`, what an ended attempt has left is
         dropped."""
-        stream = EventWriter(self, request_id, attempt, on_fenced)
+        stream = EventWriter(request_id, attempt, self._dirtied, on_fenced)
         if fresh:
             self.command(("DEL", stream.key))
         return stream
@@ -202,8 +102,7 @@ class Writer:
         self._closings.append((closing, on_reply))
         self._stir()
 
-    def dirty(self, stream: EventWriter, size: int) -> None:
-        """Note that a stream has said something of `size` bytes."""
+    def _dirtied(self, stream: EventWriter, size: int) -> None:
         self._dirty[stream] = None
         self._unsent += size
         if self._unsent > HIGH_WATER:

@@ -1,7 +1,7 @@
 """Builds the requests that go to large language models."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
@@ -42,9 +42,7 @@ def build_structured_request(
             field="structured_output_schema", problem="must be a JSON schema as a dict, not empty"
         )
     common = _common(model_config, prompt_messages, tools, stop, stream)
-    return LLMStructuredOutputRequest(
-        **common, structured_output_schema=cast(dict[str, Any], schema)
-    )
+    return LLMStructuredOutputRequest(**common, structured_output_schema=schema)
 
 
 def build_summary_request(text: str, instruction: str) -> SummaryRequest:
