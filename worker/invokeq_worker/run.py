@@ -17,7 +17,7 @@ import structlog
 from redis.exceptions import ResponseError
 
 from invokeq.protocol import codec, events, keys
-from invokeq.protocol.entities import LLMResultChunk, LLMUsage
+from invokeq.protocol.entities import LLMResultChunk
 from invokeq.protocol.errors import (
     DeadlineExceededError,
     InternalError,
@@ -27,7 +27,7 @@ from invokeq.protocol.errors import (
 from invokeq.protocol.events import EventKind
 from invokeq.protocol.requests import BodyRef, Envelope, Request
 from invokeq_providers.base import Provider
-from invokeq_providers.calls import Result, Said, Segment, Services, Vectors, serve
+from invokeq_providers.calls import Result, Said, Segment, Services, Usage, Vectors, serve
 from invokeq_providers.registry import find_provider
 from invokeq_worker import books, scripts
 from invokeq_worker.books import Ending, Retention
@@ -80,7 +80,7 @@ class Run:
         self._request: Request | None = None
         self._interruption: Interruption | None = None
         self._ending = Ending.CANCELED
-        self._usage: LLMUsage | None = None
+        self._usage: Usage | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self.stream: EventWriter = context.writer.open(
             job.id, job.attempt, fresh=bool(job.ended), on_fenced=self._shut_out
@@ -170,6 +170,7 @@ class Run:
             case Vectors():
                 self.stream.event(EventKind.VECTORS, *vectors_payload(piece))
             case Result():
+                self._usage = piece.usage
                 self.stream.event(EventKind.RESULT, events.result(dict(piece.value)))
 
     async def _payload(self, envelope: Envelope) -> bytes | dict[str, Any]:
