@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PY := $(BIN)/python
-EXTRAS := cli,worker,openai,local,dify,dev
+EXTRAS := cli,worker,anthropic,cohere,jina,openai,local,local-audio,dify,dev
 AIMOCK_VERSION := 1.43.0
 AIMOCK := .cache/npm/.aimock-$(AIMOCK_VERSION)
 

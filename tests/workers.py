@@ -55,12 +55,15 @@ def write_config(
     concurrency: int = 500,
     limits: Mapping[str, float] | None = None,
     trusted: Sequence[str] = (),
+    summary_model: str | None = None,
 ) -> Path:
     """Write an invokeq.toml with one pool called `main`."""
     lines = ["[redis]", f'url = "{url}"', "[pools.main]"]
     lines += [f"queues = {list(queues)!r}", f"concurrency = {concurrency}"]
     lines += ["[limits]", *(f"{name} = {value}" for name, value in (limits or {}).items())]
     lines += [f"[plugins.{name}]\ntrusted = true" for name in trusted]
+    if summary_model:
+        lines += ["[system]", f'summary_model = "{summary_model}"']
     for name, options in providers.items():
         lines.append(f"[providers.{name}]")
         lines += [f"{key} = {_toml(value)}" for key, value in options.items()]

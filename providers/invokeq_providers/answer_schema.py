@@ -7,7 +7,6 @@ checked. `format` says something about a value and checks nothing, as the standa
 """
 
 import importlib
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, NoReturn, cast
@@ -16,6 +15,7 @@ import orjson
 from pydantic_core import SchemaError, SchemaValidator, core_schema
 
 from invokeq.protocol.errors import InvalidRequestError, MissingExtraError
+from invokeq_providers.thinking import without_thinking
 
 SCHEMA_FIELD: Final = "structured_output_schema"
 
@@ -28,7 +28,6 @@ MAX_REPAIR_CHARACTERS: Final = 200_000
 MAX_STEPS: Final = 200_000
 """Keywords that may be looked at to check one answer: a second's worth; most need hundreds."""
 
-_THINKING: Final = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
 _SHOWN_CHARACTERS: Final = 60
 _DATA_KEYWORDS: Final = frozenset({"const", "default", "enum", "examples"})
 
@@ -80,8 +79,7 @@ def read_answer(text: str, schema: Mapping[str, Any], *, complete: bool = True) 
     A text that is not quite JSON is repaired, unless it is not `complete`: what was cut off would
     pass for the whole. Raises `UnfitAnswerError`.
     """
-    thinking = _THINKING.match(text)
-    answer = _first_object(_parse(text[thinking.end() :] if thinking else text, complete))
+    answer = _first_object(_parse(without_thinking(text), complete))
     try:
         problem = _problem(answer, schema)
     except RecursionError:
@@ -177,11 +175,20 @@ def _additional_properties(validator: Any, below: Any, instance: Any, schema: An
             yield from validator.descend(value, below, path=name)
 
 
-# The library's own match with Python's engine, which a few characters can keep busy for years.
+def _unique_items(validator: Any, wanted: Any, instance: Any, _schema: Any) -> Iterator[Any]:
+    if wanted and validator.is_type(instance, "array"):
+        different = {orjson.dumps(item, option=orjson.OPT_SORT_KEYS) for item in instance}
+        if len(different) < len(instance):
+            yield _library("jsonschema").ValidationError("has an item twice")
+
+
+# The library's own match with Python's engine, which a few characters can keep busy for years, and
+# compare every item with every other.
 _LINEAR: Final[Mapping[str, Keyword]] = {
     "pattern": _pattern,
     "patternProperties": _pattern_properties,
     "additionalProperties": _additional_properties,
+    "uniqueItems": _unique_items,
 }
 
 
@@ -233,7 +240,8 @@ def _validator_class(schema: Mapping[str, Any]) -> Any:
 
 def _place(error: Any) -> str:
     """Name the place and the rule; never the value, which is the caller's own."""
-    return f"{error.json_path} does not obey {error.validator} {_show(error.validator_value)}"
+    rule = f"{error.validator} {_show(error.validator_value)}"
+    return f"{_show(error.json_path)} does not obey {rule}"
 
 
 def _show(value: Any) -> str:

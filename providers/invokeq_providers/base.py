@@ -39,8 +39,9 @@ class LLMCall:
 
     `parameters` are validated against `facts`; `tools` is empty when the model has no tool-call
     feature; `stream=False` is a hint that nobody waits for partial output. `ignored_parameters`
-    names what the caller sent and the model has no rule for; it does not reach the vendor. A provider
-    calls `alive` when it has nothing to say yet and knows that it will: while a call waits its turn.
+    names what the caller sent and the model has no rule for; it does not reach the vendor. As in
+    every call, `alive` is for a provider that has nothing to say yet and knows that it will: while
+    a call waits its turn, or a local model computes.
     """
 
     request_id: str
@@ -70,6 +71,7 @@ class EmbeddingCall:
     documents: Sequence[MultiModalContent]
     input_type: EmbeddingInputType
     user: str | None
+    alive: Callable[[], None] = _nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ class RerankCall:
     docs: Sequence[str] | Sequence[MultiModalContent]
     top_n: int | None
     user: str | None
+    alive: Callable[[], None] = _nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +117,7 @@ class SpeechCall:
     text: str
     voice: str
     user: str | None
+    alive: Callable[[], None] = _nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +139,7 @@ class TranscriptionCall:
     mime_type: str
     filename: str
     user: str | None
+    alive: Callable[[], None] = _nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +151,7 @@ class ModerationCall:
     facts: AIModelEntity
     text: str
     user: str | None
+    alive: Callable[[], None] = _nothing
 
 
 class Provider(ABC):

@@ -1,6 +1,5 @@
 """Multimodal documents as vendors take them: texts, and pictures as base64 or by URL."""
 
-from collections.abc import Sequence
 from typing import Final
 
 from invokeq.protocol.entities import MultiModalContent, MultiModalContentType
@@ -15,17 +14,12 @@ _BEGINNINGS: Final = {
 }
 
 
-def only_texts(
-    field: str, documents: Sequence[MultiModalContent], provider: str, model: str
-) -> list[str]:
-    """Give the texts of documents, for an API that takes nothing else."""
-    for i, document in enumerate(documents):
-        if document.content_type is not MultiModalContentType.TEXT:
-            problem = f"the API of {provider} takes no {document.content_type.value} here"
-            raise InvalidRequestError(
-                provider=provider, model=model, field=f"{field}[{i}]", problem=problem
-            )
-    return [document.content for document in documents]
+def only_text(field: str, document: MultiModalContent, provider: str, model: str) -> str:
+    """Give the text of a document, for an API that takes nothing else."""
+    if document.content_type is not MultiModalContentType.TEXT:
+        problem = f"the API of {provider} takes no {document.content_type.value} here"
+        raise InvalidRequestError(provider=provider, model=model, field=field, problem=problem)
+    return document.content
 
 
 def data_url(picture: str) -> str:

@@ -1,9 +1,9 @@
 """Reads the events of a streamed answer, whatever HTTP client it comes from."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import orjson
 
@@ -32,6 +32,14 @@ async def events_of(
                     return
         for data in decoder.finish():
             yield _parsed(data)
+
+
+def type_of(event: Any) -> str | None:
+    """Give what an event calls itself, if it is one."""
+    if not isinstance(event, Mapping):
+        return None
+    kind = cast(Mapping[str, Any], event).get("type")
+    return kind if isinstance(kind, str) else None
 
 
 def _parsed(data: bytes) -> Any:

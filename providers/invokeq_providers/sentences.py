@@ -1,7 +1,7 @@
 """Divides text where a voice would pause; the parts joined are the text, character by character.
 
 A guess, and a cheap one: it knows the marks that end a sentence in most scripts, and some
-abbreviations. It takes linear time, whatever the text.
+abbreviations. Parts come as they are found, each after a short look ahead, whatever the text.
 """
 
 import re
@@ -25,9 +25,10 @@ _ABBREVIATION: Final = re.compile(
     r"|гг|им|ул|стр|рис|см|др|пр",
     re.IGNORECASE,
 )
+_LONGEST_SENTENCE: Final = 4000  # characters; what has no end by then gets one
 _LONGEST_WORD: Final = 12  # characters to look back for an abbreviation
 _LONGEST_ORDINAL: Final = 2  # digits of a number before a dot that counts instead of ending
-_CLAUSE: Final = frozenset(",;:—–،؛")  # where white space follows
+_CLAUSE: Final = frozenset(".!?…,;:—–،؛")  # where white space follows
 _WIDE_CLAUSE: Final = frozenset("、，；：")
 _JOINER: Final = "\u200d"
 _LONGEST_CLUSTER: Final = 32  # characters; a mischievous text may pile up more
@@ -63,13 +64,18 @@ def pieces(text: str, limit: int, *, first_alone: bool = False) -> Iterator[str]
 
 def _ends(text: str) -> Iterator[int]:
     """Give the places where sentences end, in order; the last one is the end of the text."""
-    for match in _END.finditer(text):
+    end = 0
+    while end < len(text):
+        end = _next_end(text, end)
+        yield end
+
+
+def _next_end(text: str, start: int) -> int:
+    border = min(start + _LONGEST_SENTENCE, len(text))
+    for match in _END.finditer(text, start, border):
         if match["mark"] != "." or not _goes_on(text, match.start(), match.end()):
-            yield match.end()
-            if match.end() == len(text):
-                return
-    if text:
-        yield len(text)
+            return match.end()
+    return border if border == len(text) else _cut(text, start, border)
 
 
 def _goes_on(text: str, dot: int, after: int) -> bool:
@@ -88,10 +94,11 @@ def _cut(text: str, start: int, stop: int) -> int:
     half = start + (stop - start) // 2
     for at in range(stop, half, -1):
         last = text[at - 1]
-        if last in _WIDE_CLAUSE or (last.isspace() and text[at - 2] in _CLAUSE):
+        behind = text[at - 2] if last.isspace() else last if text[at].isspace() else ""
+        if last in _WIDE_CLAUSE or behind in _CLAUSE:
             return at
     for at in range(stop, half, -1):
-        if text[at - 1].isspace():
+        if text[at - 1].isspace() or text[at].isspace():
             return at
     lowest = max(start + 1, stop - _LONGEST_CLUSTER)
     return next((at for at in range(stop, lowest, -1) if not _is_joined(text, at)), stop)

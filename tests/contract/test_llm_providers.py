@@ -1,7 +1,7 @@
 """One suite over every LLM provider, and what is particular to the one of vendors' APIs."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from itertools import count
@@ -23,6 +23,8 @@ from invokeq.protocol.errors import (
 )
 from invokeq.protocol.requests import LLMRequest
 from invokeq_providers import LLMCall, Provider, collect, prepare_llm
+from invokeq_providers.anthropic import AnthropicProvider
+from invokeq_providers.cohere import CohereProvider
 from invokeq_providers.local import LocalProvider
 from invokeq_providers.openai import OpenAIProvider
 from invokeq_providers.scripted import ScriptedProvider
@@ -32,8 +34,6 @@ from tests.contract.vendors import (
     Aimock,
     Relay,
     relay_to,
-    running_aimock,
-    running_llama,
 )
 from tests.waiting import eventually_async
 
@@ -58,6 +58,8 @@ class Target:
     parameters: dict[str, Any] = field(default_factory=dict[str, Any])
     exact: bool = True
     """Whether the same question always has the same answer, letter by letter."""
+    mock: bool = False
+    """Whether the answer is written down beforehand, so that parameters change nothing in it."""
     gone: Callable[[str], bool] = lambda _: True
     """Whether the source of the answer to this request id knows that nobody listens any more."""
 
@@ -94,25 +96,6 @@ def text_of(chunks: Sequence[LLMResultChunk]) -> str:
     return "".join(chunk.delta.message.get_text_content() for chunk in chunks)
 
 
-@pytest.fixture(scope="session")
-def aimock_server(tmp_path_factory: pytest.TempPathFactory) -> Generator[Aimock, None, None]:
-    with running_aimock(tmp_path_factory.mktemp("aimock")) as aimock:
-        yield aimock
-
-
-@pytest.fixture
-def aimock(aimock_server: Aimock) -> Generator[Aimock, None, None]:
-    aimock_server.reset()
-    yield aimock_server
-    aimock_server.reset()
-
-
-@pytest.fixture(scope="session")
-def llama_url() -> Generator[str, None, None]:
-    with running_llama() as url:
-        yield url
-
-
 @pytest.fixture
 async def scripted_target() -> AsyncGenerator[Target, None]:
     provider = ScriptedProvider("scripted", {})
@@ -140,11 +123,8 @@ async def local_target() -> AsyncGenerator[Target, None]:
     await provider.close()
 
 
-@pytest.fixture(params=["aiohttp", "httpx"])
-def http(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run with and without aiohttp, which is optional."""
-    if request.param == "httpx":
-        monkeypatch.setattr("invokeq_providers.vendor_http.has_aiohttp", lambda: False)
+def _mocked(provider: Provider, model: str, relay: Relay) -> Target:
+    return Target(provider, model, "count", "slowly", mock=True, gone=lambda _: relay.open == 0)
 
 
 @pytest.fixture
@@ -157,8 +137,25 @@ async def aimock_relay(aimock: Aimock) -> AsyncGenerator[Relay, None]:
 async def aimock_target(aimock_relay: Relay) -> AsyncGenerator[Target, None]:
     options: dict[str, Any] = {"base_url": aimock_relay.base_url, "any_model": False}
     provider = OpenAIProvider("openai", {**options, "api_key": "sk-x", "models": PLAIN_MODEL})
-    yield Target(provider, "gpt-4o", "count", "slowly", gone=lambda _: aimock_relay.open == 0)
+    yield _mocked(provider, "gpt-4o", aimock_relay)
     await provider.close()
+
+
+@pytest.fixture
+async def anthropic_target(aimock: Aimock) -> AsyncGenerator[Target, None]:
+    async with relay_to(aimock.url) as relay:
+        options = {"base_url": relay.base_url, "any_model": False}
+        provider = AnthropicProvider("anthropic", options)
+        yield _mocked(provider, "claude-haiku-4-5", relay)
+        await provider.close()
+
+
+@pytest.fixture
+async def cohere_target(aimock: Aimock) -> AsyncGenerator[Target, None]:
+    async with relay_to(aimock.url) as relay:
+        provider = CohereProvider("cohere", {"base_url": relay.base_url, "any_model": False})
+        yield _mocked(provider, "command-a-03-2025", relay)
+        await provider.close()
 
 
 @pytest.fixture
@@ -182,6 +179,8 @@ async def llama_target(llama_url: str) -> AsyncGenerator[Target, None]:
         "scripted_target",
         pytest.param("local_target", marks=pytest.mark.local_model),
         pytest.param("aimock_target", marks=pytest.mark.aimock),
+        pytest.param("anthropic_target", marks=pytest.mark.aimock),
+        pytest.param("cohere_target", marks=pytest.mark.aimock),
         pytest.param("llama_target", marks=pytest.mark.local_model),
     ],
     ids=lambda name: str(name).removesuffix("_target"),
@@ -219,7 +218,7 @@ async def test_answers_in_one_chunk_unless_streamed(target: Target) -> None:
 
 
 async def test_one_chunk_comes_from_a_provider_that_is_not_asked_to_stream(target: Target) -> None:
-    if target.provider.name == "scripted":
+    if target.provider.name in {"anthropic", "cohere", "scripted"}:
         pytest.skip("it streams whatever it is asked; collect() makes one chunk of it")
     assert len(await chunks_of(target, call(target, stream=False))) == 1
 
@@ -246,8 +245,8 @@ async def test_keeps_unicode_whole(target: Target) -> None:
 
 
 async def test_stops_at_a_stop_word(target: Target) -> None:
-    if target.provider.name == "openai":
-        pytest.skip("aimock does not look at stop words; another test sees them arrive")
+    if target.mock:
+        pytest.skip("aimock does not look at stop words; other tests see them arrive")
     text = text_of(await chunks_of(target, call(target)))
     word = text.split()[1]
     stopped = await chunks_of(target, call(target, stop=[word]))

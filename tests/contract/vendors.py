@@ -10,10 +10,11 @@ import json
 import subprocess
 import sys
 import urllib.request
+from base64 import b64encode
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 from urllib.parse import urlsplit
 
 import pytest
@@ -22,8 +23,12 @@ from invokeq_providers.local.llm import weights_path
 from scripts.node import find_node
 
 ROOT = Path(__file__).resolve().parents[2]
-AIMOCK_CLI = ROOT / ".cache/npm/node_modules/@copilotkit/aimock/dist/cli.js"
+AIMOCK = ROOT / ".cache/npm/node_modules/@copilotkit/aimock/dist/index.js"
+AIMOCK_PROGRAM = Path(__file__).with_name("aimock.mjs")
 ANSWER = "One, two, three. Grüße, 世界 🌍! Four, five, six, seven."
+USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
+VECTOR = [0.5, -0.25, 1.0]
+AUDIO = b"\xff\xfb\x90\x00" + bytes(range(256)) * 40  # begins as a frame of mp3 does
 WEATHER_CALLS: list[dict[str, Any]] = [
     {"name": "weather", "arguments": {"city": "Oslo", "unit": "celsius"}},
     {"name": "weather", "arguments": {"city": "Bergen", "unit": "celsius"}},
@@ -50,6 +55,9 @@ params.hostnames, params.port, params.n_threads_http = ["127.0.0.1"], 0, 4
 params.warmup = params.fit_params = params.ui = False
 params.cache_ram_mib = params.n_ctx_checkpoints = 0
 params.verbosity = -1
+if sys.argv[2] == "embeddings":
+    params.embedding = True
+    params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
 server = xllamacpp.Server(params)
 print(server.listening_address, flush=True)
 sys.stdin.read()
@@ -195,17 +203,21 @@ def _llama_address(line: str) -> str | None:
 def _aimock_fixtures() -> list[dict[str, Any]]:
     error = {"message": "Incorrect API key provided: sk-sec***et", "type": "invalid_request_error"}
     return [
-        _fixture("count", {"content": ANSWER}, chunkSize=8),
-        _fixture("slowly", {"content": ANSWER * 20}, chunkSize=1, latency=20),
+        _fixture("count", {"content": ANSWER, "usage": USAGE}, chunkSize=8),
+        _fixture("slowly", {"content": ANSWER * 20, "usage": USAGE}, chunkSize=1, latency=20),
         _fixture("never", {"content": ANSWER}, latency=20_000),
         _fixture("broken", {"content": ANSWER}, chunkSize=4, latency=50, truncateAfterChunks=4),
         _fixture("think", {"content": "42", "reasoning": "six times seven"}),
         _fixture("weather", {"toolCalls": WEATHER_CALLS}, chunkSize=5),
+        _fixture("ponder", {"toolCalls": WEATHER_CALLS[:1], "reasoning": "hm"}),
         _fixture("limit", _error("slow down", 429, retryAfter=7)),
         _fixture("money", _error("no credit", 429, code="insufficient_quota")),
         _fixture("refused", {"error": error, "status": 401}),
         _fixture("overload", _error("overloaded", 503)),
         _fixture("wrong", _error("no such thing", 400)),
+        {"match": {"endpoint": "embedding"}, "response": {"embedding": VECTOR}},
+        {"match": {"endpoint": "speech"}, "response": {"audio": b64encode(AUDIO).decode()}},
+        {"match": {"endpoint": "transcription"}, "response": {"transcription": {"text": ANSWER}}},
     ]
 
 
@@ -221,18 +233,18 @@ def _error(message: str, status: int, code: str = "some_code", **extra: Any) -> 
 @contextmanager
 def running_aimock(directory: Path) -> Generator[Aimock, None, None]:
     """Run aimock; `directory` is for its fixtures."""
-    if not AIMOCK_CLI.exists():
+    if not AIMOCK.exists():
         pytest.fail("aimock is not in .cache/npm; `make test` installs it", pytrace=False)
     fixtures = directory / "fixtures.json"
     fixtures.write_text(json.dumps({"fixtures": _aimock_fixtures()}))
-    program = [str(find_node()), str(AIMOCK_CLI), "-p", "0", "-f", str(fixtures), "--strict"]
+    program = [str(find_node()), str(AIMOCK_PROGRAM), str(AIMOCK), str(fixtures)]
     with _running([sys.executable, "-c", _TIED, *program], _aimock_address) as url:
         yield Aimock(url)
 
 
 @contextmanager
-def running_llama() -> Generator[str, None, None]:
+def running_llama(serving: Literal["chat", "embeddings"]) -> Generator[str, None, None]:
     """Run llama.cpp's HTTP server with SmolLM2; gives the address of its OpenAI API."""
     weights = str(weights_path("this test"))
-    with _running([sys.executable, "-c", _LLAMA, weights], _llama_address) as url:
+    with _running([sys.executable, "-c", _LLAMA, weights, serving], _llama_address) as url:
         yield f"{url}/v1"

@@ -24,24 +24,30 @@ SENTENCES = "One fish. " * 40
 
 
 @pytest.fixture(scope="module")
-def url(redis_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server with a worker for all kinds of call."""
+def worker(
+    redis_server: Server, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[WorkerProcess]:
+    """A worker for all kinds of call; the voice of `halting` says one segment and no more."""
     redis_server.erase()
     directory = tmp_path_factory.mktemp("kinds")
-    with running_worker(redis_server.url, directory, queues=QUEUES, summary_model="scripted/echo"):
-        yield redis_server.url
+    tables = {
+        "scripted": {"type": "scripted"},
+        "halting": {"type": "scripted", "journal_file": str(directory / "w1.journal")},
+        "halting.tts": {"hang_at": 1},
+    }
+    with running_worker(
+        redis_server.url,
+        directory,
+        queues=QUEUES,
+        providers=tables,
+        summary_model="scripted/echo",
+    ) as process:
+        yield process
 
 
 @pytest.fixture
-def halting_worker(redis_url: str, tmp_path: Path) -> Iterator[WorkerProcess]:
-    """A worker whose voice says one segment and then nothing more."""
-    journal = tmp_path / "w1.journal"
-    tables = {
-        "scripted": {"type": "scripted", "journal_file": str(journal)},
-        "scripted.tts": {"hang_at": 1},
-    }
-    with running_worker(redis_url, tmp_path, queues=QUEUES, providers=tables) as process:
-        yield process
+def url(redis_server: Server, worker: WorkerProcess) -> str:
+    return redis_server.url
 
 
 def test_texts_become_vectors(url: str, tmp_path: Path) -> None:
@@ -139,13 +145,13 @@ def test_a_schema_makes_an_object(url: str) -> None:
 
 
 def test_ctrl_c_leaves_the_speech_that_there_is(
-    redis_url: str, halting_worker: WorkerProcess, tmp_path: Path
+    url: str, worker: WorkerProcess, tmp_path: Path
 ) -> None:
     target = tmp_path / "speech.mp3"
-    words = ["invoke", "tts", "-m", "scripted/silence", "-o", str(target), SENTENCES]
+    words = ["invoke", "tts", "-m", "halting/silence", "-o", str(target), SENTENCES]
     process = subprocess.Popen(
         [sys.executable, "-m", "invokeq.cli", *words],
-        env=environment(redis_url),
+        env=environment(url),
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -153,10 +159,10 @@ def test_ctrl_c_leaves_the_speech_that_there_is(
     eventually("the first segment is written", lambda: target.exists() and target.stat().st_size)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=BOUND)
-    request_id = only_request(halting_worker)
+    request_id = only_request(worker)
     assert (process.returncode, err) == (130, f"cancelled: request {request_id}\n")
     assert recognise(target.read_bytes()) == MP3
-    vendor_saw(halting_worker, request_id, "closed:1")
+    vendor_saw(worker, request_id, "closed:1")
 
 
 def test_on_a_terminal_a_bar_shows_how_much_there_is(url: str, tmp_path: Path) -> None:

@@ -12,25 +12,29 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from invokeq.cli.answer import Meter, summary
 from invokeq.cli.errors import exit_on_error
-from invokeq.cli.invoke_llm import parse_parameters, prompt_messages, read_prompt, split_model
+from invokeq.cli.inputs import read_text, read_texts
+from invokeq.cli.invoke_llm import parse_parameters, prompt_messages
+from invokeq.cli.meter import Meter, cost
 from invokeq.cli.models import ANY, parse_type, rows_of
+from invokeq.cli.options import split_model
 from invokeq.cli.root import app, extra_for, run
+from invokeq.cli.schema import read_schema
 from invokeq.cli.text import amount, duration, one_line, printable
 from invokeq.core.directory import LiveWorker
 from invokeq.errors import InvalidRequestError, RateLimitedError, StreamExpiredError
 from invokeq.protocol.directory import ProviderEntry, WorkerEntry
 from invokeq.protocol.entities import (
-    AssistantPromptMessage,
-    LLMResultChunk,
-    LLMResultChunkDelta,
+    EmbeddingUsage,
     LLMUsage,
     ModelType,
 )
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-COMMANDS = (("invoke", "llm"), ("attach",), ("status",), ("cancel",), ("models",))
+COMMANDS = (
+    *(("invoke", kind) for kind in ("llm", "embed", "rerank", "tts", "stt", "moderate", "summary")),
+    *(("attach",), ("status",), ("cancel",), ("models",)),
+)
 
 
 def help_of(*words: str) -> str:
@@ -48,16 +52,20 @@ def test_every_command_has_help_with_examples(words: tuple[str, ...]) -> None:
 
 
 def options_in(text: str) -> set[str]:
-    return {word.strip(",") for word in text.split() if word.startswith("--") and len(word) > 2}
+    return {word.strip(",.") for word in text.split() if word.startswith("--") and len(word) > 2}
+
+
+def section_of(heading: str) -> str:
+    return (DOCS / "cli.md").read_text().partition(f"## {heading}\n")[2].partition("\n## ")[0]
 
 
 @pytest.mark.parametrize("words", COMMANDS)
 def test_the_reference_names_every_option(words: tuple[str, ...]) -> None:
-    heading = f"## invokeq {' '.join(words)}\n"
-    section = (DOCS / "cli.md").read_text().partition(heading)[2].partition("\n## ")[0]
+    section = section_of(f"invokeq {' '.join(words)}")
     assert section
-    everywhere = {"--help", "--redis"}
-    assert options_in(help_of(*words)) - everywhere <= options_in(section.replace("`", " "))
+    shared = section_of("Options of every `invoke`") if words[0] == "invoke" else ""
+    known = options_in(f"{section} {shared}".replace("`", " ")) | {"--help", "--redis"}
+    assert options_in(help_of(*words)) <= known
 
 
 def test_the_version_is_that_of_the_distribution() -> None:
@@ -96,7 +104,9 @@ def test_an_argument_that_is_not_utf_8_is_refused(capsys: pytest.CaptureFixture[
 
 def test_a_group_alone_shows_its_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(app, ["invoke"]) == 2
-    assert "llm  Ask a large language model" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    for kind in ("llm", "embed", "rerank", "tts", "stt", "moderate", "summary"):
+        assert f"\n  {kind} " in shown
 
 
 @pytest.mark.parametrize(
@@ -191,7 +201,7 @@ class FakeStdin:
 
 
 @pytest.mark.parametrize(
-    ("prompt", "stdin", "problem"),
+    ("argument", "stdin", "problem"),
     [
         (None, FakeStdin(b"", terminal=True), "PROMPT: is missing"),
         (None, FakeStdin(b" \n"), "PROMPT: is empty"),
@@ -199,12 +209,56 @@ class FakeStdin:
         ("-", FakeStdin(b"\xff"), "stdin: is not UTF-8"),
     ],
 )
-def test_a_missing_prompt_is_an_error(
-    prompt: str | None, stdin: FakeStdin, problem: str, monkeypatch: pytest.MonkeyPatch
+def test_a_missing_text_is_an_error(
+    argument: str | None, stdin: FakeStdin, problem: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdin", stdin)
     with pytest.raises(InvalidRequestError, match=problem):
-        read_prompt(prompt)
+        read_text("PROMPT", argument)
+
+
+def test_a_text_comes_from_the_argument_a_file_or_stdin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", FakeStdin("übers Rohr\n".encode()))
+    file = tmp_path / "text"
+    file.write_text("from a file\n")
+    assert read_text("TEXT", "given") == "given"
+    assert read_text("TEXT", None, str(file)) == "from a file\n"
+    assert read_text("TEXT", None, "-") == "übers Rohr\n"
+    with pytest.raises(InvalidRequestError, match="TEXT: is given twice"):
+        read_text("TEXT", "given", str(file))
+    file.write_bytes(b"\xff")
+    with pytest.raises(InvalidRequestError, match=f"{file}: is not UTF-8 text"):
+        read_text("TEXT", None, str(file))
+
+
+def test_texts_are_arguments_or_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "lines"
+    file.write_bytes(b"one\r\n\n  two\n \n")
+    assert read_texts("DOC", ["a", "b"]) == ["a", "b"]
+    assert read_texts("DOC", [], str(file)) == ["one", "  two"]
+    monkeypatch.setattr(sys, "stdin", FakeStdin(b"three\nfour"))
+    assert read_texts("DOC", ["-"]) == ["three", "four"]
+    monkeypatch.setattr(sys, "stdin", FakeStdin(b"\n"))
+    with pytest.raises(InvalidRequestError, match="DOC: is empty"):
+        read_texts("DOC", None)
+    monkeypatch.setattr(sys, "stdin", FakeStdin(b"", terminal=True))
+    with pytest.raises(InvalidRequestError, match="DOC: is missing"):
+        read_texts("DOC", None)
+    with pytest.raises(InvalidRequestError, match="DOC: is given twice"):
+        read_texts("DOC", ["a"], str(file))
+
+
+def test_a_schema_is_a_file_or_given_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "schema.json"
+    file.write_text('{"type": "object"}')
+    assert read_schema(str(file)) == read_schema(' {"type": "object"}') == {"type": "object"}
+    with pytest.raises(InvalidRequestError, match="--schema: is not JSON"):
+        read_schema('{"type": ')
+    file.write_text("[]")
+    with pytest.raises(InvalidRequestError, match=f"--schema {file}: must be a JSON object"):
+        read_schema(str(file))
 
 
 def test_the_system_text_comes_before_the_prompt() -> None:
@@ -213,36 +267,36 @@ def test_the_system_text_comes_before_the_prompt() -> None:
     assert len(prompt_messages(None, "Hi")) == 1
 
 
-def text_chunk(text: str, usage: LLMUsage | None = None) -> LLMResultChunk:
-    message = AssistantPromptMessage(content=text)
-    return LLMResultChunk(
-        model="m", delta=LLMResultChunkDelta(index=0, message=message, usage=usage)
-    )
-
-
 def clock(*readings: float) -> Iterator[float]:
     yield from readings
 
 
-def test_the_summary_has_tokens_price_and_times() -> None:
+def test_a_meter_counts_and_times() -> None:
+    meter = Meter(clock(10.0, 10.25, 12.5).__next__)
+    assert list(meter.watch("ab")) == ["a", "b"]
+    assert meter.count == 2
+    assert meter.times("chunk") == ["first chunk: 0.250 s", "total: 2.500 s"]
+    assert meter.times() == ["total: 2.500 s"]
+
+
+def test_what_it_cost_is_told_where_it_is_known() -> None:
     usage = LLMUsage.empty_usage().model_copy(
         update={"prompt_tokens": 3, "completion_tokens": 2, "total_price": Decimal("0.0000700")}
     )
-    meter = Meter(clock(10.0, 10.25, 12.5).__next__)
-    list(meter.watch([text_chunk("a"), text_chunk("", usage)]))
-    line = summary(usage, meter, chunks=meter.chunks, worker="w1", request_id="id")
-    assert line == (
-        "tokens: 3 prompt, 2 completion; price: 0.00007 USD; first chunk: 0.250 s;"
-        " total: 2.500 s; chunks: 2; worker: w1; request: id"
+    assert cost(usage) == ["tokens: 3 prompt, 2 completion", "price: 0.00007 USD"]
+    assert cost(LLMUsage.empty_usage()) == ["tokens: 0 prompt, 0 completion"]
+    assert cost(None) == ["tokens: not reported"]
+    free = Decimal(0)
+    embedding = EmbeddingUsage(
+        tokens=7,
+        total_tokens=7,
+        unit_price=free,
+        price_unit=free,
+        total_price=Decimal("0.1"),
+        currency="EUR",
+        latency=0.0,
     )
-    assert meter.has_usage
-
-
-def test_the_summary_leaves_out_what_nobody_said() -> None:
-    line = summary(None, None, chunks=0, worker=None, request_id="id")
-    assert line == "tokens: not reported; chunks: 0; worker: unknown; request: id"
-    free = summary(LLMUsage.empty_usage(), None, chunks=1, worker="w", request_id="id")
-    assert "price" not in free
+    assert cost(embedding) == ["tokens: 7", "price: 0.1 EUR"]
 
 
 def test_a_provider_that_takes_any_name_is_listed_with_a_star() -> None:

@@ -10,6 +10,14 @@ from invokeq.protocol.errors import InvalidConfigurationError
 from invokeq_providers.facts import ModelFacts, shipped_facts
 
 RULES = {"sampling": [{"name": "temperature", "use_template": "temperature", "max": 2.0}]}
+_NEEDED: dict[ModelType, set[ModelPropertyKey]] = {
+    ModelType.LLM: {ModelPropertyKey.MODE, ModelPropertyKey.CONTEXT_SIZE},
+    ModelType.TEXT_EMBEDDING: {ModelPropertyKey.CONTEXT_SIZE, ModelPropertyKey.MAX_CHUNKS},
+    ModelType.RERANK: {ModelPropertyKey.CONTEXT_SIZE},
+    ModelType.TTS: {ModelPropertyKey.VOICES, ModelPropertyKey.AUDIO_TYPE},
+    ModelType.SPEECH2TEXT: {ModelPropertyKey.FILE_UPLOAD_LIMIT},
+    ModelType.MODERATION: {ModelPropertyKey.MAX_CHARACTERS_PER_CHUNK},
+}
 SHIPPED: dict[str, Any] = {
     "rules": RULES,
     "models": {
@@ -35,17 +43,20 @@ def find(facts: ModelFacts, model: str) -> AIModelEntity:
     return entity
 
 
-@pytest.mark.parametrize("type_name", ["openai", "local", "scripted"])
+@pytest.mark.parametrize(
+    "type_name", ["anthropic", "cohere", "jina", "local", "openai", "scripted"]
+)
 def test_what_ships_is_valid(type_name: str) -> None:
     facts = ModelFacts(type_name, shipped_facts(type_name), {}, any_model=True)
-    llms = [entity for entity in facts.models() if entity.model_type is ModelType.LLM]
-    assert llms
-    for entity in llms:
-        assert entity.model_properties[ModelPropertyKey.MODE] == "chat"
-        assert entity.model_properties[ModelPropertyKey.CONTEXT_SIZE] > 0
+    assert facts.models()
+    for entity in facts.models():
         names = [rule.name for rule in entity.parameter_rules]
         assert len(names) == len(set(names))
-        assert any(rule.use_template == "max_tokens" for rule in entity.parameter_rules)
+        properties = entity.model_properties
+        assert _NEEDED[entity.model_type] <= properties.keys()
+        if entity.model_type is ModelType.LLM:
+            assert properties[ModelPropertyKey.MODE] == "chat"
+            assert any(rule.use_template == "max_tokens" for rule in entity.parameter_rules)
 
 
 def test_a_type_without_a_file_ships_nothing() -> None:

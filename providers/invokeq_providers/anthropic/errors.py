@@ -3,11 +3,12 @@
 import time
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import anthropic
 import httpx2
 
+from invokeq_providers.event_stream import type_of
 from invokeq_providers.http_errors import Failure, retry_after_seconds
 from invokeq_providers.vendor_errors import ErrorKinds, VendorErrors, said_in
 
@@ -45,14 +46,12 @@ KINDS: Final = ErrorKinds(
 
 
 def raise_reported(errors: VendorErrors, model: str, event: Any, chunks: int) -> None:
-    """Raise the error that an event of a stream reports, if it is one."""
-    if not isinstance(event, dict) or "type" not in event:
-        raise errors.malformed(model, TypeError("an event without a type"), chunks)
-    fields = cast(Mapping[str, Any], event)
-    if fields["type"] != "error":
+    """Raise the error that an event of a stream reports, if it is one; TypeError if it is none."""
+    kind = type_of(event)
+    if kind is None:
+        raise TypeError("an event without a type")
+    if kind != "error":
         return
-    error = fields.get("error")
-    kind = str(cast(Mapping[str, Any], error).get("type")) if isinstance(error, Mapping) else ""
-    status = _STATUS_OF.get(kind, HTTPStatus.INTERNAL_SERVER_ERROR)
-    detail = said_in(fields) or "no reason given"
+    status = _STATUS_OF.get(type_of(event.get("error")) or "", HTTPStatus.INTERNAL_SERVER_ERROR)
+    detail = said_in(event) or "no reason given"
     raise errors.from_failure(model, Failure(status, detail, chunks=chunks))

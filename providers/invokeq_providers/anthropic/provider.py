@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Final, cast
 
 import anthropic
 import httpx2
+from pydantic import JsonValue
 
 from invokeq.protocol.entities import LLMResultChunk, ModelType
 from invokeq.protocol.errors import InvalidRequestError
@@ -29,7 +30,7 @@ from invokeq_providers.anthropic.messages import (
 from invokeq_providers.base import LLMCall
 from invokeq_providers.chat import chat_parameters
 from invokeq_providers.chat_answer import ChatAnswer
-from invokeq_providers.event_stream import events_of
+from invokeq_providers.event_stream import events_of, type_of
 from invokeq_providers.options import parse_options
 from invokeq_providers.vendor import VendorOptions, VendorProvider
 from invokeq_providers.vendor_http import new_http_client
@@ -71,7 +72,8 @@ class AnthropicProvider(VendorProvider):
         answer = ChatAnswer(call, time.monotonic, fragments=fragments)
         reader = MessageEvents()
 
-        def feed(event: Mapping[str, Any]) -> LLMResultChunk | None:
+        def feed(event: Any) -> LLMResultChunk | None:
+            raise_reported(self.errors, call.model, event, answer.chunks)
             return answer.feed(reader.read(event))
 
         async with (
@@ -80,15 +82,16 @@ class AnthropicProvider(VendorProvider):
             aclosing(events_of(response.aiter_bytes(), _is_last, HTTP_FAULTS)) as events,
         ):
             async for event in events:
-                raise_reported(self.errors, call.model, event, answer.chunks)
                 chunk = self.errors.read(call.model, feed, event, answer.chunks)
-                if chunk is not None:
+                if chunk is None:
+                    call.alive()
+                else:
                     yield chunk
             if not answer.finish_reason:
                 raise self.errors.broken_off(call.model, answer.chunks)
             last = answer.last()
             if reader.thoughts:
-                last.delta.message.opaque_body = {THOUGHTS: reader.thoughts}
+                last.delta.message.opaque_body = cast(JsonValue, {THOUGHTS: reader.thoughts})
             yield last
 
     def _open(self) -> anthropic.AsyncAnthropic:
@@ -158,10 +161,18 @@ def _output_config(given: Mapping[str, Any]) -> Body:
     config: Body = {"effort": given["effort"]} if "effort" in given else {}
     response_format = given.get("response_format")
     if response_format and response_format["type"] == "json_schema":
-        schema = response_format["json_schema"]["schema"]
+        schema = _fitting(response_format["json_schema"]["schema"])
         config["format"] = {"type": "json_schema", "schema": schema}
     return config
 
 
+def _fitting(schema: Body) -> Body:
+    """Make a schema fit what the API takes, as the SDK does it; leave it if the SDK cannot."""
+    try:
+        return anthropic.transform_schema(schema)
+    except (ValueError, AssertionError, TypeError, AttributeError):
+        return schema  # the vendor will say what is wrong with it
+
+
 def _is_last(event: Any) -> bool:
-    return isinstance(event, dict) and event.get("type") == "message_stop"
+    return type_of(event) == "message_stop"

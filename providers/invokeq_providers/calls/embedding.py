@@ -7,6 +7,7 @@ import time
 from array import array
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -81,7 +82,7 @@ def embedding_usage(facts: AIModelEntity, tokens: int, latency: float) -> Embedd
 async def _embed(
     provider: Provider, call: EmbeddingCall, services: Services
 ) -> tuple[int, Embedded]:
-    embedded = await provider.text_embedding(call)
+    embedded = await provider.text_embedding(replace(call, alive=services.heard))
     services.heard()
     return len(call.texts) or len(call.documents), embedded
 

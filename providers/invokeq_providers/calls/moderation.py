@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 from typing import Final, cast
 
@@ -43,7 +44,7 @@ async def serve_moderation(
 
 async def _judge(provider: Provider, call: ModerationCall, services: Services) -> bool:
     # A provider that somebody else wrote may forget to answer, and None is not clean.
-    verdict = cast(object, await provider.moderation(call))
+    verdict = cast(object, await provider.moderation(replace(call, alive=services.heard)))
     if not isinstance(verdict, bool):
         problem = f"it is {type(verdict).__name__}, neither true nor false"
         raise UnusableAnswerError(provider=provider.name, model=call.model, problem=problem)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 
 from invokeq.protocol.entities import (
     MultiModalContent,
@@ -29,7 +30,7 @@ async def serve_rerank(
     call = prepare_rerank(request, provider, request_id=services.request_id, user=services.user)
     ranked: list[Score] = []
     if call is not None:
-        scores = await provider.rerank(call)
+        scores = await provider.rerank(replace(call, alive=services.heard))
         check_scores(scores, call, provider.name)
         ranked = rank(scores, request.score_threshold, request.top_n)
     docs = [

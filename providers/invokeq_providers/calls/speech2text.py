@@ -1,7 +1,9 @@
 """Transcription: what is said in an audio file."""
 
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 
+from invokeq.protocol.entities import Speech2TextResult
 from invokeq.protocol.requests import Speech2TextRequest
 from invokeq_providers.calls.said import Result, Said, Services
 from invokeq_providers.prepare_speech2text import prepare_speech2text
@@ -19,4 +21,5 @@ async def serve_speech2text(
         request_id=services.request_id,
         user=services.user,
     )
-    yield Result({"result": await provider.speech2text(call)})
+    text = await provider.speech2text(replace(call, alive=services.heard))
+    yield Result(Speech2TextResult(result=text).model_dump())

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 from invokeq.protocol.entities import (
@@ -34,7 +35,7 @@ async def serve_structured(
     call = prepare_structured(request, provider, request_id=services.request_id, user=services.user)
     answer = _Answer()
     collected: list[LLMResultChunk] = []
-    async with aclosing(provider.llm(call)) as chunks:
+    async with aclosing(provider.llm(replace(call, alive=services.heard))) as chunks:
         async for chunk in chunks:
             answer.add(chunk)
             if request.stream:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -40,7 +41,7 @@ async def serve_tts(request: TTSRequest, services: Services) -> AsyncGenerator[S
 
 
 async def _speak(provider: Provider, call: SpeechCall, services: Services) -> Speech:
-    speech = await provider.tts(call)
+    speech = await provider.tts(replace(call, alive=services.heard))
     if not speech.audio:
         problem = f"there is no audio for {len(call.text)} characters"
         raise UnusableAnswerError(provider=provider.name, model=call.model, problem=problem)

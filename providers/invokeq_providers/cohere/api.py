@@ -6,6 +6,7 @@ stream that it cannot read, and an answer must not lose words. Retries are left 
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
 from typing import Any, Final
 
 import cohere
@@ -75,7 +76,15 @@ class CohereVendor(VendorProvider):
 
     async def ask(self, method: Callable[..., Awaitable[Any]], body: Body) -> Any:
         """Call a method of the SDK that gives a raw response, and give the JSON of that."""
-        raw = await method(**body)
+        try:
+            raw = await method(**body)
+        except (ApiError, ParsingError, TypeError) as error:
+            # So the SDK ends when it cannot read a success.
+            status = 0 if isinstance(error, TypeError) else error.status_code
+            if status is None or status >= HTTPStatus.BAD_REQUEST:
+                raise
+            problem = ValueError("a success with a body that is none of the API's")
+            raise self.errors.malformed(body["model"], problem) from error
         return orjson.loads(raw.response.content)
 
     def open(self) -> Any:

@@ -15,7 +15,7 @@ from invokeq_providers.base import LLMCall
 from invokeq_providers.chat import chat_messages, chat_parameters, chat_tools
 from invokeq_providers.chat_answer import ChatAnswer
 from invokeq_providers.cohere.api import HTTP_FAULTS, Body, CohereVendor
-from invokeq_providers.event_stream import events_of
+from invokeq_providers.event_stream import events_of, type_of
 
 _STOP_WORDS: Final = 5  # "A list of up to 5 strings", says the API reference of Chat
 _PARTS: Final = frozenset({"text", "image_url"})
@@ -36,7 +36,8 @@ async def answer_chat(vendor: CohereVendor, call: LLMCall) -> AsyncGenerator[LLM
     fragments = vendor.settings.tool_call_fragments
     answer = ChatAnswer(call, time.monotonic, stop=ours, fragments=fragments)
 
-    def feed(event: Mapping[str, Any]) -> LLMResultChunk | None:
+    def feed(event: Any) -> LLMResultChunk | None:
+        _raise_reported(vendor, call.model, event, answer.chunks)
         return answer.feed(translated_event(event))
 
     async with (
@@ -45,9 +46,10 @@ async def answer_chat(vendor: CohereVendor, call: LLMCall) -> AsyncGenerator[LLM
         aclosing(events_of(raw.response.aiter_bytes(), _is_last, HTTP_FAULTS)) as events,
     ):
         async for event in events:
-            _raise_reported(vendor, call.model, event, answer.chunks)
             chunk = vendor.errors.read(call.model, feed, event, answer.chunks)
-            if chunk is not None:
+            if chunk is None:
+                call.alive()
+            else:
                 yield chunk
         if not answer.finish_reason:
             raise vendor.errors.broken_off(call.model, answer.chunks)
@@ -71,8 +73,8 @@ def translated_event(event: Mapping[str, Any] | None) -> Mapping[str, Any]:
             return _said({"tool_calls": [{"index": event["index"], **message["tool_calls"]}]})
         case "message-end":
             reason = _FINISH_REASONS.get(delta.get("finish_reason") or "", "stop")
-            choice = {"delta": {}, "finish_reason": reason}
-            return {"choices": [choice], "usage": _usage(delta.get("usage") or {})}
+            choices = [{"finish_reason": reason}]
+            return {"choices": choices, "usage": _usage(delta.get("usage") or {})}
         case _:
             return {}
 
@@ -91,17 +93,18 @@ def _usage(usage: Mapping[str, Any]) -> Mapping[str, int]:
 
 
 def _is_last(event: Any) -> bool:
-    return event is None or (isinstance(event, dict) and event["type"] == "message-end")
+    return event is None or type_of(event) == "message-end"
 
 
 def _raise_reported(vendor: CohereVendor, model: str, event: Any, chunks: int) -> None:
     """Raise the error that the end of a stream reports, if it is one."""
     if event is None:
         return
-    if not isinstance(event, dict) or "type" not in event:
-        raise vendor.errors.malformed(model, TypeError("an event without a type"), chunks)
-    delta: Any = event.get("delta")
-    if event["type"] == "message-end" and delta and delta.get("finish_reason") in _FAILED:
+    kind = type_of(event)
+    if kind is None:
+        raise TypeError("an event without a type")
+    delta: Mapping[str, Any] = (event.get("delta") if kind == "message-end" else None) or {}
+    if delta.get("finish_reason") in _FAILED:
         detail = f"{delta['finish_reason']}: {delta.get('error') or 'no reason given'}"
         raise vendor.errors.unavailable(model, detail, chunks)
 
@@ -156,7 +159,7 @@ def _message(message: Body) -> Body:
     return {key: value for key, value in message.items() if key != "name" and value is not None}
 
 
-def _check_parts(index: int, content: Any) -> None:
+def _check_parts(index: int, content: str | list[Body] | None) -> None:
     for j, part in enumerate(content if isinstance(content, list) else ()):
         if part["type"] not in _PARTS:
             raise InvalidRequestError(

@@ -10,7 +10,7 @@ from invokeq.protocol.entities import (
 )
 from invokeq_providers.base import Embedded, EmbeddingCall, RerankCall, Score
 from invokeq_providers.cohere.api import Body, CohereVendor
-from invokeq_providers.documents import data_url, only_texts
+from invokeq_providers.documents import data_url, only_text
 from invokeq_providers.rows import rows_of, wanted_dimensions
 
 _INPUT_TYPES: Final = {
@@ -40,8 +40,11 @@ async def embed(vendor: CohereVendor, call: EmbeddingCall) -> Embedded:
 
 async def rerank(vendor: CohereVendor, call: RerankCall) -> Sequence[Score]:
     """Score documents; the API knows texts only."""
-    query, *docs = _texts(vendor, call)
-    body: Body = {"model": call.model, "query": query, "documents": docs}
+    body: Body = {
+        "model": call.model,
+        "query": _text(vendor, call, "query", call.query),
+        "documents": [_text(vendor, call, f"docs[{i}]", doc) for i, doc in enumerate(call.docs)],
+    }
     if call.top_n is not None:
         body["top_n"] = call.top_n
     async with vendor.errors.translated(call.model):
@@ -55,14 +58,12 @@ def _content(document: MultiModalContent) -> Body:
     return {"type": "image_url", "image_url": {"url": data_url(document.content)}}
 
 
-def _texts(vendor: CohereVendor, call: RerankCall) -> list[str]:
-    """Give the query and then the documents as texts."""
-    found: list[str] = []
-    for field, items in (("query", [call.query]), ("docs", call.docs)):
-        for item in items:
-            pair = [item] if isinstance(item, str) else ()
-            found += pair or only_texts(field, [item], vendor.name, call.model)
-    return found
+def _text(
+    vendor: CohereVendor, call: RerankCall, field: str, given: str | MultiModalContent
+) -> str:
+    if isinstance(given, str):
+        return given
+    return only_text(field, given, vendor.name, call.model)
 
 
 def _embedded(answer: Mapping[str, Any]) -> Embedded:

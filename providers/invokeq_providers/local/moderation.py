@@ -33,7 +33,7 @@ class SafeType(ThreadedModel[Any]):
             found = engine.moderate(call.text)
             return found.action != "allow" or found.requires_review
 
-        return await self.run(work)
+        return await self.run(work, call.alive)
 
 
 def _engine() -> Any:

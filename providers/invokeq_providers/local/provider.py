@@ -108,10 +108,15 @@ class LocalProvider(Provider):
         return any(model.busy for model in self._present.values())
 
     async def start(self, model_types: Collection[ModelType] | None = None) -> None:
-        """Load what `preload` says, of the types that this process serves; None for all of them."""
-        for model_type, model in self._present.items():
-            if model_type in self._preloaded and (model_types is None or model_type in model_types):
-                await model.load()
+        """Load what `preload` says, of the types that this process serves.
+
+        Where they are not known, `preload = true` stands for the LLM alone.
+        """
+        served = model_types
+        if served is None:
+            served = (ModelType.LLM,) if self._options.preload is True else self._preloaded
+        for model_type in self._preloaded.intersection(served):
+            await self._present[model_type].load()
 
     async def close(self) -> None:
         for model in self._present.values():

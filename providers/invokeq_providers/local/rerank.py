@@ -31,4 +31,4 @@ async def rank(minilm: MiniLM, call: RerankCall) -> list[Score]:
             at += len(document)
         return best
 
-    return await minilm.run(work)
+    return await minilm.run(work, call.alive)

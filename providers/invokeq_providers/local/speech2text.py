@@ -17,12 +17,14 @@ from invokeq_providers.local.packages import package_folder
 from invokeq_providers.local.thread import Stop, ThreadedModel
 
 if TYPE_CHECKING:
+    from av import AudioFrame
+    from av.container import InputContainer
     from numpy import float32
     from numpy.typing import NDArray
 
 _EXTRA: Final = "local-audio"
 _RATE: Final = 16_000  # samples a second that Whisper hears
-_PIECE_S: Final = 300  # written down at once, with 60 MB of features
+_PIECE_S: Final = 120  # written down at once, with up to 250 MB beside the model
 _BEAMS: Final = 5  # a tenth slower than 1, and half as many wrong words
 
 
@@ -51,7 +53,7 @@ class Whisper(ThreadedModel[Any]):
 
     async def transcribe(self, call: TranscriptionCall) -> str:
         """Write down what is said; InvalidRequestError about `file` for what is no audio."""
-        return await self.run(lambda model, stop: _transcript(model, call.audio, stop))
+        return await self.run(lambda model, stop: _transcript(model, call.audio, stop), call.alive)
 
 
 def _transcript(model: Any, audio: bytes, stop: Stop) -> str:
@@ -64,7 +66,7 @@ def _transcript(model: Any, audio: bytes, stop: Stop) -> str:
     while piece is not None:
         following = next(pieces, None)
         heard = np.concatenate([heard, piece])
-        segments = [(text, start) for text, start in _segments(model, heard, stop)]
+        segments = list(_segments(model, heard, stop))
         if following is not None and len(segments) > 1:
             # The end of the piece may have cut the last one; it is heard again with what follows.
             heard = heard[int(segments.pop()[1] * _RATE) :]
@@ -91,7 +93,7 @@ def _segments(model: Any, samples: "NDArray[float32]", stop: Stop) -> Iterator[t
 
 
 def _pieces(audio: bytes, stop: Stop) -> "Iterator[NDArray[float32]]":
-    """Decode audio into pieces of `_PIECE_S`, at least one; broken packets are skipped."""
+    """Decode audio into pieces of `_PIECE_S`, at least one."""
     import numpy as np
 
     frames: list[NDArray[float32]] = []
@@ -108,30 +110,37 @@ def _pieces(audio: bytes, stop: Stop) -> "Iterator[NDArray[float32]]":
 
 def _decoded(audio: bytes) -> "Iterator[NDArray[float32]]":
     import av
-    from av.error import FFmpegError, InvalidDataError
+    from av.error import FFmpegError
 
-    count = 0
+    # A playlist or a session description must not make FFmpeg open files or ports.
+    options = {"protocol_whitelist": "none"}
+    resampler = av.AudioResampler(format="flt", layout="mono", rate=_RATE)
+    empty = True
     try:
-        # A playlist or a session description must not make FFmpeg open files or ports.
-        options = {"protocol_whitelist": "none"}
-        with av.open(io.BytesIO(audio), options=options, metadata_errors="ignore") as container:
-            if not container.streams.audio:
-                raise InvalidRequestError(field="file", problem="has no sound")
-            resampler = av.AudioResampler(format="flt", layout="mono", rate=_RATE)
-            for packet in container.demux(container.streams.audio[0]):
-                try:
-                    frames = packet.decode()
-                except InvalidDataError:
-                    continue
-                for frame in frames:
-                    count += 1
-                    for resampled in resampler.resample(frame):
-                        yield resampled.to_ndarray()[0]
-            if count:
-                for resampled in resampler.resample(None):
+        with av.open(
+            io.BytesIO(audio), mode="r", options=options, metadata_errors="ignore"
+        ) as container:
+            for frame in _frames(container):
+                for resampled in resampler.resample(frame):
                     yield resampled.to_ndarray()[0]
+                empty = False
+            for resampled in () if empty else resampler.resample(None):
+                yield resampled.to_ndarray()[0]
     except FFmpegError as error:
         problem = f"is not audio that FFmpeg can read: {error.strerror}"
         raise InvalidRequestError(field="file", problem=problem) from error
-    if not count:
+    if empty:
         raise InvalidRequestError(field="file", problem="has no sound")
+
+
+def _frames(container: "InputContainer") -> "Iterator[AudioFrame]":
+    """Decode the first track of sound, if there is one; broken packets are skipped."""
+    from av.error import InvalidDataError
+
+    for stream in container.streams.audio[:1]:
+        for packet in container.demux(stream):
+            try:
+                frames = packet.decode()
+            except InvalidDataError:
+                continue
+            yield from frames

@@ -3,13 +3,16 @@
 Calls queue for the thread in the order of arrival. One that is cancelled while it waits never
 starts; one that runs is told through its `Stop`, and ends at its next look at it. The model is
 loaded by whatever comes first, `load` or a call.
+
+As long as the thread gets on with anybody's work, it says to all who wait that it is alive. A model
+that hangs says nothing, so that the bound on a provider's silence holds.
 """
 
 import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from invokeq.protocol.errors import (
     InternalError,
@@ -19,6 +22,8 @@ from invokeq.protocol.errors import (
 )
 from invokeq_providers.options import CONFIG_SOURCE
 
+_ALIVE_S: Final = 5.0  # how often the thread is looked at
+
 LoadedT = TypeVar("LoadedT")
 ResultT = TypeVar("ResultT")
 
@@ -26,8 +31,9 @@ ResultT = TypeVar("ResultT")
 class Stop:
     """Tells work in a thread that nobody waits for its result any more."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_check: Callable[[], None] = lambda: None) -> None:
         self._event = threading.Event()
+        self._on_check = on_check
 
     @property
     def requested(self) -> bool:
@@ -39,8 +45,10 @@ class Stop:
         self._event.set()
 
     def check(self) -> None:
-        """Raise if the work should end; whoever cancelled the call does not see the error."""
+        """Raise if the work should end; to be called whenever a part of it is done."""
+        self._on_check()
         if self.requested:
+            # Only who closes the model sees it: a call that was cancelled has no reader.
             raise InvocationCancelledError(reason="shutdown")
 
 
@@ -54,20 +62,31 @@ class ThreadedModel(Generic[LoadedT]):
         self._loaded: LoadedT | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"invokeq-{name}")
         self._stops: set[Stop] = set()
+        self._steps = 0
         self._closed = False
 
     async def load(self) -> None:
         """Load the model now instead of at the first call."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._load)
 
-    async def run(self, work: Callable[[LoadedT, Stop], ResultT]) -> ResultT:
+    async def run(
+        self,
+        work: Callable[[LoadedT, Stop], ResultT],
+        alive: Callable[[], None] = lambda: None,
+    ) -> ResultT:
         """Do work with the model in its thread; what it raises comes out as an `InvokeqError`."""
-        stop = Stop()
+        stop = Stop(self._step)
         self._stops.add(stop)
+        steps = self._steps
+        done = asyncio.get_running_loop().run_in_executor(self._thread, self._work, work, stop)
         try:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._thread, self._work, work, stop)
+            while not (await asyncio.wait({done}, timeout=_ALIVE_S))[0]:
+                if steps != self._steps:
+                    steps = self._steps
+                    alive()
+            return done.result()
         finally:
+            done.cancel()
             stop.request()
             self._stops.discard(stop)
 
@@ -80,6 +99,9 @@ class ThreadedModel(Generic[LoadedT]):
             stop.request()
         await asyncio.get_running_loop().run_in_executor(self._thread, self._unload)
         self._thread.shutdown(wait=False)
+
+    def _step(self) -> None:
+        self._steps += 1
 
     def _work(self, work: Callable[[LoadedT, Stop], ResultT], stop: Stop) -> ResultT:
         stop.check()

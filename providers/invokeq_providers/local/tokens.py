@@ -15,9 +15,10 @@ from invokeq_providers.local.packages import package_folder
 from invokeq_providers.local.thread import Stop, ThreadedModel
 
 _MAGIC: Final = b"GGUF"
-_NUMBERS: Final = {
-    0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d",
-}  # fmt: skip
+# What `struct` calls the types of numbers, which are little-endian; the file numbers them so.
+_NUMBERS: Final[dict[int, str]] = dict(
+    zip((0, 1, 2, 3, 4, 5, 6, 7, 10, 11, 12), "BbHhIif?Qqd", strict=True)
+)
 _STRING: Final = 8
 _ARRAY: Final = 9
 _CONTROL: Final = 3  # the type of tokens that are no text
@@ -51,7 +52,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
         if file.read(len(_MAGIC)) != _MAGIC:
             raise ValueError(f"{path} is no GGUF file")
         _, _, count = struct.unpack("<IQQ", file.read(20))
-        return {_string(file): _value(file, _number(file, "<I")) for _ in range(count)}
+        return {_string(file): _value(file, _number(file, "I")) for _ in range(count)}
 
 
 def _tokenizer(metadata: dict[str, Any]) -> Any:
@@ -77,14 +78,14 @@ def _value(file: BinaryIO, kind: int) -> Any:
     if kind == _STRING:
         return _string(file)
     if kind == _ARRAY:
-        of = _number(file, "<I")
-        return [_value(file, of) for _ in range(_number(file, "<Q"))]
+        of = _number(file, "I")
+        return [_value(file, of) for _ in range(_number(file, "Q"))]
     return _number(file, _NUMBERS[kind])
 
 
 def _string(file: BinaryIO) -> str:
-    return file.read(_number(file, "<Q")).decode()
+    return file.read(_number(file, "Q")).decode()
 
 
 def _number(file: BinaryIO, form: str) -> Any:
-    return struct.unpack(form, file.read(struct.calcsize(form)))[0]
+    return struct.unpack("<" + form, file.read(struct.calcsize(form)))[0]

@@ -1,7 +1,8 @@
 """eSpeak NG: text to speech in many languages, as mp3.
 
 Each answer is bare mp3 frames of one bit rate and sampling rate, without tags: it plays alone, and
-answers joined byte by byte play as one. The voice is a robot's, and understandable.
+answers joined byte by byte play as one. The voice is a robot's, and understandable. The same text
+sounds the same each time, but is not the same bytes.
 
 eSpeak NG keeps its state in global variables: one text is spoken at a time in a process. Speaking
 and encoding let other Python code run.
@@ -9,13 +10,13 @@ and encoding let other Python code run.
 
 import ctypes
 import importlib
+import re
 import threading
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from invokeq.protocol.entities import ModelPropertyKey
 from invokeq.protocol.errors import InvalidRequestError
 from invokeq_providers.base import Speech, SpeechCall
 from invokeq_providers.local.packages import package_folder
@@ -38,6 +39,7 @@ _Callback = ctypes.CFUNCTYPE(
     ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p
 )
 
+_VOICE: Final = re.compile(r"[A-Za-z0-9+-]+")
 _one_at_a_time: Final = threading.Lock()
 
 
@@ -50,18 +52,14 @@ class Speaker(ThreadedModel["Espeak"]):
         super().__init__(name, lambda: _espeak(folder))
 
     async def speak(self, call: SpeechCall) -> Speech:
-        """Speak the text of a call; InvalidRequestError lists the voices if there is no such."""
-        known = [voice["mode"] for voice in call.facts.model_properties[ModelPropertyKey.VOICES]]
-        if call.voice not in known:
-            problem = f"there is no voice {call.voice!r}; there are: {', '.join(known)}"
-            raise InvalidRequestError(field="voice", problem=problem)
+        """Speak the text of a call; InvalidRequestError for a voice that eSpeak NG has not."""
 
         def work(espeak: Espeak, stop: Stop) -> Speech:
             pcm = espeak.pcm(call.text, call.voice, stop)
             stop.check()
             return Speech(_mp3(pcm, espeak.rate, stop), MIME_TYPE)
 
-        return await self.run(work)
+        return await self.run(work, call.alive)
 
 
 class Espeak:
@@ -94,8 +92,7 @@ class Espeak:
         # Nothing ends the text but its end.
         data = text.replace("\0", " ").encode("utf-8", "replace")
         with _one_at_a_time:
-            if self._library.espeak_SetVoiceByName(voice.encode()) != 0:
-                raise InvalidRequestError(field="voice", problem=f"eSpeak NG has no {voice!r}")
+            self._choose(voice)
             self._take = take
             status: int = self._library.espeak_Synth(
                 data, len(data) + 1, 0, _BY_CHARACTER, 0, _UTF8_WITH_PAUSE_AT_END, None, None
@@ -104,6 +101,11 @@ class Espeak:
         if status != 0:
             raise RuntimeError(f"eSpeak NG failed with status {status}")
         return bytes(spoken)
+
+    def _choose(self, voice: str) -> None:
+        # A name with slashes would be a path.
+        if not _VOICE.fullmatch(voice) or self._library.espeak_SetVoiceByName(voice.encode()) != 0:
+            raise InvalidRequestError(field="voice", problem=f"eSpeak NG has no voice {voice!r}")
 
     def _hand_over(self, samples: Any, count: int, events: int | None) -> int:
         """Take samples from the library; 1 tells it to stop."""

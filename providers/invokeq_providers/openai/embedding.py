@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from invokeq_providers.base import Embedded, EmbeddingCall
-from invokeq_providers.documents import only_texts
+from invokeq_providers.documents import only_text
 from invokeq_providers.openai.api import Body, OpenAIVendor
 from invokeq_providers.rows import indexed_rows, wanted_dimensions
 
@@ -16,10 +16,15 @@ _TEXT_TOKENS: Final = 8192
 
 async def embed(vendor: OpenAIVendor, call: EmbeddingCall) -> Embedded:
     """Embed texts in as many requests as the vendor's bound on tokens takes."""
-    texts = call.texts or only_texts("documents", call.documents, vendor.name, call.model)
-    parts = [await _embed_part(vendor, call, part) for part in split_texts(texts)]
-    rows = [row for part in parts for row in part.rows]
-    return Embedded(rows, sum(part.tokens for part in parts))
+    texts = call.texts or [
+        only_text(f"documents[{i}]", document, vendor.name, call.model)
+        for i, document in enumerate(call.documents)
+    ]
+    parts: list[Embedded] = []
+    for part in split_texts(texts):
+        parts.append(await _embed_part(vendor, call, part))
+        call.alive()
+    return Embedded([row for part in parts for row in part.rows], sum(p.tokens for p in parts))
 
 
 def split_texts(texts: Sequence[str]) -> list[Sequence[str]]:

@@ -43,7 +43,9 @@ async def answer_chat(vendor: OpenAIVendor, call: LLMCall) -> AsyncGenerator[LLM
                     continue
                 raise_reported(vendor.errors, call.model, event, answer.chunks)
                 chunk = vendor.errors.read(call.model, answer.feed, event, answer.chunks)
-                if chunk is not None:
+                if chunk is None:
+                    call.alive()
+                else:
                     yield chunk
         if not answer.finish_reason:
             raise vendor.errors.broken_off(call.model, answer.chunks)

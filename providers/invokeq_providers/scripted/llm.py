@@ -1,0 +1,165 @@
+"""LLM calls of the fake vendor.
+
+At a rate, chunk n is due at start + delay + n / rate, however long its consumers took over the
+chunks before.
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncGenerator, Iterator
+from itertools import islice, repeat
+from typing import Any, Final, cast
+
+import orjson
+
+from invokeq.protocol.entities import (
+    AssistantPromptMessage,
+    LLMResultChunk,
+    LLMUsage,
+    PromptMessageRole,
+)
+from invokeq.protocol.errors import InvalidParameterError
+from invokeq_providers.base import LLMCall
+from invokeq_providers.chunks import last_chunk, text_chunk
+from invokeq_providers.scripted.instance import instance_of
+from invokeq_providers.scripted.plan import Plan, planned_failure
+from invokeq_providers.stop import StopFilter
+from invokeq_providers.usage import usage_from_tokens
+
+_DEFAULT_CHUNKS: Final = 10
+_DEFAULT_CHUNK_SIZE: Final = 20
+_BREATH: Final = 16  # without a rate, other tasks get their turn after this many chunks
+
+
+class ScriptedAnswer:
+    """The answer to one LLM call."""
+
+    def __init__(self, provider: str, call: LLMCall, plan: Plan) -> None:
+        self._provider = provider
+        self._call = call
+        self._plan = plan
+
+    async def chunks(self) -> AsyncGenerator[LLMResultChunk, None]:
+        """Give the chunks as the plan has them."""
+        call, plan = self._call, self._plan
+        started = time.perf_counter()
+        pace = _Pace(plan)
+        tool_calls = self._tool_calls()
+        stop = StopFilter(call.stop)
+        limit = call.parameters.get("max_tokens")
+        index = 0
+        reason = "stop"
+        for piece in () if tool_calls else _pieces(call, plan):
+            if index == limit:
+                reason = "length"
+                break
+            await pace.until(index)
+            await self._obey(index)
+            if text := stop.feed(piece):
+                yield text_chunk(call.model, index, text)
+                index += 1
+            if stop.stopped:
+                break
+        await pace.until(index)
+        await self._obey(index)
+        yield last_chunk(
+            call.model,
+            index,
+            text=stop.finish(),
+            tool_calls=tool_calls,
+            usage=_usage(call, index, time.perf_counter() - started) if plan.usage else None,
+            finish_reason="tool_calls" if tool_calls else reason,
+        )
+
+    async def _obey(self, index: int) -> None:
+        """Fail or hang, if the plan says so for this place."""
+        plan = self._plan
+        if plan.hang_after is not None and index >= plan.hang_after:
+            await asyncio.get_running_loop().create_future()
+        if plan.fail_after is not None and index >= plan.fail_after:
+            detail = f"as planned, after {index} chunks"
+            raise planned_failure(
+                plan, detail, provider=self._provider, model=self._call.model, chunks=index
+            )
+
+    def _tool_calls(self) -> list[AssistantPromptMessage.ToolCall]:
+        """Give the calls of the plan, or one of the first tool; none once a tool has answered."""
+        call = self._call
+        if not call.tools or call.prompt_messages[-1].role is PromptMessageRole.TOOL:
+            return []
+        return [
+            AssistantPromptMessage.ToolCall(
+                id=f"call_{i}",
+                type="function",
+                function=AssistantPromptMessage.ToolCall.ToolCallFunction(
+                    name=str(item.get("name", call.tools[0].name)),
+                    arguments=orjson.dumps(item.get("arguments", {})).decode(),
+                ),
+            )
+            for i, item in enumerate(self._read_tool_calls(self._plan.tool_calls or "[{}]"))
+        ]
+
+    def _read_tool_calls(self, text: str) -> list[dict[str, Any]]:
+        try:
+            planned = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            planned = None
+        if isinstance(planned, list):
+            items = cast(list[Any], planned)
+            if all(isinstance(item, dict) for item in items):
+                return items
+        raise InvalidParameterError(
+            provider=self._provider,
+            model=self._call.model,
+            field="completion_params.tool_calls",
+            parameter="tool_calls",
+            problem='must be JSON like [{"name": "search", "arguments": {}}]',
+        )
+
+
+class _Pace:
+    """Waits until chunk n is due, by the absolute time of the loop, so that no delay adds up."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._start = self._loop.time() + plan.first_chunk_delay
+        self._interval = 1.0 / plan.rate if plan.rate else 0.0
+
+    async def until(self, index: int) -> None:
+        wait = self._start + index * self._interval - self._loop.time()
+        if wait > 0:
+            await asyncio.sleep(wait)
+        elif index % _BREATH == 0:
+            await asyncio.sleep(0)
+
+
+def _pieces(call: LLMCall, plan: Plan) -> Iterator[str]:
+    """Cut the text of an answer into the texts of its chunks."""
+    if call.model == "stream" and plan.text is None:
+        count = _DEFAULT_CHUNKS if plan.chunks is None else plan.chunks
+        return repeat("." * (plan.chunk_size or _DEFAULT_CHUNK_SIZE), count)
+    text = _text(call) if plan.text is None else plan.text
+    size = plan.chunk_size
+    words = (
+        (match[0] for match in re.finditer(r"\s*\S+\s*", text))
+        if size is None
+        else (text[at : at + size] for at in range(0, len(text), size))
+    )
+    return islice(words, plan.chunks)
+
+
+def _text(call: LLMCall) -> str:
+    """Give an object that obeys the schema where there is one, else what was said last."""
+    schema = call.parameters.get("json_schema")
+    if schema is not None:
+        return orjson.dumps(instance_of(orjson.loads(schema)["schema"])).decode()
+    said = (PromptMessageRole.USER, PromptMessageRole.TOOL)
+    messages = [message for message in call.prompt_messages if message.role in said]
+    return messages[-1].get_text_content() if messages else ""
+
+
+def _usage(call: LLMCall, chunks: int, latency: float) -> LLMUsage:
+    """Count a word of the prompt, and a chunk of the answer, as a token."""
+    words = sum(len(message.get_text_content().split()) for message in call.prompt_messages)
+    return usage_from_tokens(call.facts, words, chunks, latency)

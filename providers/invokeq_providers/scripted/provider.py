@@ -1,0 +1,196 @@
+"""The fake vendor itself: numbers, notes and delays calls, and lets them fail or hang.
+
+The plan comes from the options of the provider; an LLM call may override its own through model
+parameters. What happens to calls is noted in a journal, so that a test can see that closing a
+stream reached its source.
+"""
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any, ClassVar, Final, NamedTuple, Protocol, TypeVar
+
+from invokeq.protocol.entities import AIModelEntity, LLMResultChunk, ModelType
+from invokeq_providers.base import (
+    Embedded,
+    EmbeddingCall,
+    LLMCall,
+    ModerationCall,
+    Provider,
+    RerankCall,
+    Score,
+    Speech,
+    SpeechCall,
+    TranscriptionCall,
+)
+from invokeq_providers.facts import ModelFacts, shipped_facts
+from invokeq_providers.options import parse_options
+from invokeq_providers.scripted import speech
+from invokeq_providers.scripted.journal import JOURNAL_SIZE, Entries, Journal, peak
+from invokeq_providers.scripted.llm import ScriptedAnswer
+from invokeq_providers.scripted.plan import CallPlan, Plan, ScriptedOptions, planned_failure
+from invokeq_providers.scripted.vectors import embed, inputs, score
+
+_NUMBERED: Final = 10_000  # invocations whose calls are counted; the oldest are forgotten
+
+T = TypeVar("T")
+
+
+class Step(NamedTuple):
+    """One call of an invocation, with the texts it got: what a gate decides by."""
+
+    request_id: str
+    number: int
+    texts: list[str]
+
+
+class _Call(Protocol):
+    @property
+    def request_id(self) -> str: ...
+    @property
+    def model(self) -> str: ...
+
+
+class ScriptedProvider(Provider):
+    """Provider of the type `scripted`.
+
+    `journal` holds (request id, event) of all instances of the process. A `gate` is awaited by
+    every call but an LLM's before it answers, so that a test decides in which order they do.
+    """
+
+    model_types: ClassVar[frozenset[ModelType]] = frozenset(
+        {
+            ModelType.LLM,
+            ModelType.TEXT_EMBEDDING,
+            ModelType.RERANK,
+            ModelType.TTS,
+            ModelType.SPEECH2TEXT,
+            ModelType.MODERATION,
+        }
+    )
+    journal: ClassVar[Entries] = deque(maxlen=JOURNAL_SIZE)
+
+    def __init__(self, name: str, options: Mapping[str, Any]) -> None:
+        super().__init__(name, options)
+        self.gate: Callable[[Step], Awaitable[None]] | None = None
+        self._options = parse_options(ScriptedOptions, name, options)
+        self._facts = ModelFacts(name, shipped_facts("scripted"), self._options.models)
+        self._journal = Journal(self.journal, self._options.journal_file)
+        self._numbers: OrderedDict[str, int] = OrderedDict()
+
+    @classmethod
+    def events(cls, request_id: str) -> list[str]:
+        """Give what the journal knows of one invocation, oldest first."""
+        return [event for noted, event in cls.journal if noted == request_id]
+
+    @classmethod
+    def peak(cls, request_id: str) -> int:
+        """Tell how many calls of one invocation ran at once, at most."""
+        return peak(cls.events(request_id))
+
+    def models(self) -> Sequence[AIModelEntity]:
+        return self._facts.models()
+
+    async def start(self) -> None:
+        self._journal.open()
+
+    async def close(self) -> None:
+        self._journal.close()
+
+    async def llm(self, call: LLMCall) -> AsyncGenerator[LLMResultChunk, None]:
+        answer = ScriptedAnswer(self.name, call, self._plan(call))
+        self._journal.open()
+        self._journal.note(call.request_id, "started")
+        if call.tools:
+            names = ",".join(tool.name for tool in call.tools)
+            self._journal.note(call.request_id, f"tools:{names}")
+        end = "closed"
+        try:
+            async with aclosing(answer.chunks()) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+            end = "finished"
+        except Exception:
+            end = "failed"
+            raise
+        finally:
+            self._journal.note(call.request_id, end)
+
+    async def count_tokens(self, model: str, texts: Sequence[str]) -> Sequence[int] | None:
+        """Count words."""
+        return [len(text.split()) for text in texts] if self._options.counts_tokens else None
+
+    async def text_embedding(self, call: EmbeddingCall) -> Embedded:
+        plan = self._options.embedding
+        texts = inputs(call.texts or call.documents)
+        return await self._run(call, plan, texts, lambda spoilt: embed(call, plan, spoilt=spoilt))
+
+    async def rerank(self, call: RerankCall) -> Sequence[Score]:
+        plan = self._options.rerank
+        texts = inputs(call.docs)
+        return await self._run(call, plan, texts, lambda spoilt: score(call, plan, spoilt=spoilt))
+
+    async def tts(self, call: SpeechCall) -> Speech:
+        plan = self._options.tts
+
+        def answer(spoilt: bool) -> Speech:
+            empty = spoilt and plan.spoil == "empty"
+            audio = b"" if empty else speech.speak(call.text, call.voice, plan.frames)
+            return Speech(audio, "audio/mpeg")
+
+        return await self._run(call, plan, [call.text], answer)
+
+    async def speech2text(self, call: TranscriptionCall) -> str:
+        plan = self._options.speech2text
+        heard = plan.text if plan.text is not None else speech.heard(call.audio)
+        text = f"{len(call.audio)} bytes of {call.mime_type}" if heard is None else heard
+        return await self._run(call, plan, [text], lambda _: text)
+
+    async def moderation(self, call: ModerationCall) -> bool:
+        plan = self._options.moderation
+        text = call.text.casefold()
+        flagged = any(word.casefold() in text for word in plan.flagged_words)
+        return await self._run(call, plan, [call.text], lambda _: flagged)
+
+    def _plan(self, call: LLMCall) -> Plan:
+        given = {k: v for k, v in call.parameters.items() if k in Plan.model_fields}
+        return self._options.model_copy(update=given) if given else self._options
+
+    async def _run(
+        self, call: _Call, plan: CallPlan, texts: list[str], answer: Callable[[bool], T]
+    ) -> T:
+        """Answer a call as planned, and note what becomes of it."""
+        number = self._number(call.request_id)
+        self._journal.open()
+        self._journal.note(call.request_id, f"started:{number}:{len(texts)}")
+        end = "closed"
+        try:
+            await self._obey(call, plan, Step(call.request_id, number, texts))
+            result = answer(number == plan.spoil_at)
+            end = "finished"
+        except Exception:
+            end = "failed"
+            raise
+        finally:
+            self._journal.note(call.request_id, f"{end}:{number}")
+        return result
+
+    async def _obey(self, call: _Call, plan: CallPlan, step: Step) -> None:
+        """Wait, hang or fail, if the plan says so for this call."""
+        if self.gate is not None:
+            await self.gate(step)
+        await asyncio.sleep(plan.delay(step.number))  # 0 too lets others run, as a network would
+        if plan.hang_at == step.number:
+            await asyncio.get_running_loop().create_future()
+        if plan.fail_at == step.number:
+            detail = f"as planned, in call {step.number}"
+            raise planned_failure(plan, detail, provider=self.name, model=call.model)
+
+    def _number(self, request_id: str) -> int:
+        """Count the calls of an invocation, from 0."""
+        number = self._numbers.pop(request_id, 0)
+        self._numbers[request_id] = number + 1
+        if len(self._numbers) > _NUMBERED:
+            self._numbers.popitem(last=False)
+        return number

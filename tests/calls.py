@@ -1,0 +1,89 @@
+"""What tests of `invokeq_providers.calls` share: services without a worker, and a gate."""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import aclosing
+from itertools import count
+from typing import Any
+
+from invokeq.protocol.requests import Request
+from invokeq_providers import Provider, find_provider
+from invokeq_providers.calls import Result, Said, Services, serve
+from invokeq_providers.scripted import ScriptedProvider, Step
+
+_numbers = count(1)
+
+
+class Bench:
+    """A scripted provider and the services around it; `heard` counts signs of life."""
+
+    def __init__(
+        self,
+        options: Mapping[str, Any] | None = None,
+        *,
+        file: bytes | None = None,
+        summary_model: str | None = None,
+        provider: Provider | None = None,
+    ) -> None:
+        self.scripted = ScriptedProvider("scripted", options or {})
+        self.heard = 0
+        self.services = Services(
+            request_id=f"bench-{next(_numbers)}",
+            user="tester",
+            provider=lambda name: find_provider({"scripted": provider or self.scripted}, name),
+            file=file,
+            summary_model=summary_model,
+            heard=self._hear,
+        )
+
+    def _hear(self) -> None:
+        self.heard += 1
+
+    async def said(self, request: Request) -> list[Said]:
+        """Serve a request to its end."""
+        async with aclosing(serve(request, self.services)) as pieces:
+            return [piece async for piece in pieces]
+
+    async def result(self, request: Request) -> Mapping[str, Any]:
+        """Serve a request whose answer is nothing but a result, and give its value."""
+        (piece,) = await self.said(request)
+        assert isinstance(piece, Result)
+        return piece.value
+
+    @property
+    def events(self) -> list[str]:
+        """What the scripted vendor noted."""
+        return ScriptedProvider.events(self.services.request_id)
+
+    @property
+    def peak(self) -> int:
+        """How many calls ran at once, at most."""
+        return ScriptedProvider.peak(self.services.request_id)
+
+
+class Gate:
+    """Holds every call of a scripted provider until it is let through by its number."""
+
+    def __init__(self, provider: ScriptedProvider) -> None:
+        self.steps: list[Step] = []
+        self._open: dict[int, asyncio.Event] = {}
+        self._reached: dict[int, asyncio.Event] = {}
+        provider.gate = self._pass
+
+    async def reached(self, number: int) -> None:
+        """Wait until a call waits at the gate, or has passed it."""
+        await self._event(self._reached, number).wait()
+
+    def let_through(self, *numbers: int) -> None:
+        """Let calls pass, now or when they come."""
+        for number in numbers:
+            self._event(self._open, number).set()
+
+    async def _pass(self, step: Step) -> None:
+        self.steps.append(step)
+        self._event(self._reached, step.number).set()
+        await self._event(self._open, step.number).wait()
+
+    @staticmethod
+    def _event(events: dict[int, asyncio.Event], number: int) -> asyncio.Event:
+        return events.setdefault(number, asyncio.Event())

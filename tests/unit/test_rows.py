@@ -1,0 +1,77 @@
+"""Packing the vectors of vendors' JSON."""
+
+import math
+from array import array
+from base64 import b64encode
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from invokeq_providers.openai.embedding import split_texts
+from invokeq_providers.rows import indexed_rows, rows_of
+
+FLOATS = st.lists(st.floats(width=32, allow_nan=True))
+
+
+def base64_of(numbers: list[float]) -> str:
+    return b64encode(array("f", numbers).tobytes()).decode()
+
+
+@given(st.lists(FLOATS))
+def test_base64_comes_out_bit_by_bit(vectors: list[list[float]]) -> None:
+    rows = rows_of([base64_of(vector) for vector in vectors])
+    assert [row.tobytes() for row in rows] == [array("f", v).tobytes() for v in vectors]
+
+
+@given(st.lists(st.lists(st.floats(allow_nan=False))))
+def test_numbers_keep_their_value(vectors: list[list[float]]) -> None:
+    rows = rows_of(vectors)
+    assert [row.tolist() for row in rows] == vectors
+    assert len({row.typecode for row in rows}) <= 1
+
+
+@pytest.mark.parametrize(
+    ("vectors", "typecode"),
+    [
+        ([[0.5, 1], [2, -3]], "f"),
+        ([[0.5], [0.1]], "d"),
+        ([[0.5], [1e300]], "d"),
+        ([[0.5], base64_of([0.1])], "f"),
+        ([[0.1], base64_of([0.1])], "d"),
+        ([[math.nan]], "d"),
+    ],
+)
+def test_all_rows_have_one_type(vectors: list[Any], typecode: str) -> None:
+    assert {row.typecode for row in rows_of(vectors)} == {typecode}
+
+
+@pytest.mark.parametrize("vector", ["%", "AAA=", "AAAAAAA=", None, 1, ["a"], [None], {"a": 1}])
+def test_what_is_no_vector_is_refused(vector: Any) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        rows_of([vector])
+
+
+def test_indices_say_the_order_where_there_are_any() -> None:
+    data = [{"index": 1, "embedding": [1]}, {"index": 0, "embedding": [0]}]
+    assert [row[0] for row in indexed_rows(data)] == [0, 1]
+    bare = [{"embedding": [1]}, {"embedding": [0]}]
+    assert [row[0] for row in indexed_rows(bare)] == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("texts", "sizes"),
+    [
+        (["a"], [1]),
+        (["x" * 8192] * 36, [36]),
+        (["x" * 8192] * 37, [36, 1]),
+        (["x" * 10**6] * 37, [36, 1]),  # a text over the bound of one is the vendor's to refuse
+        (["世" * 1000] * 101, [100, 1]),
+        (["short"] * 2048, [2048]),
+    ],
+)
+def test_texts_are_cut_where_a_request_is_full(texts: list[str], sizes: list[int]) -> None:
+    parts = split_texts(texts)
+    assert [len(part) for part in parts] == sizes
+    assert [text for part in parts for text in part] == texts
