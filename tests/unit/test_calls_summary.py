@@ -47,7 +47,7 @@ class Reader(ScriptedProvider):
     @property
     def texts(self) -> list[str]:
         """What it was asked to summarise."""
-        return [call.prompt_messages[-1].get_text_content() for call in self.calls]
+        return [_shown(call) for call in self.calls]
 
     async def llm(self, call: LLMCall) -> AsyncGenerator[LLMResultChunk, None]:
         self.calls.append(call)
@@ -55,9 +55,14 @@ class Reader(ScriptedProvider):
         self.most = max(self.most, self.running)
         await asyncio.sleep(0)
         self.running -= 1
-        text = self.summarise(call.prompt_messages[-1].get_text_content())
+        text = self.summarise(_shown(call))
         usage = usage_from_tokens(call.facts, 10, 5, 1.0)
         yield last_chunk(call.model, 0, text=text, usage=usage, finish_reason="stop")
+
+
+def _shown(call: LLMCall) -> str:
+    """Give the text of a prompt, without what is asked about it."""
+    return call.prompt_messages[-1].get_text_content().rpartition("\n\n---\n")[0]
 
 
 def bench(reader: Reader) -> Bench:
@@ -83,6 +88,12 @@ async def test_a_text_that_fits_takes_one_call_and_never_none() -> None:
     text = "word " * 300
     assert await summary(reader, text) == f"short: {len(text)}"
     assert reader.texts == [text]
+
+
+async def test_the_answer_to_one_call_is_the_summary_however_long() -> None:
+    reader = Reader(lambda _: LINES)
+    assert await summary(reader, "word " * 300) == LINES.strip()
+    assert len(reader.calls) == 1
 
 
 async def test_a_long_text_is_cut_between_lines_and_nothing_is_lost() -> None:
@@ -136,17 +147,17 @@ async def test_a_summary_of_nothing_is_an_error() -> None:
 
 
 async def test_reasoning_is_left_out() -> None:
-    reader = Reader(lambda _: "<think>\nlong thoughts\n</think>\n\nShort. ")
+    reader = Reader(lambda _: "\n<think>\nlong thoughts\n</think>\n\nShort. ")
     assert await summary(reader, "word " * 300) == "Short."
 
 
 async def test_the_instruction_reaches_the_model() -> None:
     reader = Reader(first_line)
     await summary(reader, "word " * 300, "In {braces}, please.")
-    system = reader.calls[0].prompt_messages[0].get_text_content()
-    assert system.endswith("In {braces}, please.")
+    asked = reader.calls[0].prompt_messages[-1].get_text_content()
+    assert asked.endswith(" words. In {braces}, please.")
     await summary(reader, "word " * 300)
-    assert "{" not in reader.calls[1].prompt_messages[0].get_text_content()
+    assert reader.calls[1].prompt_messages[-1].get_text_content().endswith(" words.")
 
 
 async def test_an_instruction_that_leaves_no_room_is_an_error() -> None:

@@ -18,7 +18,10 @@ from invokeq.protocol.errors import (
     type_registry,
 )
 
-CLASSES = sorted(type_registry.values(), key=lambda cls: cls.code)
+CLASSES = sorted(
+    (cls for cls in type_registry.values() if cls.__module__ == errors.__name__),
+    key=lambda cls: cls.code,
+)
 
 
 def sample(cls: type[InvokeqError]) -> InvokeqError:

@@ -1,6 +1,9 @@
 """The thread of the local model, with a llama.cpp that does what tests say."""
 
 import asyncio
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
@@ -208,3 +211,12 @@ def test_a_missing_package_is_named(
         weights_path("local/smollm2")
     assert caught.value.extra == "local"
     assert caught.value.feature == "local/smollm2"
+
+
+def test_the_runtime_of_the_embeddings_does_not_report_home(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    program = "import invokeq_providers.local, onnxruntime"
+    env = {**os.environ, "TMPDIR": str(tmp_path)}
+    env.pop("ORT_DISABLE_TELEMETRY", None)
+    subprocess.run([sys.executable, "-c", program], env=env, check=True, timeout=50)
+    assert list(tmp_path.iterdir()) == []

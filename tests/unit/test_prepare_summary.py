@@ -43,7 +43,7 @@ def test_the_number_of_words_follows_the_length_of_the_text() -> None:
         request = summary_request(facts(), "acme", "t", "", tokens=tokens, answer=9)
         assert request.completion_params == {}
         assert request.stream
-        return request.prompt_messages[0].get_text_content()
+        return request.prompt_messages[-1].get_text_content()
 
     assert "no more than 200 words" in asked(1000)
     assert "no more than 40 words" in asked(10)
