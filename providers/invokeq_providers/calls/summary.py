@@ -22,7 +22,7 @@ from invokeq_providers.calls.token_pieces import Piece, TokenCounter
 from invokeq_providers.options import CONFIG_SOURCE
 from invokeq_providers.prepare import prepare_llm
 from invokeq_providers.prepare_documents import check_text
-from invokeq_providers.prepare_summary import plan_budget, summary_request, task
+from invokeq_providers.prepare_summary import plan_budget, summary_request, task_text
 from invokeq_providers.thinking import without_thinking
 
 SIDE_BY_SIDE: Final = 4
@@ -32,7 +32,6 @@ SHRINK: Final = 0.75
 """Each round must leave at most this share of the tokens, else it would go on for too long."""
 
 _SETTING: Final = "[system] summary_model"
-_MANY_WORDS: Final = 100_000  # stands for the number that the task will have
 
 
 async def serve_summary(request: SummaryRequest, services: Services) -> AsyncGenerator[Said, None]:
@@ -96,7 +95,7 @@ class _Summary:
 
     async def of(self, text: str) -> str:
         """Summarise a text of any length."""
-        (task_tokens,) = await self._counter.count([task(self._instruction, _MANY_WORDS)])
+        (task_tokens,) = await self._counter.count([task_text(self._instruction)])
         budget = plan_budget(self._facts, self._provider.name, task_tokens)
         pieces = await self._counter.cut(text, budget.piece)
         while True:

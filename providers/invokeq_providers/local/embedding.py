@@ -98,11 +98,11 @@ class Encoder:
                 mask[at, : len(rows[i])] = 1
             inputs = {"input_ids": ids, "attention_mask": mask, "token_type_ids": ids * 0}
             hidden: NDArray[float32] = self._session.run(None, inputs)[0]
-            weights = mask[..., None].astype(np.float32)
-            means = (hidden * weights).sum(axis=1) / weights.sum(axis=1)
-            means /= np.linalg.norm(means, axis=1, keepdims=True)
+            # Of the mean only the direction is wanted, and the sum has the same.
+            sums = (hidden * mask[..., None].astype(np.float32)).sum(axis=1)
+            sums /= np.linalg.norm(sums, axis=1, keepdims=True)
             for at, i in enumerate(batch):
-                vectors[i] = means[at]
+                vectors[i] = sums[at]
         return np.stack(vectors)
 
 
