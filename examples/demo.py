@@ -1,5 +1,6 @@
 """Runs the Dify plugin beside this file: plugin -> Redis -> worker -> local model, and back.
 
+Then comes a tour of the other calls: speech, embeddings, ranking, moderation, summary.
 Redis is the one that INVOKEQ_REDIS_URL names, else an embedded Valkey. The worker is a process of
 its own. Both end with this process, however it ends; on Linux the kernel sees to that.
 """
@@ -26,19 +27,23 @@ from rich.text import Text
 
 from invokeq import InvocationStatus, InvokeqError, Session
 from invokeq.core import control
+from invokeq.core.directory import LiveWorker
 from invokeq.core.plan import Batch, Plan
 from invokeq.dify import LoadedTool, bind, load_tool
 from invokeq.errors import InternalError, NoWorkerError
 from invokeq.protocol import events, keys
-from invokeq.protocol.entities import AIModelEntity, LLMUsage, ModelPropertyKey
+from invokeq.protocol.entities import AIModelEntity, LLMUsage, ModelPropertyKey, ModelType
 from invokeq_worker.embedded import EmbeddedValkey
+
+# isort: split
+from demo_tour import tour
 
 HERE: Final = Path(__file__).resolve().parent
 PLUGIN: Final = HERE / "dify_tool"
 PLUGIN_ID: Final = "invokeq/ask_model"
 
 START_SECONDS: Final = 60.0
-"""For the worker to load its model, which takes two on an idle machine."""
+"""For the worker to load its models, which takes three on an idle machine."""
 
 STOP_SECONDS: Final = 5.0
 """For the worker to sign off, with nothing left to run."""
@@ -47,6 +52,9 @@ BOOKS_SECONDS: Final = 5.0
 """For RQ's books to be closed after the last event, which takes milliseconds."""
 
 POLL_SECONDS: Final = 0.05
+
+QUIET: Final = {"ORT_DISABLE_TELEMETRY": "1"}
+"""For onnxruntime, which would report to its vendor and leave a file in the temporary directory."""
 
 T = TypeVar("T")
 
@@ -82,7 +90,7 @@ class Trip:
 
 
 def main() -> int:
-    """Run both tools; gives the exit code."""
+    """Run both tools and the tour; gives the exit code."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     began = time.monotonic()
     try:
@@ -94,12 +102,12 @@ def main() -> int:
     except KeyboardInterrupt:
         console.print("\nstopped", style="bold red")
         return 130
-    console.print(f"\nboth ways work; {time.monotonic() - began:.1f} s in all", style="bold green")
+    console.print(f"\nall calls work; {time.monotonic() - began:.1f} s in all", style="bold green")
     return 0
 
 
 def run(stack: ExitStack) -> None:
-    """Start what is needed, then ask the model in both ways."""
+    """Start what is needed, ask the model in both ways, then make all other calls."""
     url = os.environ.get("INVOKEQ_REDIS_URL") or start_server(stack)
     worker = stack.enter_context(running_worker(url))
     session = stack.enter_context(Session(PLUGIN_ID, redis=url))
@@ -109,6 +117,7 @@ def run(stack: ExitStack) -> None:
     ask(session, load_tool(PLUGIN, "llm_fixed"), "a config built by hand", question)
     question = {"prompt": "Write two lines about the sea.", "model": selector_value(model)}
     ask(session, load_tool(PLUGIN, "llm"), "the value of a model-selector", question)
+    tour(session, console)
 
 
 def start_server(stack: ExitStack) -> str:
@@ -122,13 +131,13 @@ def start_server(stack: ExitStack) -> str:
 def running_worker(url: str) -> Generator[Worker, None, None]:
     """Run a worker process, which the kernel kills should this one be killed."""
     name = f"demo.{os.getpid()}.{secrets.token_hex(2)}"
-    command = [sys.executable, "-m", "invokeq_worker", "--pool", "llm", "--name", name]
+    command = [sys.executable, "-m", "invokeq_worker", "--pool", "models", "--name", name]
     command += ["--config", str(HERE / "demo.toml")]
     command += ["--parent", str(os.getpid()), "--death-signal", str(int(signal.SIGKILL))]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             command,
-            env={**os.environ, "INVOKEQ_REDIS_URL": url},
+            env={**os.environ, "INVOKEQ_REDIS_URL": url, **QUIET},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -154,10 +163,10 @@ def await_model(session: Session, worker: Worker) -> AIModelEntity:
         session.directory.forget()  # it would believe for a second what it has just read
         for live in session.workers():
             if live.entry.name == worker.name:
-                return live.providers["local"].models[0]
+                return chat_model(live)
         return None
 
-    with console.status("a worker starts and loads the model ..."):
+    with console.status("a worker starts and loads the models ..."):
         model = wait_for(served, START_SECONDS)
     if model is None:
         problem = f"ours was not ready within {START_SECONDS:g} s"
@@ -167,6 +176,12 @@ def await_model(session: Session, worker: Worker) -> AIModelEntity:
         f"worker   process {worker.process.pid}, serves local/{model.model} after {seconds:.1f} s"
     )
     return model
+
+
+def chat_model(worker: LiveWorker) -> AIModelEntity | None:
+    """Give the large language model among what a worker serves."""
+    models = worker.providers["local"].models
+    return next((model for model in models if model.model_type is ModelType.LLM), None)
 
 
 def selector_value(model: AIModelEntity) -> dict[str, Any]:

@@ -109,7 +109,7 @@ async def test_segments_play_alone_and_joined(provider: LocalProvider) -> None:
         (" ", "en-us", 0.2, 1),
         ("...", "en-us", 0.2, 1),
         ("\0", "en-us", 0.2, 1),
-        ("a\0b", "en-us", 0.3, 3),
+        ("Good\0morning, everybody in the room.", "en-us", 1.5, 5),
         ("😀", "en-us", 0.3, 3),
         ("你好，世界。今天天气很好。", "cmn", 1, 6),
         ("你好，世界。", "en-us", 0.5, 8),
@@ -149,15 +149,21 @@ async def test_long_audio_is_heard_in_pieces(
 ) -> None:
     spoken = SENTENCES * 2
     joined = b"".join([await speak(provider, text) for text in spoken])
-    # It cuts sentences in the middle, which must not lose or double words.
-    monkeypatch.setattr(speech2text, "_PIECE_S", seconds(joined) / 2.3)
-    heard = await hear(provider, joined)
-    assert word_error_rate(" ".join(spoken), heard) <= BAD_WORDS
+    # It cuts inside sentences. A cut that lost or doubled words would cost a tenth of all words.
+    monkeypatch.setattr(speech2text, "_PIECE_S", seconds(joined) / 3.4)
+    assert word_error_rate(" ".join(spoken), await hear(provider, joined)) < 0.06
 
 
 async def test_audio_that_ends_in_the_middle_is_heard_up_to_there(provider: LocalProvider) -> None:
     audio = await speak(provider, SENTENCES[0])
     assert "weather" in (await hear(provider, audio[: int(len(audio) * 0.8)])).lower()
+
+
+async def test_tags_need_not_be_text(provider: LocalProvider) -> None:
+    audio = recode(await speak(provider, SENTENCES[0]), "wav", "pcm_s16le")
+    info = b"INFOINAM\x04\0\0\0Gr\xfc\xff"
+    tagged = audio[:12] + b"LIST" + len(info).to_bytes(4, "little") + info + audio[12:]
+    assert "weather" in (await hear(provider, tagged)).lower()
 
 
 async def test_silence_says_nothing(provider: LocalProvider) -> None:
@@ -198,7 +204,7 @@ async def test_both_run_side_by_side(provider: LocalProvider) -> None:
 
 async def test_a_cancelled_call_makes_room_for_the_next(provider: LocalProvider) -> None:
     audio = await speak(provider, " ".join(SENTENCES) * 10)
-    for waiting in (hear(provider, audio), speak(provider, SENTENCES[0] * 2_000)):
+    for waiting in (hear(provider, audio), speak(provider, SENTENCES[0] * 20_000)):
         task = asyncio.create_task(waiting)
         await eventually_async("the model computes", lambda: provider.busy)
         task.cancel()

@@ -5,17 +5,27 @@ line in names an `operation` and its arguments; the line out is `{"answer": ...}
 `{"raised": ...}` with the classes of the error, and its text. It ends when its input does.
 """
 
+import inspect
+import io
 import json
 import os
 import sys
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from dify_plugin.core.runtime import ModelInvocations
 from dify_plugin.core.runtime import Session as DifySession
-from dify_plugin.entities.model.llm import LLMModelConfig, LLMResult, LLMResultChunk, LLMUsage
+from dify_plugin.entities.model.llm import (
+    LLMModelConfig,
+    LLMResult,
+    LLMResultChunk,
+    LLMResultChunkWithStructuredOutput,
+    LLMUsage,
+)
 from dify_plugin.entities.model.message import (
     AssistantPromptMessage,
     PromptMessageTool,
@@ -25,12 +35,15 @@ from dify_plugin.entities.model.message import (
 )
 from dify_plugin.entities.tool import ToolInvokeMessage
 from dify_plugin.invocations.model.llm import LLMInvocation
+from dify_plugin.invocations.model.llm_structured_output import LLMStructuredOutputInvocation
+from pydantic import BaseModel
 
 # isort: split
 import gevent
 
 from invokeq import Session
-from invokeq.core.answers import accumulate
+from invokeq.core.accumulate import accumulate
+from invokeq.core.structured import accumulate_structured
 from invokeq.dify import bind, load_tool
 from invokeq.protocol import entities as ours
 
@@ -115,6 +128,28 @@ def accumulated(chunks: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [result_of(LLMResult.model_validate(own.model_dump(mode="json"))), result_of(whole)]
 
 
+class StructuredReplay(LLMStructuredOutputInvocation):
+    """The SDK's own structured call, with given chunks in place of a daemon's."""
+
+    def __init__(self, chunks: list[LLMResultChunkWithStructuredOutput]) -> None:
+        super().__init__(None)
+        self._chunks = chunks
+
+    def _backwards_invoke(self, *_: Any, **__: Any) -> Generator[Any, None, None]:
+        yield from self._chunks
+
+
+def accumulated_structured(chunks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Accumulate the same structured chunks; gives our result, and the SDK's."""
+    entity = LLMResultChunkWithStructuredOutput
+    sdks = StructuredReplay([entity.model_validate(chunk) for chunk in chunks])
+    kept = [ours.LLMResultChunkWithStructuredOutput.model_validate(chunk) for chunk in chunks]
+    own = accumulate_structured("asked-for", kept)
+    asked: Any = (config("asked-for"), [UserPromptMessage(content="?")], {"type": "object"})
+    whole: Any = sdks.invoke(*asked, stream=False)
+    return [own.model_dump(mode="json"), json.loads(whole.model_dump_json())]
+
+
 def selector(value: dict[str, Any], text: str) -> str:
     """Ask with the value of a model-selector, which is a dict."""
     return text_of(list(BOUND.model.llm.invoke(value, [UserPromptMessage(content=text)])))
@@ -145,6 +180,16 @@ def tools(model: str) -> dict[str, Any]:
     }
 
 
+def begin(name: str, attribute: str, arguments: list[Any]) -> None:
+    """Call and keep the generator under a name, without asking for anything."""
+    OPEN[name] = getattr(BOUND.model, attribute).invoke(*decoded(arguments))
+
+
+def advance(name: str) -> Any:
+    """Tell the next item of a generator."""
+    return described(next(OPEN[name]))
+
+
 def start(name: str, params: dict[str, Any]) -> None:
     """Call and keep the generator under a name, without asking for anything."""
     messages: Any = [UserPromptMessage(content="a b c")]
@@ -166,14 +211,68 @@ def drop(name: str) -> None:
     del OPEN[name]
 
 
-def refused(call: str, method: str) -> None:
-    """Call what is not served."""
-    getattr(getattr(BOUND.model, call), method)("text", "instruction", stream=True)
-
-
 def call_it(call: str) -> None:
     """Call a part of `session.model` as if it were a function, as two official plugins do."""
     getattr(BOUND.model, call)(content="text")
+
+
+def call(attribute: str, method: str, arguments: list[Any], named: dict[str, Any]) -> Any:
+    """Call anything of `session.model`; tells what came, item by item if it came like that."""
+    function = getattr(getattr(BOUND.model, attribute), method)
+    return described(function(*decoded(arguments), **decoded(named)))
+
+
+def sdks(attribute: str, method: str, arguments: list[Any], payloads: list[dict[str, Any]]) -> Any:
+    """Make the same call with the SDK's own code, for which a daemon answers with `payloads`."""
+    invocation = getattr(ModelInvocations(BOUND), attribute)
+
+    def answer(_: Any, entity: type[Any], __: Any) -> Iterator[Any]:
+        return (entity(**payload) for payload in payloads)
+
+    invocation._backwards_invoke = answer
+    return described(getattr(invocation, method)(*decoded(arguments)))
+
+
+def decoded(value: Any) -> Any:
+    """Make what JSON cannot say: {"entity": "module:Class", ...fields} and {"file": hex}."""
+    if isinstance(value, list):
+        return [decoded(item) for item in cast(list[Any], value)]
+    if not isinstance(value, dict):
+        return value
+    fields = {key: decoded(item) for key, item in cast(dict[str, Any], value).items()}
+    if "file" in fields:
+        return io.BytesIO(bytes.fromhex(fields["file"]))
+    if "entity" not in fields:
+        return fields
+    module, _, name = fields.pop("entity").partition(":")
+    entity = getattr(import_module(f"dify_plugin.entities.model{module}"), name)
+    return entity(fields["value"]) if "value" in fields else entity(**fields)
+
+
+def described(value: Any) -> Any:
+    """Tell the class of a value, and the value."""
+    if isinstance(value, Generator):
+        return [described(item) for item in cast(Generator[Any, None, None], value)]
+    kind = f"{type(value).__module__}.{type(value).__qualname__}"
+    if isinstance(value, BaseModel):
+        return [kind, json.loads(value.model_dump_json())]
+    return [kind, value.hex() if isinstance(value, bytes) else value]
+
+
+def signatures() -> list[dict[str, Any]]:
+    """Give the names, kinds and defaults of all parameters: ours, and the SDK's."""
+    return [
+        {
+            f"{attribute}.{name}": [
+                [p.name, p.kind.name, repr(p.default)]
+                for p in inspect.signature(method).parameters.values()
+            ]
+            for attribute, invocation in sorted(vars(model).items())
+            for name, method in inspect.getmembers(invocation, inspect.ismethod)
+            if not name.startswith("_")
+        }
+        for model in (BOUND.model, ModelInvocations(BOUND))
+    ]
 
 
 def together(texts: list[str]) -> list[str]:
@@ -244,18 +343,23 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     operation.__name__: operation
     for operation in (
         accumulated,
+        accumulated_structured,
+        advance,
+        begin,
         beside_a_silent_one,
         bind_existing,
+        call,
         call_it,
         close,
         declared,
         drop,
         load,
         plain_messages,
-        refused,
         run_tool,
         sdk_version,
+        sdks,
         selector,
+        signatures,
         start,
         stream,
         take,

@@ -1,4 +1,4 @@
-"""`make demo`: both ways of calling a model work, and no process outlives the demo."""
+"""`make demo`: the tools and the tour of all calls work, and no process outlives the demo."""
 
 import os
 import re
@@ -95,7 +95,7 @@ def descendants(pid: int) -> set[int]:
     return found - {pid}
 
 
-def test_both_ways_work_and_nothing_stays_behind(tmp_path: Path) -> None:
+def test_all_calls_work_and_nothing_stays_behind(tmp_path: Path) -> None:
     with running_demo(tmp_path) as demo:
         demo.until("Why is the sky blue?")
         assert len(demo.family) == 2, "an embedded Valkey and a worker"
@@ -108,14 +108,40 @@ def test_both_ways_work_and_nothing_stays_behind(tmp_path: Path) -> None:
         assert re.search(r"^usage    [1-9]\d* \+ [1-9]\d* = [1-9]\d* tokens, ", part, re.MULTILINE)
         assert len(PATH.findall(part)) == 1
     assert "Traceback" not in demo.printed
+    check_tour(dict(part.split("\n", 1) for part in demo.printed.split("\n\nsession.model.")[1:]))
     assert list(tmp_path.iterdir()) == []
+
+
+def check_tour(told: dict[str, str]) -> None:
+    """Check what each call of the tour gave."""
+    assert list(told) == [
+        "tts",
+        "speech2text",
+        "text_embedding",
+        "rerank",
+        "moderation",
+        "summary",
+    ]
+    assert (
+        len(re.findall(r"^segment \d+: an mp3 of [1-9]\d* bytes$", told["tts"], re.MULTILINE)) >= 2
+    )
+    heard = told["speech2text"].splitlines()[1].lower()
+    assert sum(word in heard for word in ("weather", "nice", "today", "beach", "water")) >= 3
+    best = told["rerank"].splitlines()[1]
+    assert best.endswith(
+        "A day by the sea: take something to drink, and clothes for the evening wind."
+    )
+    assert best in told["text_embedding"]
+    clean, sensitive = told["moderation"].splitlines()[1:3]
+    assert (clean.split()[0], sensitive.split()[0]) == ("clean", "sensitive")
+    assert len(told["summary"].splitlines()[1]) > 1
 
 
 def test_the_numbers_are_those_that_redis_has(
     tmp_path: Path, redis_url: str, redis_client: redis.Redis
 ) -> None:
     with running_demo(tmp_path, redis_url) as demo:
-        demo.until("both ways work")
+        demo.until("all calls work")
         assert len(demo.family) <= 1, "nothing but a worker"
         assert demo.end() == 0
         demo.leaves_nothing()

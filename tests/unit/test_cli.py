@@ -279,6 +279,12 @@ def test_a_meter_counts_and_times() -> None:
     assert meter.times() == ["total: 2.500 s"]
 
 
+def test_a_meter_is_done_when_nobody_wants_more() -> None:
+    meter = Meter(clock(10.0, 10.25, 10.5).__next__)
+    assert next(meter.watch("ab")) == "a"
+    assert (meter.count, meter.total) == (1, 0.5)
+
+
 def test_what_it_cost_is_told_where_it_is_known() -> None:
     usage = LLMUsage.empty_usage().model_copy(
         update={"prompt_tokens": 3, "completion_tokens": 2, "total_price": Decimal("0.0000700")}

@@ -19,8 +19,18 @@ def attach(
             metavar="ID", help="Go on after this event, such as 1-57; else from the start."
         ),
     ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Where audio goes; else stdout.",
+        ),
+    ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print each chunk as a line of JSON.")
+        bool,
+        typer.Option("--json", help="Print JSON: a line for each chunk, or the result."),
     ] = False,
     redis: Redis = None,
 ) -> None:
@@ -29,7 +39,8 @@ def attach(
     It comes from its start, or from --after on, while it is made or afterwards. Streams can be read
     until ten minutes after their end. Ctrl-C leaves the invocation running and says how to go on.
     """
-    from invokeq.cli.answer import Meter, show
+    from invokeq.cli.attached import show_any
+    from invokeq.cli.meter import Meter
     from invokeq.session import Session
 
     with Session("cli", redis=redis) as session:
@@ -37,7 +48,7 @@ def attach(
         with suppress(StreamExpiredError):  # that is for the reader to judge; a Redis that is away
             invocation.status()  # is found out here at once, and not after the reader's patience
         try:
-            show(invocation, Meter(), as_json=as_json, timed=False)
+            show_any(invocation, Meter(), output=output, as_json=as_json)
         except KeyboardInterrupt:
             say(f"left; to go on: invokeq attach {request_id} --after {invocation.last_id}")
             raise

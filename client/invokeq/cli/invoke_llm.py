@@ -1,32 +1,35 @@
 """`invokeq invoke llm`: ask a large language model from a terminal or a script."""
 
-import sys
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from invokeq.cli.errors import exit_on_error, say
-from invokeq.cli.options import Plugin, Redis
+from invokeq.cli.errors import exit_on_error
+from invokeq.cli.inputs import read_text
+from invokeq.cli.options import Deadline, Detach, File, Model, OwnId, Plugin, Redis, split_model
 from invokeq.protocol.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    from invokeq.invocation import Invocation
+    from invokeq.session import Session
 
 EXAMPLES: Final = (
     'invokeq invoke llm -m local/smollm2 "Name three rivers."',
     'invokeq invoke llm -m openai/gpt-4o-mini --system "Answer in French." -p temperature=0.2 "Hi"',
     'invokeq invoke llm -m local/smollm2 --system "Summarise." < notes.txt',
+    'invokeq invoke llm -m local/smollm2 --schema city.json "A city in Norway" | jq .name',
     'id=$(invokeq invoke llm -m local/smollm2 --detach "Tell a story.") && invokeq attach $id',
 )
 
 
 @exit_on_error()
 def llm(
-    model: Annotated[
-        str,
-        typer.Option("--model", "-m", metavar="PROVIDER/MODEL", help="See `invokeq models`."),
-    ],
+    model: Model,
     prompt: Annotated[
         str | None,
         typer.Argument(metavar="PROMPT", help="The prompt; without it, or with -, stdin."),
     ] = None,
+    file: File = None,
     system: Annotated[
         str | None, typer.Option(metavar="TEXT", help="What the model is told about its task.")
     ] = None,
@@ -43,6 +46,13 @@ def llm(
         list[str] | None,
         typer.Option(metavar="TEXT", help="Where the answer stops. Repeatable."),
     ] = None,
+    schema: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|JSON",
+            help="Answer with JSON that obeys this schema, and print only that.",
+        ),
+    ] = None,
     no_stream: Annotated[
         bool, typer.Option("--no-stream", help="Show the answer when it is whole.")
     ] = False,
@@ -52,18 +62,9 @@ def llm(
             "--json", help="Print each chunk (--no-stream: the result) as a line of JSON."
         ),
     ] = False,
-    request_id: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ID", help="An id of your own, 32 hex characters; a known one attaches."
-        ),
-    ] = None,
-    deadline: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Give up after this time.")
-    ] = None,
-    detach: Annotated[
-        bool, typer.Option("--detach", help="Print the request id and leave it running.")
-    ] = False,
+    request_id: OwnId = None,
+    deadline: Deadline = None,
+    detach: Detach = False,
     redis: Redis = None,
     plugin: Plugin = "cli",
 ) -> None:
@@ -72,42 +73,38 @@ def llm(
     The answer goes to stdout. Tokens, price, times, worker and request id follow on stderr. Ctrl-C
     cancels the invocation.
     """
-    from invokeq.cli.answer import Meter, show
+    from invokeq.cli.answer import show_answer
+    from invokeq.cli.carry_out import carry_out
+    from invokeq.cli.meter import Meter
+    from invokeq.cli.schema import read_schema
     from invokeq.session import Session
 
     meter = Meter()
     config = {**split_model(model), "completion_params": parse_parameters(param or [])}
-    messages = prompt_messages(system, read_prompt(prompt))
-    with (
-        Session(plugin, redis=redis) as session,
-        session.model.llm.submit(
-            config,
-            messages,
-            stop=stop,
-            stream=not no_stream,
-            request_id=request_id,
-            deadline=deadline,
-            detached=detach,
-        ) as invocation,
-    ):
-        if detach:
-            typer.echo(invocation.request_id)
-            return
-        try:
-            show(invocation, meter, whole=no_stream, as_json=as_json)
-        except KeyboardInterrupt:
-            say(f"cancelled: request {invocation.request_id}")
-            raise
-
-
-def split_model(text: str) -> dict[str, str]:
-    """Split at the first slash: names of models may have slashes, names of providers do not."""
-    provider, _, model = text.partition("/")
-    if not provider or not model:
-        raise InvalidRequestError(
-            field="--model", problem=f"must look like PROVIDER/MODEL, not {text!r}"
+    wanted = None if schema is None else read_schema(schema)
+    messages = prompt_messages(system, read_text("PROMPT", prompt, file))
+    call: dict[str, Any] = {"request_id": request_id, "deadline": deadline, "detached": detach}
+    call.update(stop=stop, stream=not no_stream)
+    with Session(plugin, redis=redis) as session:
+        invocation = _submit(session, config, messages, wanted, call)
+        whole = no_stream or (wanted is not None and not as_json)
+        carry_out(
+            invocation,
+            lambda: show_answer(invocation, invocation, meter, whole=whole, as_json=as_json),
+            detach=detach,
         )
-    return {"provider": provider, "model": model}
+
+
+def _submit(
+    session: "Session",
+    config: dict[str, Any],
+    messages: list[Any],
+    schema: dict[str, Any] | None,
+    call: dict[str, Any],
+) -> "Invocation[Any, Any]":
+    if schema is None:
+        return session.model.llm.submit(config, messages, **call)
+    return session.model.llm_structured_output.submit(config, messages, schema, **call)
 
 
 def parse_parameters(texts: list[str]) -> dict[str, Any]:
@@ -126,23 +123,6 @@ def parse_parameters(texts: list[str]) -> dict[str, Any]:
         except orjson.JSONDecodeError:
             parameters[key] = value
     return parameters
-
-
-def read_prompt(prompt: str | None) -> str:
-    """Give the argument, or what stdin holds; InvalidRequestError if there is no text in either."""
-    if prompt is None and sys.stdin.isatty():
-        raise InvalidRequestError(field="PROMPT", problem="is missing: give one, or pipe it in")
-    text = _read_stdin() if prompt in (None, "-") else prompt
-    if not text.strip():
-        raise InvalidRequestError(field="PROMPT", problem="is empty")
-    return text
-
-
-def _read_stdin() -> str:
-    try:
-        return sys.stdin.buffer.read().decode()
-    except UnicodeDecodeError:
-        raise InvalidRequestError(field="stdin", problem="is not UTF-8 text") from None
 
 
 def prompt_messages(system: str | None, prompt: str) -> list[Any]:

@@ -33,6 +33,11 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
+def counted(count: int, noun: str) -> str:
+    """Put a number before its noun: 1 vector, 2 vectors."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def amount(value: Decimal) -> str:
     """Show an amount of money without trailing zeros and without an exponent."""
     return f"{value.normalize():f}"

@@ -23,16 +23,19 @@ LLMPiece: TypeAlias = str | AssistantPromptMessage | LLMResultChunk | InvokeqErr
 LLMAnswer: TypeAlias = LLMPiece | Iterable[LLMPiece]
 """What one call gets: a text is streamed word by word, of other things each is a chunk."""
 
-StructuredPiece: TypeAlias = str | LLMResultChunkWithStructuredOutput | InvokeqError
+StructuredPiece: TypeAlias = (
+    str | AssistantPromptMessage | LLMResultChunkWithStructuredOutput | InvokeqError
+)
 
 StructuredAnswer: TypeAlias = Mapping[str, Any] | StructuredPiece | Iterable[StructuredPiece]
-"""What one call gets: the object, or the text that the model writes, whole or piece by piece."""
+"""What one call gets: the object, or what the model writes instead, whole or piece by piece."""
 
 ToolCall = AssistantPromptMessage.ToolCall
 
 _Request: TypeAlias = LLMRequest | LLMStructuredOutputRequest
 
 _WHOLE: Final = (str, AssistantPromptMessage, LLMResultChunk)
+_OBJECTS: Final = (Mapping, str, AssistantPromptMessage, LLMResultChunkWithStructuredOutput)
 
 
 def _llm_entries(request: LLMRequest, answer: LLMAnswer) -> Iterator[Said]:
@@ -56,10 +59,9 @@ LLM: Final[Kind[LLMRequest, LLMAnswer]] = Kind(
 )
 STRUCTURED: Final[Kind[LLMStructuredOutputRequest, StructuredAnswer]] = Kind(
     "llm_structured_output",
-    "a dict, the text of one, an LLMResultChunkWithStructuredOutput, a list of texts or chunks",
-    lambda value: (
-        isinstance(value, Mapping | str | LLMResultChunkWithStructuredOutput) or is_series(value)
-    ),
+    "a dict, the text of one, an AssistantPromptMessage, an LLMResultChunkWithStructuredOutput,"
+    " a list of all but dicts",
+    lambda value: isinstance(value, _OBJECTS) or is_series(value),
     _structured_entries,
 )
 
@@ -98,7 +100,7 @@ def _parts(
             case LLMResultChunk():
                 whole = True
                 yield item
-            case AssistantPromptMessage() if kind is LLM:
+            case AssistantPromptMessage():
                 finish_reason = "tool_calls" if item.tool_calls else finish_reason
                 yield _chunk(request, index, item)
             case str():
@@ -116,17 +118,23 @@ def _parts(
 def _with_output(
     request: _Request, parts: Iterator[LLMResultChunk | InvokeqError]
 ) -> Iterator[LLMResultChunk | InvokeqError]:
-    """Pass chunks on, and add the one with the object that their text is."""
+    """Pass chunks on, and add the one with the object that their text is.
+
+    There is none where they bring it themselves, and where they do nothing but call tools.
+    """
     texts: list[str] = []
-    whole = False
+    brought = calls = False
     for part in parts:
         yield part
         if isinstance(part, InvokeqError):
             return
-        texts.append(part.delta.message.get_text_content())
-        whole = whole or bool(getattr(part, "structured_output", None))
-    if not whole:
-        yield _output_chunk(request, "".join(texts))
+        message = part.delta.message
+        texts.append(message.get_text_content())
+        calls = calls or bool(message.tool_calls)
+        brought = brought or bool(getattr(part, "structured_output", None))
+    text = "".join(texts)
+    if not brought and (text.strip() or not calls):
+        yield _output_chunk(request, text)
 
 
 def _output_chunk(request: _Request, text: str) -> LLMResultChunk | InvokeqError:

@@ -1,0 +1,24 @@
+"""Reads an invocation for a command: shows it, leaves it running, or stops it on Ctrl-C."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import typer
+
+from invokeq.cli.errors import say
+from invokeq.invocation import Invocation
+
+T = TypeVar("T")
+
+
+def carry_out(invocation: Invocation[Any, Any], show: Callable[[], T], *, detach: bool) -> T | None:
+    """Show the answer, and give what that gives; with `detach` only the request id is shown."""
+    with invocation:
+        if detach:
+            typer.echo(invocation.request_id)
+            return None
+        try:
+            return show()
+        except KeyboardInterrupt:
+            say(f"cancelled: request {invocation.request_id}")
+            raise
