@@ -53,9 +53,6 @@ BOOKS_SECONDS: Final = 5.0
 
 POLL_SECONDS: Final = 0.05
 
-QUIET: Final = {"ORT_DISABLE_TELEMETRY": "1"}
-"""For onnxruntime, which would report to its vendor and leave a file in the temporary directory."""
-
 T = TypeVar("T")
 
 console: Final = Console(highlight=False, soft_wrap=True)
@@ -137,7 +134,7 @@ def running_worker(url: str) -> Generator[Worker, None, None]:
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             command,
-            env={**os.environ, "INVOKEQ_REDIS_URL": url, **QUIET},
+            env={**os.environ, "INVOKEQ_REDIS_URL": url},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

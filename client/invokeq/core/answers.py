@@ -78,10 +78,11 @@ def _reading(**readers: EventReader) -> Callable[[Event], Any]:
 
 
 def _only(items: Iterable[Item]) -> Item:
-    """Give the one item of a call that gives one."""
-    for item in items:
-        return item
-    raise ProtocolError(where="answer", problem="ended without a result")
+    """Give the one item of a call that gives one, once the stream has ended."""
+    taken = list(items)
+    if not taken:
+        raise ProtocolError(where="answer", problem="ended without a result")
+    return taken[0]
 
 
 def _chunk(event: Event) -> LLMResultChunk:

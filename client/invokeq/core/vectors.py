@@ -149,15 +149,15 @@ def _joined(
     pieces: Iterable[VectorBatch | EmbeddingEnd],
 ) -> tuple[list[list[float]], EmbeddingEnd]:
     rows: list[list[float]] = []
+    end: EmbeddingEnd | None = None
     for piece in pieces:
         if isinstance(piece, EmbeddingEnd):
-            if piece.count == len(rows):
-                return rows, piece
-            break
-        if piece.start != len(rows):
-            break
-        rows += piece.vectors
-    raise ProtocolError(where="embedding", problem=f"breaks off after {len(rows)} vectors")
+            end = piece
+        elif piece.start == len(rows):
+            rows += piece.vectors
+    if end is None or end.count != len(rows):
+        raise ProtocolError(where="embedding", problem=f"breaks off after {len(rows)} vectors")
+    return rows, end
 
 
 def _rerank_config(value: object) -> MultiModalRerankModelConfig:

@@ -1,0 +1,125 @@
+"""What events become: one shape for each kind of call."""
+
+from array import array
+from typing import Any
+
+import orjson
+import pytest
+
+from invokeq.core import answers
+from invokeq.core.speech import AudioSegment
+from invokeq.core.vectors import VectorBatch
+from invokeq.protocol import events
+from invokeq.protocol.entities import EmbeddingUsage
+from invokeq.protocol.errors import InvocationCancelledError, ProtocolError, RateLimitedError
+from invokeq.protocol.events import Event, EventId, EventKind
+
+USAGE = EmbeddingUsage.model_validate(
+    {
+        "tokens": 1,
+        "total_tokens": 1,
+        "unit_price": "0",
+        "price_unit": "0",
+        "total_price": "0",
+        "currency": "USD",
+        "latency": 0.0,
+    }
+)
+
+
+def event(kind: EventKind, payload: bytes, blob: bytes = b"") -> Event:
+    return Event(EventId(1, 1), kind, orjson.loads(payload), blob)
+
+
+def vectors(start: int, rows: list[list[float]], typecode: str = "f") -> Event:
+    flat = array(typecode, [number for row in rows for number in row])
+    meta = events.vectors(start, len(rows), len(rows[0]), f"<f{flat.itemsize}")
+    return event(EventKind.VECTORS, meta, flat.tobytes())
+
+
+def end(count: int) -> Event:
+    value = {"model": "m", "count": count, "usage": USAGE.model_dump(mode="json")}
+    return event(EventKind.RESULT, events.result(value))
+
+
+def result(shape: answers.Shape[Any, Any], *said: Event) -> Any:
+    items = (shape.item_of(e) for e in said)
+    return shape.result_of(iter([item for item in items if item is not None]))
+
+
+@pytest.mark.parametrize("typecode", ["f", "d"])
+def test_vectors_come_back_bit_by_bit(typecode: str) -> None:
+    rows = [list(array(typecode, [0.1, -1e-30])), list(array(typecode, [3.0, 1e30]))]
+    whole = result(
+        answers.EMBEDDING, vectors(0, rows[:1], typecode), vectors(1, rows[1:], typecode), end(2)
+    )
+    assert whole.embeddings == rows
+    assert (whole.model, whole.usage) == ("m", USAGE)
+
+
+def test_no_texts_give_no_vectors() -> None:
+    assert result(answers.EMBEDDING, end(0)).embeddings == []
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        [vectors(0, [[1.0]])],
+        [vectors(1, [[1.0]]), end(1)],
+        [vectors(0, [[1.0]]), end(2)],
+        [vectors(0, [[1.0]]), vectors(2, [[1.0]]), end(3)],
+    ],
+)
+def test_vectors_that_are_missing_are_an_error(said: list[Event]) -> None:
+    with pytest.raises(ProtocolError, match="breaks off after"):
+        result(answers.EMBEDDING, *said)
+
+
+@pytest.mark.parametrize("change", [{"dtype": "<f2"}, {"count": 5}, {"dimensions": "x"}])
+def test_vectors_that_are_none_are_an_error(change: dict[str, Any]) -> None:
+    broken = vectors(0, [[1.0]])
+    broken.data.update(change)
+    with pytest.raises(ProtocolError):
+        answers.EMBEDDING.item_of(broken)
+
+
+def test_segments_know_what_they_are_and_join() -> None:
+    said = [event(EventKind.SEGMENT, events.segment("audio/mpeg"), part) for part in (b"a", b"b")]
+    segment = answers.TTS.item_of(said[0])
+    assert isinstance(segment, AudioSegment)
+    assert (segment, segment.mime_type) == (b"a", "audio/mpeg")
+    assert result(answers.TTS, *said) == b"ab"
+
+
+@pytest.mark.parametrize(
+    ("shape", "value", "expected"),
+    [
+        (answers.MODERATION, {"result": False}, False),
+        (answers.SPEECH2TEXT, {"result": ""}, ""),
+        (answers.SUMMARY, {"summary": "short"}, "short"),
+    ],
+)
+def test_single_results(shape: answers.Shape[Any, Any], value: Any, expected: object) -> None:
+    done = event(EventKind.DONE, events.done(None))
+    assert result(shape, event(EventKind.RESULT, events.result(value)), done) == expected
+    assert result(answers.ANY, event(EventKind.RESULT, events.result(value)), done) == expected
+    with pytest.raises(ProtocolError, match="without a result"):
+        result(shape, done)
+    with pytest.raises(ProtocolError):
+        shape.item_of(event(EventKind.RESULT, b'{"result": {}, "summary": 5}'))
+
+
+def test_a_reader_that_attaches_reads_every_kind() -> None:
+    assert isinstance(answers.ANY.item_of(vectors(0, [[1.0]])), VectorBatch)
+    assert result(answers.ANY, vectors(0, [[1.0]]), end(1)).embeddings == [[1.0]]
+    segment = event(EventKind.SEGMENT, events.segment(None), b"a")
+    assert result(answers.ANY, segment) == b"a"
+
+
+def test_bad_ends_are_raised() -> None:
+    limited = RateLimitedError(provider="p", model="m", detail="slow", retry_after=1.0)
+    with pytest.raises(RateLimitedError) as caught:
+        answers.SUMMARY.item_of(event(EventKind.FAILED, events.failed(limited.to_wire())))
+    assert caught.value.retry_after == 1.0
+    with pytest.raises(InvocationCancelledError, match="operator"):
+        answers.SUMMARY.item_of(event(EventKind.CANCELLED, events.cancelled("operator")))
