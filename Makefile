@@ -36,7 +36,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt models.txt $(VENV)/.python
 
 $(AIMOCK): | $(VENV)/.ready
 	@mkdir -p $(dir $@)
-	@$(PY) scripts/node.py install --prefix .cache/npm --no-save --no-audit --no-fund --loglevel=error @copilotkit/aimock@$(AIMOCK_VERSION) >/dev/null
+	@$(PY) scripts/node.py install --prefix .cache/npm --no-save --no-audit --no-fund --loglevel=error --fetch-retries=2 --fetch-timeout=60000 @copilotkit/aimock@$(AIMOCK_VERSION) >/dev/null
 	@touch $@
 
 test: lint types imports pytest ## Check everything: lint, types, import rules, all tests
