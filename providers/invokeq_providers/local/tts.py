@@ -75,7 +75,7 @@ class Espeak:
         )
         if self.rate <= 0:
             raise FileNotFoundError(
-                f"eSpeak NG finds no data in {folder}; it takes paths of up to 140 characters"
+                f"eSpeak NG finds no data in {folder}; it takes paths of up to 144 bytes"
             )
         self._take: Callable[[bytes], bool] = _nothing
         self._callback = _Callback(self._hand_over)
