@@ -1,5 +1,6 @@
 """Redis that is not there, is not Redis, refuses, dies and comes back, or is full."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -55,20 +56,26 @@ def test_a_url_that_is_none(url: str) -> None:
 
 
 def test_something_else_listens() -> None:
+    answered = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.05)
 
         def answer() -> None:
-            for _ in range(2):
-                connection, _address = server.accept()
-                with connection:
-                    connection.recv(1024)
-                    connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            while not answered.is_set():
+                with contextlib.suppress(TimeoutError):
+                    connection, _address = server.accept()
+                    with connection:
+                        connection.recv(1024)
+                        connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
         thread = threading.Thread(target=answer)
         thread.start()
-        with pytest.raises(BrokerUnavailableError):
-            ask(f"redis://127.0.0.1:{server.getsockname()[1]}/0")
-        thread.join(10)
+        try:
+            with pytest.raises(BrokerUnavailableError):
+                ask(f"redis://127.0.0.1:{server.getsockname()[1]}/0")
+        finally:
+            answered.set()
+            thread.join()
 
 
 def test_a_wrong_password() -> None:
