@@ -3,12 +3,12 @@
 import base64
 import zlib
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import Enum
 from typing import Final
 
 from rq.results import Result
 
+from invokeq.protocol.rq_time import iso
 from invokeq_worker.scripts import Claimed, Closing
 
 
@@ -43,11 +43,6 @@ class Retention:
 
 
 _SUCCESSFUL: Final = frozenset({Ending.FINISHED, Ending.CANCELED})
-
-
-def iso(at: float) -> str:
-    """RQ's format for times: UTC with microseconds and a Z."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def close(

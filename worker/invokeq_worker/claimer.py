@@ -15,8 +15,8 @@ import structlog
 from redis.exceptions import ResponseError
 
 from invokeq.protocol import keys
+from invokeq.protocol.rq_time import iso
 from invokeq_worker import scripts
-from invokeq_worker.books import iso
 from invokeq_worker.link import Link, LinkError
 from invokeq_worker.scripts import Claim, Claimed
 

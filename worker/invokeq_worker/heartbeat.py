@@ -15,9 +15,9 @@ import structlog
 from redis.exceptions import ResponseError
 
 from invokeq.protocol import keys
-from invokeq.protocol.directory import CATALOG_TTL, Catalog, WorkerEntry
+from invokeq.protocol.directory import CATALOG_TTL, WorkerEntry
+from invokeq.protocol.rq_time import iso
 from invokeq_worker import scripts
-from invokeq_worker.books import iso
 from invokeq_worker.claimer import Claimer
 from invokeq_worker.link import Command, Link, LinkError, Reply
 from invokeq_worker.run import Run
@@ -46,7 +46,7 @@ class Heartbeat:
         self,
         link: Link,
         entry: WorkerEntry,
-        catalog: Catalog,
+        catalog: tuple[str, bytes],
         worker_ttl: int,
         runs: Mapping[str, Run],
         claimer: Claimer,
@@ -54,13 +54,12 @@ class Heartbeat:
     ) -> None:
         self._link = link
         self._entry = entry
-        self._catalog = catalog.encode()
+        self._catalog = catalog
         self._catalog_due = 0.0
         self._worker_ttl = worker_ttl
         self._runs = runs
         self._claimer = claimer
         self._reap = reap
-        self.beaten_at = 0.0
 
     async def run(self) -> None:
         """Beat for ever; a beat that fails is only logged, the next one may succeed."""
@@ -82,7 +81,6 @@ class Heartbeat:
         if isinstance(replies[0], ResponseError):
             raise replies[0]
         _, suspended, dead = replies[0]
-        self.beaten_at = time.monotonic()
         self._claimer.suspended(bool(suspended))
         if watched:
             _cancel_orphans(watched, replies[-1])

@@ -125,10 +125,11 @@ class InvocationWorker(BaseWorker):
             self._start_run,
             self._reconcile,
         )
+        catalog = self._catalog().encode()
         heartbeat = Heartbeat(
             beats,
-            self._entry(),
-            self._catalog(),
+            self._entry(catalog[0]),
+            catalog,
             WORKER_TTL,
             self._runs,
             self._claimer,
@@ -288,12 +289,12 @@ class InvocationWorker(BaseWorker):
             self._hurry.set()
         self._stop.set()
 
-    def _entry(self) -> WorkerEntry:
+    def _entry(self, catalog: str) -> WorkerEntry:
         return WorkerEntry(
             name=self.name,
             pool=self._pool,
             queues=self.queue_names(),
-            catalog=self._catalog().encode()[0],
+            catalog=catalog,
             host=socket.gethostname(),
             pid=os.getpid(),
             concurrency=self._concurrency,

@@ -1,13 +1,15 @@
 """Stopping, letting go of, and looking at an invocation by its request id."""
 
+import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, Literal
 
 from invokeq.core.plan import Batch, Plan, Reply
 from invokeq.protocol import events, keys
 from invokeq.protocol.errors import StreamExpiredError
 from invokeq.protocol.events import EventId, EventKind
+from invokeq.protocol.rq_time import iso
 
 CANCEL_MEMORY: Final = 600
 """Seconds for which the order to cancel stays written down."""
@@ -72,7 +74,7 @@ def cancel(request_id: str, reason: str = "caller") -> Plan[bool]:
 
 def _end_queued(request_id: str, lane: str, attempt: int, reason: str) -> Plan[None]:
     """Nobody will run it any more, so its end is ours to write."""
-    now = datetime.now(UTC)
+    now = time.time()
     end = EventId(attempt + 1, 0)
     key = keys.events(request_id)
     job = keys.job(request_id)
@@ -81,12 +83,12 @@ def _end_queued(request_id: str, lane: str, attempt: int, reason: str) -> Plan[N
             ("XADD", key, str(end), "k", EventKind.CANCELLED.value, "d", events.cancelled(reason)),
             ("EXPIRE", key, CANCEL_MEMORY),
             ("MULTI",),
-            ("HSET", job, "status", "canceled", "ended_at", now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")),
+            ("HSET", job, "status", "canceled", "ended_at", iso(now)),
             ("EXPIRE", job, CANCEL_MEMORY),
             (
                 "ZADD",
                 keys.registry("canceled", lane),
-                int(now.timestamp()) + CANCEL_MEMORY,
+                int(now) + CANCEL_MEMORY,
                 request_id,
             ),
             ("EXEC",),

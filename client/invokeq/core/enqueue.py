@@ -2,9 +2,9 @@
 bell."""
 
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from invokeq.core.directory import Directory
@@ -15,6 +15,7 @@ from invokeq.protocol.codec import EncodedRequest
 from invokeq.protocol.errors import RequestTooLargeError
 from invokeq.protocol.keys import Lane
 from invokeq.protocol.requests import Envelope, Request, SummaryRequest, new_request_id
+from invokeq.protocol.rq_time import iso
 
 QUEUE_TTL: Final = 86_400
 """Seconds that a job waits at most; after a day nobody wants its answer."""
@@ -81,7 +82,7 @@ def enqueue_commands(
 ) -> list[Command]:
     """Give the commands that enqueue one job; sending them twice runs it once."""
     rid = envelope.request_id
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    now = iso(time.time())
     push = "LPUSH" if envelope.priority == "high" else "RPUSH"
     beside = ((keys.body_part, encoded.body_parts), (keys.file_part, encoded.file_parts))
     before: list[Command] = [

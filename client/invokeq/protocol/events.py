@@ -42,10 +42,6 @@ ANSWERS: Final = frozenset(
 )
 """Kinds that carry a piece of the answer: once one is written, the invocation has spoken."""
 
-CANCEL_REASONS: Final = frozenset({"caller", "consumer_gone", "deadline", "operator", "shutdown"})
-"""Who stops invocations: its caller, nobody (the reader has gone), time, an operator, a worker's
-end."""
-
 LAST_SEQUENCE: Final = 2**64 - 1
 """The largest sequence Redis knows; an event `<attempt>-LAST_SEQUENCE` shuts that attempt out."""
 
