@@ -1,81 +1,142 @@
-"""Runs all measures and prints a table; the raw figures go to bench/results as JSON."""
+"""Measures invokeq beside other job queues, in one run on one server; see bench/README.md."""
 
 import argparse
 import json
-import os
-import platform
-import statistics
+import signal
 import sys
-from datetime import UTC, datetime
+import tempfile
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, Final
 
 from rich.console import Console
-from rich.table import Table
 
-from bench.measures import jobs_a_second, latency_ms, percentile, ping_ms
-from bench.subjects import SUBJECTS, workplace
+from bench.catalog import INVOKEQ, PEERS, SUBJECTS, Subject
+from bench.environments import bin_directory, versions
+from bench.figures import Book
+from bench.machine import host_class, load, machine
+from bench.measures import MEASURES, Measure
+from bench.plot import draw
+from bench.processes import ChildError
+from bench.report import show
+from bench.running import Place
+from bench.setting import QUICK, Setting, Sizes
+from invokeq.errors import InvokeqError
 from invokeq_worker.embedded import EmbeddedValkey
 
-ROUNDS = 3
-CALLS = {"invokeq": 300, "rq SimpleWorker": 150, "rq Worker": 40}
-JOBS = {"invokeq": 3000, "rq SimpleWorker": 300, "rq Worker": 60}
+RESULTS: Final = Path(__file__).parent / "results"
+WIDTH: Final = 150
+"""Columns of the tables when they go to a file."""
+
+SERVER_OPTIONS: Final = {"maxclients": "10000"}
 
 
 def main() -> int:
+    """Run the measures that were asked for; 0 if every one could be taken."""
     arguments = _arguments()
-    figures: dict[str, Any] = {"machine": _machine(), "ping_ms": [], "subjects": {}}
-    with workplace() as directory:
-        for round_number in range(arguments.rounds):
-            for subject_class in SUBJECTS:
-                with EmbeddedValkey.start() as server:
-                    figures["ping_ms"] += ping_ms(server.url)
-                    subject = subject_class(server.url, directory)
-                    with subject.running():
-                        latency_ms(subject, 20)
-                        taken = latency_ms(subject, CALLS[subject.name])
-                        rate = jobs_a_second(subject, JOBS[subject.name])
-                found = figures["subjects"].setdefault(subject.name, {"ms": [], "jobs_s": []})
-                found["ms"] += taken
-                found["jobs_s"].append(rate)
-                print(f"round {round_number + 1}: {subject.name}", file=sys.stderr)
-    _show(figures)
-    if arguments.out:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        arguments.out.write_text(json.dumps(figures))
-    return 0
+    signal.signal(signal.SIGTERM, _end)
+    sizes = QUICK if arguments.quick else Sizes()
+    if arguments.rounds:
+        sizes = replace(sizes, rounds=arguments.rounds)
+    subjects = _subjects(arguments.subject)
+    measures = [m for m in MEASURES if not arguments.measure or m.name in arguments.measure]
+    for subject in subjects:
+        bin_directory(subject.environment)
+    facts = machine()
+    facts["load_before"] = load()
+    with tempfile.TemporaryDirectory(prefix="invokeq-bench-") as folder:
+        directory = arguments.logs or Path(folder)
+        directory.mkdir(parents=True, exist_ok=True)
+        with EmbeddedValkey.start(options=SERVER_OPTIONS) as server:
+            place = Place(server.url, directory)
+            setting = Setting(place, sizes, subjects, Book())
+            facts["server"] = _server(place)
+            failed = [measure.name for measure in measures if not _take(setting, measure)]
+    facts["load_after"] = load()
+    _write(arguments, setting, facts)
+    if failed:
+        print(f"could not be taken: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _end(number: int, _: FrameType | None) -> None:
+    """End on SIGTERM as on Ctrl-C: with everything that was started."""
+    sys.exit(128 + number)
+
+
+def _take(setting: Setting, measure: Measure) -> bool:
+    setting.say(f"{measure.name}: {measure.title}")
+    try:
+        measure.run(setting)
+    except (ChildError, InvokeqError, RuntimeError, TimeoutError) as error:
+        setting.say(f"{measure.name} failed: {error}")
+        setting.book.remark(measure.name, str(error))
+        return False
+    return True
+
+
+def _write(arguments: argparse.Namespace, setting: Setting, facts: dict[str, Any]) -> None:
+    rows = setting.book.rows()
+    console = Console()
+    show(console if console.is_terminal else Console(width=WIDTH), facts, setting.book)
+    stem = f"{facts['date'][:10]}-{host_class()}{'-quick' if arguments.quick else ''}"
+    path: Path = arguments.out or RESULTS / f"{stem}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    whole = {
+        "machine": facts,
+        "sizes": {
+            name: getattr(setting.sizes, name) for name in (f.name for f in fields(setting.sizes))
+        },
+        "subjects": {subject.name: _described(subject) for subject in setting.subjects},
+        "rows": [row.as_json() for row in rows],
+        "remarks": setting.book.remarks,
+    }
+    path.write_text(json.dumps(whole, indent=1) + "\n")
+    drawn = draw(path.with_suffix(".svg"), rows)
+    print(f"written: {path}" + (f", {path.with_suffix('.svg')}" if drawn else ""), file=sys.stderr)
+
+
+def _described(subject: Subject) -> dict[str, Any]:
+    environment = subject.environment
+    return {
+        "settings": subject.settings,
+        "packages": versions(environment) if environment is not None else None,
+    }
+
+
+def _subjects(names: list[str]) -> list[Subject]:
+    """Give the subjects that were named, ours always first."""
+    return [INVOKEQ, *(peer for peer in PEERS if not names or peer.name in names)]
+
+
+def _server(place: Place) -> str:
+    with place.connect() as client:
+        info = client.info("server")
+    return f"Valkey {info.get('valkey_version', info['redis_version'])}"
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--out", type=Path, help="where the raw figures go, as JSON")
+    parser.add_argument(
+        *("--measure", "-m"),
+        action="append",
+        default=[],
+        choices=[measure.name for measure in MEASURES],
+        help="only this one; may be given again",
+    )
+    parser.add_argument(
+        *("--subject", "-s"),
+        action="append",
+        default=[],
+        choices=[subject.name for subject in SUBJECTS],
+        help="only this one beside invokeq; may be given again",
+    )
+    parser.add_argument("--rounds", type=int, help=f"how often; else {Sizes.rounds}")
+    parser.add_argument("--quick", action="store_true", help="small counts: does it run at all?")
+    parser.add_argument("--out", type=Path, help="where the JSON goes, and the plot beside it")
+    parser.add_argument("--logs", type=Path, help="keep the logs of all processes here")
     return parser.parse_args()
-
-
-def _machine() -> dict[str, Any]:
-    return {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "system": platform.platform(),
-        "load": os.getloadavg(),
-    }
-
-
-def _show(figures: dict[str, Any]) -> None:
-    ping = statistics.median(figures["ping_ms"])
-    ours = figures["subjects"]["invokeq"]
-    table = Table(title=f"median PING {ping:.3f} ms; load {figures['machine']['load'][0]:.1f}")
-    columns = ("", "first chunk p50", "p99", "in PINGs", "jobs/s", "invokeq is")
-    for column in columns:
-        table.add_column(column, justify="right")
-    for name, found in figures["subjects"].items():
-        p50, rate = percentile(found["ms"], 0.5), statistics.median(found["jobs_s"])
-        times = statistics.median(ours["jobs_s"]) / rate
-        cells = (f"{p50:.2f} ms", f"{percentile(found['ms'], 0.99):.2f} ms", f"{p50 / ping:.1f}")
-        table.add_row(name, *cells, f"{rate:.0f}", f"{times:.1f} x")
-    Console().print(table)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,42 @@
+"""The peers' virtual environments, made when they are first needed under .cache/bench."""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parents[1]
+CACHE: Final = ROOT / ".cache" / "bench"
+INSTALL_SECONDS: Final = 600.0
+
+
+def requirements(name: str) -> Path:
+    """Give the file that pins what a peer's environment holds."""
+    return Path(__file__).parent / "peers" / f"{name}.txt"
+
+
+def versions(name: str) -> list[str]:
+    """Give the pinned packages of an environment as `name==version`."""
+    return requirements(name).read_text().split()
+
+
+def bin_directory(name: str | None) -> Path:
+    """Give the folder with the interpreter of an environment, which is made if it is not there."""
+    if name is None:
+        return Path(sys.executable).parent
+    home = CACHE / name
+    pins = requirements(name).read_bytes()
+    mark = home / ".installed"
+    digest = hashlib.sha256(pins + sys.version.encode()).hexdigest()
+    if not mark.exists() or mark.read_text() != digest:
+        print(f"installing {name} into {home}", file=sys.stderr)
+        _run([sys.executable, "-m", "venv", "--clear", str(home)])
+        pip = [str(home / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
+        _run([*pip, "install", "-qq", "--no-input", "--no-deps", "-r", str(requirements(name))])
+        mark.write_text(digest)
+    return home / "bin"
+
+
+def _run(command: list[str]) -> None:
+    subprocess.run(command, check=True, timeout=INSTALL_SECONDS, stdout=sys.stderr)

@@ -1,0 +1,96 @@
+"""Fairness between plugins, and what a claim costs when there are many lanes."""
+
+from typing import Any, Final
+
+from bench.catalog import INVOKEQ
+from bench.measures.noop import held
+from bench.running import Running, await_count, running
+from bench.setting import Setting
+from invokeq.protocol import keys
+
+NAME: Final = "lanes"
+TITLE: Final = "Ten jobs of one plugin beside a flood of another's; many lanes"
+TEN: Final = 10
+PLACES: Final = 100
+SECONDS: Final = 0.2
+"""What each job takes, so that the flood keeps every place of the worker taken."""
+
+REPEATS: Final = 5
+JOBS: Final = 2000
+WAIT: Final = 60.0
+
+
+def run(setting: Setting) -> None:
+    """Time ten jobs alone and in a flood; then empty one lane, and many."""
+    for _ in range(setting.sizes.rounds):
+        _flood(setting)
+        _many(setting)
+    book = setting.book
+    alone, beside = book.find(NAME, "ten alone"), book.find(NAME, "ten beside the flood")
+    if alone is not None and beside is not None:
+        book.add(NAME, "beside / alone", "x", beside.median / alone.median)
+        book.goal(NAME, "beside / alone", "<=", 2)
+    one, many = book.find(NAME, "server time a job, 1 lane"), book.find(NAME, _many_figure(setting))
+    if one is not None and many is not None:
+        book.add(NAME, "server time, many lanes / one", "x", many.median / one.median)
+        book.goal(NAME, "server time, many lanes / one", "<=", 1.1)
+
+
+def _flood(setting: Setting) -> None:
+    setting.erase()
+    with running(setting.place, INVOKEQ, places=PLACES) as ours:
+        for _ in range(REPEATS):
+            setting.book.add(NAME, "ten alone", "ms", _ten(ours))
+        ours.ask("enqueue", jobs=setting.sizes.flood, plugin="flood", seconds=SECONDS)
+        for _ in range(REPEATS):
+            waiting = int(ours.redis.llen(keys.lane_list("llm:flood")))
+            if waiting > TEN * PLACES or setting.sizes.flood < JOBS:
+                setting.book.add(NAME, "ten beside the flood", "ms", _ten(ours))
+        ours.worker.kill()
+
+
+def _ten(ours: Running) -> float:
+    return 1000 * ours.ask("together", jobs=TEN, plugin="bench", seconds=SECONDS)
+
+
+def _many(setting: Setting) -> None:
+    lanes = setting.sizes.lanes
+    jobs = max(1, setting.sizes.of(JOBS) // lanes)
+    for count, each, figure in (
+        (1, jobs * lanes, "server time a job, 1 lane"),
+        (lanes, jobs, _many_figure(setting)),
+    ):
+        setting.erase()
+        with running(setting.place, INVOKEQ, places=500) as ours:
+            with held(ours):
+                ours.ask("lane_of_its_own", lanes=count, jobs=each, within=WAIT)
+                ours.redis.config_resetstat()
+            done = _Done(ours.redis, count)
+            await_count(done, count * each, WAIT)
+            micros = _script_micros(ours.redis)
+            setting.book.add(NAME, figure, "us", micros / (count * each))
+
+
+def _many_figure(setting: Setting) -> str:
+    return f"server time a job, {setting.sizes.lanes} lanes"
+
+
+class _Done:
+    """Counts finished jobs over all lanes."""
+
+    def __init__(self, client: Any, lanes: int) -> None:
+        self._client = client
+        self._keys = [keys.registry("finished", f"llm:lane{lane}") for lane in range(lanes)]
+
+    def __call__(self) -> int:
+        with self._client.pipeline(transaction=False) as pipeline:
+            for key in self._keys:
+                pipeline.zcard(key)
+            return sum(pipeline.execute())
+
+
+def _script_micros(client: Any) -> float:
+    """Give the server's time in scripts: those that claim and those that close the books."""
+    stats = client.info("commandstats")
+    names = ("cmdstat_evalsha", "cmdstat_eval", "cmdstat_fcall")
+    return sum(float(stats[name]["usec"]) for name in names if name in stats)
