@@ -1,0 +1,103 @@
+"""Cuts what a plugin's process writes into the JSON objects that are in it.
+
+The SDK writes an object and the two newlines behind it in separate steps and from many threads, so
+a line may hold several objects; and plugins print. What is no object is noise, and is given back as
+such. A line over the bound is dropped, but never silently.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, Final, TypeAlias, cast
+
+import orjson
+
+MAX_LINE_BYTES: Final = 64 * 1024 * 1024
+"""What one message may have: audio is hex, vectors are decimals, and both come whole."""
+
+_OBJECT: Final = re.compile(r'\{"event":')
+_SESSION: Final = re.compile(rb'"session_id":\s*"([^"\\]{1,200})"')
+_HEAD_BYTES: Final = 1024  # in which a session id stands, if there is one
+
+
+class Noise(str):
+    """Text that is no message of the protocol."""
+
+    __slots__ = ()
+
+
+class TooLong:
+    """A message over the bound; `session_id` is whose it was, if that can be told."""
+
+    def __init__(self, session_id: str | None) -> None:
+        self.session_id = session_id
+
+
+Message: TypeAlias = dict[str, Any]
+
+
+class LineReader:
+    """Takes bytes as they come, gives messages as they are complete."""
+
+    def __init__(self, max_bytes: int = MAX_LINE_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._buffer = bytearray()
+        self._searched = 0
+        self._skipping = False
+
+    def feed(self, data: bytes) -> Iterator[Message | Noise | TooLong]:
+        """Give what these bytes complete; must be iterated to its end."""
+        self._buffer += data
+        while (end := self._buffer.find(b"\n", self._searched)) >= 0:
+            line = bytes(self._buffer[:end])
+            del self._buffer[: end + 1]
+            self._searched = 0
+            if self._skipping:
+                self._skipping = False
+            elif len(line) > self._max_bytes:
+                yield TooLong(_session_of(line))
+            elif line.strip():
+                yield from _messages(line)
+        self._searched = len(self._buffer)
+        if len(self._buffer) > self._max_bytes:
+            if not self._skipping:
+                yield TooLong(_session_of(self._buffer))
+            self._skipping = True
+            self._buffer.clear()
+            self._searched = 0
+
+
+def _session_of(line: bytes | bytearray) -> str | None:
+    found = _SESSION.search(line[:_HEAD_BYTES])
+    return found[1].decode(errors="replace") if found else None
+
+
+def _messages(line: bytes) -> Iterator[Message | Noise]:
+    try:
+        value = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        yield from _picked(line.decode(errors="replace"))
+        return
+    if isinstance(value, dict):
+        yield cast(Message, value)
+    else:
+        yield Noise(line.decode())
+
+
+def _picked(text: str) -> Iterator[Message | Noise]:
+    """Pick the objects out of a line that is not one: several in a row, or noise around them."""
+    decoder = json.JSONDecoder()
+    at = 0
+    for found in _OBJECT.finditer(text):
+        if found.start() < at:
+            continue
+        try:
+            value, end = decoder.raw_decode(text, found.start())
+        except (json.JSONDecodeError, RecursionError):
+            continue
+        if noise := text[at : found.start()].strip():
+            yield Noise(noise)
+        yield value
+        at = end
+    if noise := text[at:].strip():
+        yield Noise(noise)

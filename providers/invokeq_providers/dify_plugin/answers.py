@@ -1,0 +1,122 @@
+"""Reads what a plugin answers; raises ValueError, TypeError or LookupError for what is no answer.
+
+pydantic's errors are ValueErrors. Texts of the answer are never part of a message of ours.
+"""
+
+from binascii import unhexlify
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from invokeq.protocol.audio import HEAD_BYTES, recognise
+from invokeq.protocol.entities import (
+    AIModelEntity,
+    LLMResultChunk,
+    LLMUsage,
+    ModelPropertyKey,
+)
+from invokeq_providers.base import Embedded, Score, Speech
+from invokeq_providers.chunks import last_chunk
+from invokeq_providers.properties import text_property
+from invokeq_providers.rows import rows_of
+
+NO_ANSWER: Final = (ValueError, TypeError, LookupError, AttributeError)
+
+_STOP: Final = "stop"
+_MIME_TYPES: Final = {"mp3": "audio/mpeg", "m4a": "audio/mp4", "pcm": "audio/L16"}
+
+Data = Mapping[str, Any]
+
+
+class ChunkStream:
+    """The chunks of one answer; makes sure that it ends with usage and a finish reason."""
+
+    def __init__(self, model: str) -> None:
+        self.chunks = 0
+        self._model = model
+        self._usage: LLMUsage | None = None
+        self._reason: str | None = None
+        self._last: LLMResultChunk | None = None
+
+    def read(self, data: Data) -> LLMResultChunk:
+        """Read the next chunk."""
+        chunk = self._last = LLMResultChunk.model_validate(data)
+        self.chunks += 1
+        self._usage = chunk.delta.usage or self._usage
+        self._reason = chunk.delta.finish_reason or self._reason
+        return chunk
+
+    def end(self) -> LLMResultChunk | None:
+        """Give the chunk that is missing, if the last one lacked what ends an answer.
+
+        An answer of nothing is a ValueError.
+        """
+        if self._last is None:
+            raise ValueError("it is empty")
+        delta = self._last.delta
+        if delta.usage is not None and delta.finish_reason is not None:
+            return None
+        return last_chunk(
+            self._model,
+            delta.index + 1,
+            usage=self._usage or LLMUsage.empty_usage(),
+            finish_reason=self._reason or _STOP,
+        )
+
+    def only(self, data: Data) -> LLMResultChunk:
+        """Read an answer that is one chunk; the SDK leaves its finish reason open."""
+        chunk = self.read(data)
+        delta = chunk.delta
+        delta.usage = delta.usage or LLMUsage.empty_usage()
+        delta.finish_reason = delta.finish_reason or _STOP
+        return chunk
+
+
+def one(messages: Sequence[Data]) -> Data:
+    """Give the only message of a session that has one."""
+    if not messages:
+        raise ValueError("it is empty")
+    return messages[0]
+
+
+def embedded(data: Data) -> Embedded:
+    """Read vectors and how many tokens they took."""
+    usage: Data = data.get("usage") or {}
+    tokens = int(usage.get("total_tokens") or usage.get("tokens") or 0)
+    return Embedded(rows_of(data["embeddings"]), tokens)
+
+
+def scores(data: Data) -> list[Score]:
+    """Read the scores of documents."""
+    return [Score(int(doc["index"]), float(doc["score"])) for doc in data["docs"]]
+
+
+def speech(messages: Sequence[Data], facts: AIModelEntity) -> Speech:
+    """Join the pieces of one audio file, and tell its type: by plugin, bytes or facts."""
+    audio = b"".join(unhexlify(data["result"]) for data in messages)
+    said = next((data["mime_type"] for data in messages if data.get("mime_type")), None)
+    known = recognise(audio[:HEAD_BYTES])
+    if said is not None:
+        return Speech(audio, str(said))
+    if known is not None:
+        return Speech(audio, known.mime_type)
+    kind = text_property(facts, ModelPropertyKey.AUDIO_TYPE).lower() or "mp3"
+    return Speech(audio, _MIME_TYPES.get(kind, f"audio/{kind}"))
+
+
+def text(data: Data) -> str:
+    """Read a text."""
+    if not isinstance(data["result"], str):
+        raise TypeError("it is no text")
+    return data["result"]
+
+
+def verdict(data: Data) -> bool:
+    """Read a verdict, which is true or false and nothing like it."""
+    if not isinstance(data["result"], bool):
+        raise TypeError("it is neither true nor false")
+    return data["result"]
+
+
+def token_count(data: Data) -> int:
+    """Read the number of tokens of a prompt."""
+    return int(data["num_tokens"])

@@ -1,0 +1,168 @@
+"""A plugin at work: its environment, its processes, and what it is asked before the first call."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from invokeq.plugins import PluginPackage, PluginProcess, prepare_environment
+from invokeq.protocol.entities import AIModelEntity, ModelType
+from invokeq.protocol.errors import (
+    InvalidConfigurationError,
+    PermissionDeniedError,
+    PluginFailedError,
+)
+from invokeq_providers.dify_plugin import answers
+from invokeq_providers.dify_plugin.errors import PluginErrors
+from invokeq_providers.dify_plugin.models import OwnModel, PluginModels
+from invokeq_providers.dify_plugin.options import DifyPluginOptions
+from invokeq_providers.dify_plugin.pool import ProcessPool
+from invokeq_providers.options import CONFIG_SOURCE
+
+_TYPE: Final = "model"
+
+
+class PluginHost:
+    """Holds the processes of one provider; `name` is that of its table in invokeq.toml."""
+
+    def __init__(
+        self,
+        name: str,
+        package: PluginPackage,
+        provider: str,
+        models: PluginModels,
+        options: DifyPluginOptions,
+    ) -> None:
+        self._name = name
+        self._package = package
+        self._provider = provider
+        self._models = models
+        self._options = options
+        self._secrets = tuple(models.secrets())
+        self.errors = PluginErrors(name, self._secrets)
+        self._pool: ProcessPool | None = None
+        self._opening = asyncio.Lock()
+
+    async def open(self) -> ProcessPool:
+        """Start the plugin, unless it runs; have it check credentials and describe added models.
+
+        Raises CredentialsError, InvalidConfigurationError, PluginEnvironmentError or
+        PluginStartError.
+        """
+        async with self._opening:
+            if self._pool is None:
+                options = self._options
+                python = options.python or await prepare_environment(self._package)
+                pool = ProcessPool(
+                    self._package.id, options.processes, partial(self._start_one, python)
+                )
+                await pool.start()
+                try:
+                    await self._introduce(await pool.pick())
+                except BaseException:
+                    await pool.close()
+                    raise
+                self._pool = pool
+            return self._pool
+
+    @property
+    def sessions(self) -> int:
+        """How many sessions are open."""
+        return 0 if self._pool is None else self._pool.sessions
+
+    @property
+    def processes(self) -> int:
+        """How many processes take calls."""
+        return 0 if self._pool is None else len(self._pool.alive)
+
+    async def close(self) -> None:
+        """End the processes."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            await pool.close()
+
+    def request(self, model_type: ModelType, model: str) -> dict[str, Any]:
+        """Give what every request about a model has."""
+        return {
+            "provider": self._provider,
+            "model_type": model_type.value,
+            "model": model,
+            "credentials": self._models.credentials((model_type, model)),
+        }
+
+    async def ask(
+        self, action: str, request: Mapping[str, Any], user: str | None
+    ) -> AsyncGenerator[Mapping[str, Any], None]:
+        """Give the messages of one session, with the errors of the plugin's process."""
+        pool = await self.open()
+        process = await pool.pick()
+        session = process.invoke(
+            _TYPE, action, request, user_id=user or "", on_reverse=_refuse_reverse
+        )
+        async with aclosing(session) as messages:
+            async for message in messages:
+                yield message
+
+    async def _start_one(self, python: Path) -> PluginProcess:
+        return await PluginProcess.start(
+            self._package,
+            python,
+            env=self._options.env,
+            secrets=self._secrets,
+            start_timeout=self._options.start_timeout,
+        )
+
+    async def _introduce(self, process: PluginProcess) -> None:
+        """Have the plugin check the credentials, and say what it knows of added models."""
+        given = self._models.provider_credentials
+        if self._options.validate_credentials and given is not None:
+            request = {"provider": self._provider, "credentials": given}
+            await self._validate(process, "validate_provider_credentials", request, None)
+        for own in self._models.own:
+            request = self.request(*own.key)
+            if self._options.validate_credentials and own.credentials is not None:
+                await self._validate(process, "validate_model_credentials", request, own.key[1])
+            if own.is_added:
+                await self._learn(process, own, request)
+
+    async def _validate(
+        self, process: PluginProcess, action: str, request: Mapping[str, Any], model: str | None
+    ) -> None:
+        try:
+            await _said(process, action, request)
+        except PluginFailedError as error:
+            raise self.errors.refused(error, model) from None
+
+    async def _learn(
+        self, process: PluginProcess, own: OwnModel, request: Mapping[str, Any]
+    ) -> None:
+        try:
+            (answer,) = await _said(process, "get_ai_model_schemas", request)
+            schema = answer["model_schema"]
+            if schema is not None:
+                self._models.learn(own, AIModelEntity.model_validate(schema))
+        except (PluginFailedError, *answers.NO_ANSWER) as error:
+            problem = f"the plugin cannot describe it ({type(error).__name__})"
+            if isinstance(error, PluginFailedError):
+                problem = f"the plugin cannot describe it ({error.error_type}: {error.message})"
+            raise InvalidConfigurationError(
+                source=CONFIG_SOURCE,
+                setting=f'providers.{self._name}.models."{own.key[1]}"',
+                problem=problem,
+            ) from None
+
+
+async def _said(
+    process: PluginProcess, action: str, request: Mapping[str, Any]
+) -> list[Mapping[str, Any]]:
+    async with aclosing(process.invoke(_TYPE, action, request, user_id="")) as messages:
+        return [message async for message in messages]
+
+
+async def _refuse_reverse(kind: str, request: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    """Answer a call that a model plugin makes: the platform lets it make none."""
+    del kind, request
+    raise PermissionDeniedError(problem="you can not invoke dify from model")
+    yield {}
