@@ -1,0 +1,84 @@
+"""The ASGI application of a gateway."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from invokeq.async_session import AsyncSession
+from invokeq.gateway.admin import Health, Sessions
+from invokeq.gateway.answer import Answer
+from invokeq.gateway.inner_api import PREFIX, InnerApi
+from invokeq.gateway.settings import GatewaySettings
+from invokeq.gateway.transaction import PATH, Transaction
+
+CLEAN_UP: Final = 5.0
+"""Seconds for calls that had to be cancelled at the end to say so to Redis."""
+
+Endpoint = Callable[[Request], Awaitable[Answer | Response]]
+
+
+def build_app(settings: GatewaySettings) -> Starlette:
+    """Make the application; its connections to Redis close when its lifespan ends."""
+    gateway = AsyncSession(
+        settings.plugin_id, redis=settings.redis, max_request_bytes=settings.max_body_bytes
+    )
+    sessions = Sessions(gateway, settings)
+    running: set[asyncio.Task[Any]] = set()
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncGenerator[None]:
+        try:
+            yield
+        finally:
+            if running:
+                await asyncio.wait(running, timeout=CLEAN_UP)
+            await gateway.close()
+
+    return Starlette(
+        routes=[
+            _route(PATH, Transaction(gateway, settings), "POST"),
+            _route(f"{PREFIX}{{path:path}}", InnerApi(gateway, settings), "POST"),
+            _route("/sessions", sessions.open, "POST"),
+            _route("/sessions", sessions.close, "DELETE"),
+            _route("/health", Health(gateway), "GET"),
+        ],
+        middleware=[Middleware(_Running, running)],
+        lifespan=lifespan,
+    )
+
+
+class _Running:
+    """Knows the tasks that serve requests, so that connections are not closed under them."""
+
+    def __init__(self, app: ASGIApp, running: "set[asyncio.Task[Any]]") -> None:
+        self._app = app
+        self._running = running
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        task = asyncio.current_task()
+        if scope["type"] != "http" or task is None:
+            await self._app(scope, receive, send)
+            return
+        self._running.add(task)
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._running.discard(task)
+
+
+def _route(path: str, endpoint: Endpoint, method: str) -> Route:
+    async def answer(request: Request) -> Answer | Response:
+        try:
+            return await endpoint(request)
+        except ClientDisconnect:  # while it was sending; nobody will read this
+            return Response(status_code=400)
+
+    return Route(path, answer, methods=[method])
