@@ -1,14 +1,12 @@
 """Runs the Dify plugin beside this file: plugin -> Redis -> worker -> local model, and back.
 
-Then comes a tour of the other calls: speech, embeddings, ranking, moderation, summary.
+The plugin is a process of its own, run as `invokeq plugin run` runs it. Then comes a tour of the
+other calls: speech, embeddings, ranking, moderation, summary.
 Redis is the one that INVOKEQ_REDIS_URL names, else an embedded Valkey. The worker is a process of
-its own. Both end with this process, however it ends; on Linux the kernel sees to that.
+its own. All of them end with this process, however it ends; on Linux the kernel sees to that.
 """
 
-from dify_plugin.entities.tool import ToolInvokeMessage
-
-# The SDK comes before all else, because it patches the process with gevent.
-# isort: split
+import asyncio
 import os
 import secrets
 import signal
@@ -17,8 +15,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Generator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, aclosing, contextmanager
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import IO, Any, Final, TypeVar
 
@@ -29,10 +28,11 @@ from invokeq import InvocationStatus, InvokeqError, Session
 from invokeq.core import control
 from invokeq.core.directory import LiveWorker
 from invokeq.core.plan import Batch, Plan
-from invokeq.dify import LoadedTool, bind, load_tool
 from invokeq.errors import InternalError, NoWorkerError
+from invokeq.plugin_host import Catalog, HostOptions, Plugin, PluginHost, load_plugin
+from invokeq.plugins import PluginPackage, prepare_environment
 from invokeq.protocol import events, keys
-from invokeq.protocol.entities import AIModelEntity, LLMUsage, ModelPropertyKey, ModelType
+from invokeq.protocol.entities import LLMUsage, ModelType
 from invokeq_worker.embedded import EmbeddedValkey
 
 # isort: split
@@ -109,11 +109,12 @@ def run(stack: ExitStack) -> None:
     worker = stack.enter_context(running_worker(url))
     session = stack.enter_context(Session(PLUGIN_ID, redis=url))
     model = await_model(session, worker)
-
-    question = {"query": "Why is the sky blue?"}
-    ask(session, load_tool(PLUGIN, "llm_fixed"), "a config built by hand", question)
-    question = {"prompt": "Write two lines about the sea.", "model": selector_value(model)}
-    ask(session, load_tool(PLUGIN, "llm"), "the value of a model-selector", question)
+    with running_plugin(load_plugin(PLUGIN), url) as plugin:
+        question = {"query": "Why is the sky blue?"}
+        ask(session, plugin, "llm_fixed", "a config built by hand", question)
+        picked = {"model": model, "model.max_tokens": 96, "model.temperature": 0.0}
+        question = {"prompt": "Write two lines about the sea.", **picked}
+        ask(session, plugin, "llm", "the value of a model-selector", question)
     tour(session, console)
 
 
@@ -151,11 +152,44 @@ def running_worker(url: str) -> Generator[Worker, None, None]:
                 process.wait()
 
 
-def await_model(session: Session, worker: Worker) -> AIModelEntity:
+@dataclass(frozen=True, slots=True)
+class RunningPlugin:
+    """The plugin's process with its host, and the loop that both live on."""
+
+    host: PluginHost
+    runner: asyncio.Runner
+
+
+@contextmanager
+def running_plugin(plugin: Plugin, url: str) -> Generator[RunningPlugin, None, None]:
+    """Run the plugin as a process of its own, as `invokeq plugin run` does."""
+    with asyncio.Runner() as runner:
+        host = PluginHost(Catalog(plugin), HostOptions(python_of=python_of, redis=url))
+        runner.run(host.__aenter__())
+        try:
+            process = runner.run(host.start(plugin))
+            console.print(f"plugin   process {process.pid}, {plugin.id} from {PLUGIN.name}")
+            yield RunningPlugin(host, runner)
+        finally:
+            runner.run(host.__aexit__(None, None, None))
+
+
+async def python_of(package: PluginPackage) -> Path:
+    """Give the Python for the plugin: ours if it has Dify's SDK, else one of a venv of its own."""
+    try:
+        version = metadata.version("dify_plugin")
+    except metadata.PackageNotFoundError:
+        with console.status(f"a Python environment is made for {package.id} ..."):
+            return await prepare_environment(package)
+    console.print(f"python   {sys.executable}, which has dify_plugin {version} installed")
+    return Path(sys.executable)
+
+
+def await_model(session: Session, worker: Worker) -> str:
     """Wait until our worker is in the directory; gives the model that it serves."""
     began = time.monotonic()
 
-    def served() -> AIModelEntity | None:
+    def served() -> str | None:
         worker.check()
         session.directory.forget()  # it would believe for a second what it has just read
         for live in session.workers():
@@ -169,46 +203,42 @@ def await_model(session: Session, worker: Worker) -> AIModelEntity:
         problem = f"ours was not ready within {START_SECONDS:g} s"
         raise NoWorkerError(provider="local", model_type="llm", problem=problem)
     seconds = time.monotonic() - began
-    console.print(
-        f"worker   process {worker.process.pid}, serves local/{model.model} after {seconds:.1f} s"
-    )
+    console.print(f"worker   process {worker.process.pid}, serves {model} after {seconds:.1f} s")
     return model
 
 
-def chat_model(worker: LiveWorker) -> AIModelEntity | None:
-    """Give the large language model among what a worker serves."""
+def chat_model(worker: LiveWorker) -> str | None:
+    """Give the name of the large language model among what a worker serves."""
     models = worker.providers["local"].models
-    return next((model for model in models if model.model_type is ModelType.LLM), None)
+    names = (f"local/{model.model}" for model in models if model.model_type is ModelType.LLM)
+    return next(names, None)
 
 
-def selector_value(model: AIModelEntity) -> dict[str, Any]:
-    """Give what a model-selector of scope llm holds once the user has picked `model`."""
-    return {
-        "provider": "local",
-        "model": model.model,
-        "model_type": model.model_type.value,
-        "mode": model.model_properties.get(ModelPropertyKey.MODE),
-        "completion_params": {"max_tokens": 96, "temperature": 0.0},
-    }
-
-
-def ask(session: Session, tool: LoadedTool, way: str, parameters: dict[str, Any]) -> None:
+def ask(
+    session: Session, plugin: RunningPlugin, tool: str, way: str, parameters: dict[str, Any]
+) -> None:
     """Run a tool of the plugin, and tell what it said, cost and sent."""
-    console.print(f"\ntool {tool.declaration.identity.name}, {way}", style="bold")
+    console.print(f"\ntool {tool}, {way}", style="bold")
     console.print(Text(next(iter(parameters.values())), "cyan"))
     look_up = session.broker.run
     known = look_up(finished())
-    began, first = time.monotonic(), None
-    with closing(tool.open(bind(session)).invoke(parameters)) as messages:
-        for message in messages:
-            first = first or time.monotonic() - began
-            if isinstance(message.message, ToolInvokeMessage.TextMessage):
-                console.print(Text(message.message.text), end="")  # flushes
-    console.print()
+    first = plugin.runner.run(show(plugin.host, tool, parameters))
     request_id = wait_for(lambda: next(iter(look_up(finished()) - known), None), BOOKS_SECONDS)
     if request_id is None:
         raise InternalError(detail=f"RQ has no finished job in a lane of {PLUGIN_ID}")
-    report(look_up(read_trip(request_id)), first or 0.0)
+    report(look_up(read_trip(request_id)), first)
+
+
+async def show(host: PluginHost, tool: str, parameters: dict[str, Any]) -> float:
+    """Print what a tool says while it says it; gives the seconds until the first text."""
+    began, first = time.monotonic(), None
+    async with aclosing(host.run_tool(tool, parameters)) as messages:
+        async for message in messages:
+            first = first or time.monotonic() - began
+            if message["type"] == "text":
+                console.print(Text(message["message"]["text"]), end="")  # flushes
+    console.print()
+    return first or 0.0
 
 
 def finished() -> Plan[set[str]]:
@@ -269,8 +299,4 @@ def wait_for(look: Callable[[], T | None], seconds: float) -> T | None:
 
 
 if __name__ == "__main__":
-    code = main()
-    sys.stdout.flush()
-    # Everything has been closed. What is left out is the end of the interpreter, which gevent 25
-    # on Python 3.11 comments with tracebacks of its own.
-    os._exit(code)
+    sys.exit(main())

@@ -4,15 +4,6 @@ A text becomes speech, the speech a text again; that one is compared with notes,
 with a longer one, summarised. All by the models of the local provider, over the queue.
 """
 
-from dify_plugin.core.runtime import ModelInvocations
-from dify_plugin.entities.model import EmbeddingInputType
-from dify_plugin.entities.model.moderation import ModerationModelConfig
-from dify_plugin.entities.model.rerank import RerankModelConfig
-from dify_plugin.entities.model.speech2text import Speech2TextModelConfig
-from dify_plugin.entities.model.text_embedding import TextEmbeddingModelConfig
-from dify_plugin.entities.model.tts import TTSModelConfig
-
-# isort: split
 import io
 import time
 from collections.abc import Generator
@@ -23,7 +14,15 @@ from rich.console import Console
 from rich.text import Text
 
 from invokeq import Session
-from invokeq.dify import bind
+from invokeq.protocol.entities import (
+    EmbeddingInputType,
+    ModerationModelConfig,
+    RerankModelConfig,
+    Speech2TextModelConfig,
+    TextEmbeddingModelConfig,
+    TTSModelConfig,
+)
+from invokeq.session import Models
 
 VOICE: Final = TTSModelConfig(provider="local", model="espeak", voice="en-us")
 EARS: Final = Speech2TextModelConfig(provider="local", model="whisper-tiny")
@@ -63,7 +62,7 @@ Brandt stands behind glass, filled and ready, and once a year her grandson light
 
 def tour(session: Session, console: Console) -> None:
     """Make every call, and show what each one gave and how long it took."""
-    models: ModelInvocations = bind(session).model
+    models = session.model
     audio = speak(models, console)
     heard = listen(models, console, audio)
     compare(models, console, heard)
@@ -72,7 +71,7 @@ def tour(session: Session, console: Console) -> None:
     summarise(models, console)
 
 
-def speak(models: ModelInvocations, console: Console) -> bytes:
+def speak(models: Models, console: Console) -> bytes:
     """Say a text; gives the audio, which is its segments one behind the other."""
     with step(console, "tts", f"local/{VOICE.model} says: {SPOKEN}"):
         segments: list[bytes] = []
@@ -82,7 +81,7 @@ def speak(models: ModelInvocations, console: Console) -> bytes:
     return b"".join(segments)
 
 
-def listen(models: ModelInvocations, console: Console, audio: bytes) -> str:
+def listen(models: Models, console: Console, audio: bytes) -> str:
     """Write down what was said."""
     with step(console, "speech2text", f"local/{EARS.model} hears {len(audio)} bytes of mp3"):
         heard = models.speech2text.invoke(EARS, io.BytesIO(audio))
@@ -90,7 +89,7 @@ def listen(models: ModelInvocations, console: Console, audio: bytes) -> str:
     return heard
 
 
-def compare(models: ModelInvocations, console: Console, heard: str) -> None:
+def compare(models: Models, console: Console, heard: str) -> None:
     """Find the note that is closest to what was heard."""
     with step(console, "text_embedding", f"local/{EMBEDDER.model} compares it with notes"):
         notes = models.text_embedding.invoke(EMBEDDER, list(NOTES), EmbeddingInputType.DOCUMENT)
@@ -101,14 +100,14 @@ def compare(models: ModelInvocations, console: Console, heard: str) -> None:
         console.print(f"{len(query)} dimensions, {notes.usage.total_tokens} tokens of notes")
 
 
-def rank(models: ModelInvocations, console: Console, heard: str) -> None:
+def rank(models: Models, console: Console, heard: str) -> None:
     """Let the ranker choose the best two notes."""
     with step(console, "rerank", f"local/{RANKER.model} keeps the best {RANKER.top_n}"):
         for doc in models.rerank.invoke(RANKER, list(NOTES), heard).docs:
             console.print(Text(f"{doc.score:6.3f}  {doc.text}"))
 
 
-def judge(models: ModelInvocations, console: Console, heard: str) -> None:
+def judge(models: Models, console: Console, heard: str) -> None:
     """Tell what is sensitive from what is not."""
     with step(console, "moderation", f"local/{JUDGE.model} judges"):
         for text in (heard, "I will kill you, you idiot."):
@@ -116,7 +115,7 @@ def judge(models: ModelInvocations, console: Console, heard: str) -> None:
             console.print(Text(f"{verdict:>9}  {text}"))
 
 
-def summarise(models: ModelInvocations, console: Console) -> None:
+def summarise(models: Models, console: Console) -> None:
     """Have a story of some length summarised by the operator's model."""
     with step(console, "summary", f"[system] summary_model reads {len(STORY)} characters"):
         console.print(Text(models.summary.invoke(STORY, "Two sentences.").strip()))

@@ -1,4 +1,4 @@
-"""Where Dify starts the plugin; `make demo` loads its tools without this."""
+"""Where the plugin is started: by Dify, or by `invokeq plugin run`."""
 
 from dify_plugin import DifyPluginEnv, Plugin
 
