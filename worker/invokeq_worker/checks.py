@@ -5,9 +5,7 @@ from typing import Any, Final
 
 import orjson
 from redis import Redis
-from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
-from redis.retry import Retry
 
 from invokeq.protocol import keys
 from invokeq.protocol.errors import (
@@ -15,6 +13,7 @@ from invokeq.protocol.errors import (
     InvalidConfigurationError,
     ServerUnsupportedError,
 )
+from invokeq_worker.pools import make_client
 from invokeq_worker.tables import RedisSettings
 
 REQUIRED: Final = (6, 2)
@@ -23,13 +22,7 @@ REQUIRED: Final = (6, 2)
 
 def open_client(settings: RedisSettings) -> Redis:
     """Make a client that gives up after `connect_timeout` instead of trying again."""
-    return Redis.from_url(
-        settings.url_text,
-        protocol=2,
-        socket_connect_timeout=settings.connect_timeout,
-        socket_timeout=settings.connect_timeout,
-        retry=Retry(NoBackoff(), 0),
-    )
+    return make_client(settings.url_text, settings.connect_timeout)
 
 
 def check_server(client: Redis, address: str) -> None:

@@ -1,13 +1,13 @@
 """Takes jobs from the lanes, as many as there is room for, and starts a run for each.
 
-Idle, it blocks on the bell of its queues and polls nothing. Cost: one round trip a claim of up to
-CLAIM_SIZE jobs, plus one to be woken after it has been idle.
+Idle, it blocks on the bell of its queues and polls nothing: the claim is sent along behind the
+wait, so that the server carries it out the moment the bell rings. Cost: one round trip a claim of
+up to CLAIM_SIZE jobs, also for the first one after it has been idle.
 """
 
 import asyncio
 import contextlib
 import secrets
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
@@ -15,7 +15,7 @@ import structlog
 from redis.exceptions import ResponseError
 
 from invokeq.protocol import keys
-from invokeq.protocol.rq_time import iso
+from invokeq.protocol.resp import Command
 from invokeq_worker import scripts
 from invokeq_worker.link import Link, LinkError
 from invokeq_worker.scripts import Claim, Claimed
@@ -85,55 +85,52 @@ class Claimer:
     async def run(self, burst: bool = False) -> None:
         """Claim until `stop()`; with `burst`, until the lanes are empty."""
         self._task = asyncio.current_task()
+        left, unsure = True, False
         while not self._stopped:
             try:
-                left = await self._claim_all()
+                if unsure:
+                    await self._reconcile()
+                    unsure = False
+                left = await self._claim_next(wait=not left)
                 if burst and not left:
                     return
-                if not left and not self._stopped:
-                    await self._await_bell()
             except LinkError as error:
                 log.warning("redis is away", problem=str(error))
+                left = unsure = True
                 await asyncio.sleep(PAUSE)
-                await self._reconcile()
             except asyncio.CancelledError:
                 if not self._stopped:
                     raise
+                with contextlib.suppress(LinkError):
+                    await self._reconcile()  # the bell may have rung as the connection closed
 
-    async def _claim_all(self) -> bool:
-        """Claim while lanes have work; tells whether work was left when it had to stop."""
-        while not self._stopped:
-            await self._resumed.wait()
-            while self._free <= 0:
-                self._slot_freed.clear()
-                await self._slot_freed.wait()
-            claim = await self._claim(min(self._free, CLAIM_SIZE))
-            if claim.suspended:
-                self._resumed.clear()
-                continue
-            for job in claim.jobs:
-                self._free -= 1
-                self._start_run(job)
-            if not claim.left:
-                return False
-        return True
+    async def _claim_next(self, *, wait: bool) -> bool:
+        """Claim once there is room, with `wait` once the bell rings; tells whether there may be
+        more."""
+        await self._resumed.wait()
+        while self._free <= 0:
+            self._slot_freed.clear()
+            await self._slot_freed.wait()
+        claim = await self._claim(min(self._free, CLAIM_SIZE), wait)
+        if claim.suspended:
+            self._resumed.clear()
+            return True
+        for job in claim.jobs:
+            self._free -= 1
+            self._start_run(job)
+        return claim.left
 
-    async def _claim(self, room: int) -> Claim:
-        """Claim up to `room` jobs: one round trip, which `stop()` does not cut short."""
-        now = time.time()
-        command = scripts.claim(
-            self._worker, self._queues, room, iso(now), now, secrets.token_hex(12)
-        )
-        self._claiming = True
+    async def _claim(self, room: int, wait: bool) -> Claim:
+        """Claim up to `room` jobs: one round trip; `stop()` cuts it short only while it waits."""
+        command = scripts.claim(self._worker, self._queues, room, secrets.token_hex(12))
+        bells = (keys.bell(queue) for queue in self._queues)
+        before: list[Command] = [("BLPOP", *bells, BLOCK)] if wait else []
+        self._claiming = not wait
         try:
-            (reply,) = await scripts.exchange(self._link, [command], MARGIN)
+            timeout = BLOCK + MARGIN if wait else MARGIN
+            replies = await scripts.exchange(self._link, [*before, command], timeout)
         finally:
             self._claiming = False
-        if isinstance(reply, ResponseError):
-            raise LinkError(f"claim refused: {reply}")
-        return scripts.parse_claim(reply)
-
-    async def _await_bell(self) -> None:
-        bells = [keys.bell(queue) for queue in self._queues]
-        with contextlib.suppress(ResponseError):
-            await self._link.one("BLPOP", *bells, BLOCK, timeout=BLOCK + MARGIN)
+        if isinstance(replies[-1], ResponseError):
+            raise LinkError(f"claim refused: {replies[-1]}")
+        return scripts.parse_claim(replies[-1])

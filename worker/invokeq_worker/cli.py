@@ -1,4 +1,4 @@
-"""What the worker adds to the `invokeq` command: worker, up, health and config check.
+"""What the worker adds to the `invokeq` command: worker, up, health, acl and config check.
 
 Whatever takes long to import is imported by the command that needs it, so that `--help` stays fast.
 """
@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from invokeq_worker.acl_cli import acl
 
 Config = Annotated[
     Path | None,
@@ -27,6 +29,7 @@ def register(app: typer.Typer) -> None:
     config = typer.Typer(help="Look at the configuration.", no_args_is_help=True)
     config.command("check", epilog=_examples("invokeq config check"))(check)
     app.add_typer(config, name="config")
+    app.add_typer(acl, name="acl")
 
 
 def _examples(*lines: str) -> str:

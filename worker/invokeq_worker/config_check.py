@@ -13,6 +13,7 @@ from invokeq_providers.options import CONFIG_SOURCE
 from invokeq_providers.registry import build_providers
 from invokeq_worker.checks import check_server, open_client
 from invokeq_worker.failures import FAILED
+from invokeq_worker.fallbacks import check_fallbacks
 from invokeq_worker.settings import Settings, read_settings, served_providers
 
 
@@ -37,7 +38,13 @@ def _check(settings: Settings) -> list[InvokeqError]:
     console.print(f"Configuration: {settings.source}\nRedis: {settings.redis.address} ({redis})")
     console.print(_provider_table(settings, providers))
     console.print(pools)
-    return [*problems, *redis_problems, *pool_problems]
+    if settings.plugins:
+        console.print(_plugin_table(settings))
+    fallback_problems: list[InvokeqError] = []
+    if settings.provider_tables().keys() <= providers.keys():
+        fallbacks = settings.fallback_models()
+        fallback_problems += check_fallbacks(fallbacks, providers, settings.source)
+    return [*problems, *redis_problems, *pool_problems, *fallback_problems]
 
 
 def _build_each(settings: Settings) -> tuple[dict[str, Provider], list[InvokeqError]]:
@@ -85,6 +92,18 @@ def _look_at_pools(
             first = (name, size) if index == 0 else ("", "")
             table.add_row(first[0], queue, ", ".join(served.get(queue, ["?"])), first[1])
     return table, problems
+
+
+def _plugin_table(settings: Settings) -> Table:
+    """Show what the operator wrote; what a manifest adds is in the manifest."""
+    unknown = f"Plugins; others: {settings.permissions.unknown}"
+    columns = ("plugin", "manifest", "models", "model types", "tenants", "trusted")
+    table = Table(*columns, title=unknown, title_justify="left")
+    for name, plugin in settings.plugins.items():
+        lists = (plugin.models, plugin.model_types, plugin.tenants)
+        shown = (", ".join(patterns) or "none" for patterns in lists)
+        table.add_row(name, plugin.manifest or "-", *shown, "yes" if plugin.trusted else "no")
+    return table
 
 
 def _provider_table(settings: Settings, providers: Mapping[str, Provider]) -> Table:

@@ -2,7 +2,7 @@
 silent.
 
 Cost: one round trip a second, whatever runs: the lease script and one MGET over the readers'
-leases.
+leases, which also say how far the readers have come.
 """
 
 import asyncio
@@ -16,10 +16,12 @@ from redis.exceptions import ResponseError
 
 from invokeq.protocol import keys
 from invokeq.protocol.directory import CATALOG_TTL, WorkerEntry
+from invokeq.protocol.resp import Command
 from invokeq.protocol.rq_time import iso
 from invokeq_worker import scripts
 from invokeq_worker.claimer import Claimer
-from invokeq_worker.link import Command, Link, LinkError, Reply
+from invokeq_worker.link import Link, LinkError
+from invokeq_worker.readers import Readers, is_settled, leases_of
 from invokeq_worker.run import Run
 
 REFRESH: Final = 1.0
@@ -31,10 +33,8 @@ LEASE_MS: Final = 5_000
 CATALOG_REFRESH: Final = 60.0
 """Seconds between renewals of the catalog's TTL."""
 
-READER_GRACE: Final = 2.0
-"""Seconds after the claim before a missing reader counts; its lease and the job travel apart."""
-
-TIMEOUT: Final = 4.0
+TIMEOUT: Final = 2.0
+"""Seconds for one beat: half open, a connection is replaced before the lease lapses."""
 
 log: Final = structlog.get_logger(__name__)
 
@@ -50,6 +50,7 @@ class Heartbeat:
         worker_ttl: int,
         runs: Mapping[str, Run],
         claimer: Claimer,
+        readers: Readers,
         reap: Callable[[str], Awaitable[None]],
     ) -> None:
         self._link = link
@@ -59,6 +60,7 @@ class Heartbeat:
         self._worker_ttl = worker_ttl
         self._runs = runs
         self._claimer = claimer
+        self._readers = readers
         self._reap = reap
 
     async def run(self) -> None:
@@ -69,21 +71,24 @@ class Heartbeat:
                     await self._reap(dead)
             except (LinkError, ResponseError) as error:
                 log.warning("heartbeat failed", problem=str(error))
+                self._readers.missed(str(error))
             await asyncio.sleep(REFRESH)
 
     async def beat(self) -> Sequence[str]:
         """Renew the lease, act on what came back, and name the dead workers. One round trip."""
-        watched = [run for run in self._runs.values() if _is_watched(run)]
+        settled = [run for run in self._runs.values() if is_settled(run)]
         commands = [self._tick(), *self._publish_catalog()]
-        if watched:
-            commands.append(("MGET", *(keys.reader(run.job.id) for run in watched)))
+        if settled:
+            commands.append(leases_of(settled))
         replies = await scripts.exchange(self._link, commands, TIMEOUT)
         if isinstance(replies[0], ResponseError):
             raise replies[0]
         _, suspended, dead = replies[0]
         self._claimer.suspended(bool(suspended))
-        if watched:
-            _cancel_orphans(watched, replies[-1])
+        if settled:
+            if isinstance(replies[-1], ResponseError):
+                raise replies[-1]
+            self._readers.hear(settled, replies[-1])
         now = time.time()
         for run in list(self._runs.values()):
             run.check_silence(now)
@@ -115,17 +120,3 @@ class Heartbeat:
         self._catalog_due = time.monotonic() + CATALOG_REFRESH
         digest, data = self._catalog
         return [("SET", keys.catalog(digest), data, "EX", CATALOG_TTL)]
-
-
-def _is_watched(run: Run) -> bool:
-    """A job that its caller detached, or that an operator queued again, has no reader to lose."""
-    detached = run.envelope is None or run.envelope.detached or bool(run.job.ended)
-    return not detached and time.time() - run.started_at > READER_GRACE
-
-
-def _cancel_orphans(runs: Sequence[Run], leases: Reply) -> None:
-    for run, lease in zip(runs, leases, strict=True):
-        if lease is None:
-            run.cancel("consumer_gone")
-        elif lease.startswith(b"cancel:"):
-            run.cancel(lease.removeprefix(b"cancel:").decode())

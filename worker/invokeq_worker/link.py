@@ -8,38 +8,21 @@ broken batch the server has executed is unknown; the caller must be able to repe
 
 import asyncio
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias, cast
+from collections.abc import Sequence
+from typing import Final
 
-import hiredis
 from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import AbstractConnection
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
-Command: TypeAlias = tuple[str | bytes | int | float, ...]
-Reply: TypeAlias = Any
+from invokeq.protocol.resp import Command, Reply, pack_writes
+
+WRITE_SIZE: Final = 1024 * 1024
+"""Bytes written at once; what runs beside a larger batch gets its turn in between."""
 
 
 class LinkError(Exception):
     """The connection broke, or the server did not answer in time."""
-
-
-def make_pool(url: str, connect_timeout: float) -> ConnectionPool:
-    """Hold the settings of `url` (redis, rediss or unix) for Links; opens no connection.
-
-    `connect_timeout` is in seconds and includes TLS.
-    """
-    return ConnectionPool.from_url(
-        url,
-        protocol=2,
-        decode_responses=False,
-        socket_timeout=None,
-        socket_connect_timeout=connect_timeout,
-        socket_keepalive=True,
-        retry=Retry(NoBackoff(), 0),
-    )
 
 
 class Link:
@@ -59,7 +42,10 @@ class Link:
         try:
             async with asyncio.timeout(timeout):
                 connection = await self._connected()
-                await connection.send_packed_command(_pack(commands), check_health=False)
+                for number, write in enumerate(pack_writes(commands, WRITE_SIZE)):
+                    if number:
+                        await asyncio.sleep(0)
+                    await connection.send_packed_command(write, check_health=False)
                 replies: list[Reply] = []
                 for _ in commands:
                     try:
@@ -83,6 +69,10 @@ class Link:
             raise reply
         return reply
 
+    def twin(self) -> "Link":
+        """Give another Link to the same place."""
+        return Link(self.pool)
+
     async def close(self) -> None:
         """Drop the connection; the next exchange makes a new one."""
         connection, self._connection = self._connection, None
@@ -95,9 +85,3 @@ class Link:
             await connection.connect()
             self._connection = connection
         return self._connection
-
-
-def _pack(commands: Sequence[Command]) -> bytes:
-    # hiredis declares a tuple of one; it takes any.
-    pack: Callable[[Command], bytes] = cast(Any, hiredis.pack_command)
-    return b"".join([pack(command) for command in commands])

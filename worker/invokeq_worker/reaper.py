@@ -16,11 +16,12 @@ import structlog
 from redis.exceptions import ResponseError
 
 from invokeq.protocol import events, keys
-from invokeq.protocol.errors import WorkerLostError
+from invokeq.protocol.errors import ProtocolError, WorkerLostError
 from invokeq.protocol.events import ANSWERS, LAST_SEQUENCE, EventId, EventKind
+from invokeq.protocol.resp import Command, Reply
 from invokeq_worker import books, scripts
 from invokeq_worker.books import Ending, Retention
-from invokeq_worker.link import Command, Link, Reply
+from invokeq_worker.link import Link
 from invokeq_worker.scripts import Claimed
 
 LOCK_MS: Final = 10_000
@@ -67,7 +68,10 @@ class Reaper:
         log.warning("worker is dead", dead=dead, executions=len(members))
         for member in members:
             request_id, _, execution = member.decode().partition(":")
-            await self.settle(dead, request_id, execution)
+            try:
+                await self.settle(dead, request_id, execution)
+            except ResponseError as error:  # the others are not to suffer for one that is odd
+                log.warning("could not settle", request_id=request_id, problem=str(error))
         await self._strike_off(dead)
 
     async def settle(self, dead: str, request_id: str, execution: str) -> None:
@@ -106,12 +110,13 @@ class Reaper:
 
     async def _find(self, dead: str, request_id: str, execution: str) -> Found | None:
         """Shut the attempt's stream and look at what it says. Two round trips."""
-        (fields,) = await self._send(
-            ("HMGET", keys.job(request_id), "origin", "attempt", "worker_name", "status")
+        (lane, attempt), (owner, status) = await self._send(
+            # A plugin can write to the hash of its job, so this is where its lane is believed.
+            ("HMGET", keys.execution(request_id, execution), "lane", "attempt"),
+            ("HMGET", keys.job(request_id), "worker_name", "status"),
         )
-        origin, attempt, owner, status = (value.decode() if value else "" for value in fields)
         composite = f"{request_id}:{execution}"
-        if not origin or not attempt or owner != dead or status != "started":
+        if lane is None or owner != dead.encode() or status != b"started":
             await self._send(("SREM", keys.worker_executions(dead), composite))
             return None
         key = keys.events(request_id)
@@ -119,7 +124,7 @@ class Reaper:
         shut = _append(key, EventId(number, LAST_SEQUENCE), EventKind.LOST, events.lost(dead))
         said = ("XRANGE", key, f"{number}-0", str(EventId(number, LAST_SEQUENCE - 1)))
         _, entries = await self._send(shut, said)
-        job = Claimed(origin, request_id, execution, number, "", b"")
+        job = Claimed(lane.decode(), request_id, execution, number, False, b"")
         return Found(job, _count_answers(entries))
 
     async def _send(self, *commands: Command) -> list[Reply]:
@@ -133,11 +138,12 @@ class Reaper:
 
     async def _strike_off(self, dead: str) -> None:
         """Remove a worker from RQ's books and ours, as RQ does when one says good-bye."""
-        lanes = await self._link.one("SMEMBERS", keys.QUEUES, timeout=TIMEOUT)
+        found = await self._link.one("SMEMBERS", keys.QUEUES, timeout=TIMEOUT)
+        lanes = [keys.lane_of(lane.decode(errors="replace")) for lane in found]
         key = keys.worker(dead)
         await self._send(
             ("SREM", keys.WORKERS, key),
-            *(("SREM", keys.lane_workers(keys.lane_of(lane.decode())), key) for lane in lanes),
+            *(("SREM", keys.lane_workers(lane), key) for lane in lanes),
             ("DEL", key, keys.worker_executions(dead)),
             ("HDEL", keys.DIRECTORY, dead),
             ("ZREM", keys.LEASES, dead),
@@ -150,9 +156,17 @@ def _append(key: str, event_id: EventId, kind: EventKind, payload: bytes) -> Com
 
 
 def _count_answers(entries: Any) -> int:
-    """Count the events of the answer in the entries of one attempt."""
+    """Count the events of the answer in the entries of one attempt; one that nobody can read is
+    one."""
     count = 0
     for entry_id, flat in entries:
         fields = dict(zip(flat[::2], flat[1::2], strict=True))
-        count += sum(event.kind in ANSWERS for event in events.unpack(entry_id, fields))
+        try:
+            found = events.unpack(entry_id, fields)
+        except ProtocolError:
+            count += 1
+            continue
+        if entry_id == entries[0][0]:  # what was trimmed before it were answers, but for `started`
+            count += max(0, found[0].id.sequence - 1)
+        count += sum(event.kind in ANSWERS for event in found)
     return count

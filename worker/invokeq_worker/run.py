@@ -7,9 +7,9 @@ nothing more and closes nothing.
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, Literal, NamedTuple
 
@@ -23,19 +23,38 @@ from invokeq.protocol.errors import (
     InternalError,
     InvokeqError,
     ProviderSilenceError,
+    StreamFullError,
 )
 from invokeq.protocol.events import EventKind
 from invokeq.protocol.requests import BodyRef, Envelope, Request
+from invokeq.protocol.resp import Command, Reply
+from invokeq.protocol.usage import Usage
 from invokeq_providers.base import Provider
-from invokeq_providers.calls import Result, Said, Segment, Services, Usage, Vectors, serve
+from invokeq_providers.calls import (
+    Result,
+    Said,
+    Scores,
+    Segment,
+    Services,
+    Used,
+    Vectors,
+)
+from invokeq_providers.chunks import TextChunk
 from invokeq_providers.registry import find_provider
 from invokeq_worker import books, scripts
 from invokeq_worker.books import Ending, Retention
+from invokeq_worker.decoding import decode_request, join_body
+from invokeq_worker.fallbacks import Fallbacks, serve_in_turn
 from invokeq_worker.identity import decide_identity
-from invokeq_worker.link import Command, Link, LinkError, Reply
+from invokeq_worker.ignored import IgnoredParameters
+from invokeq_worker.link import Link, LinkError
+from invokeq_worker.permissions import Permissions
+from invokeq_worker.retry_policy import RetryPolicy
+from invokeq_worker.retrying import RetryingProvider
 from invokeq_worker.scripts import Claimed
 from invokeq_worker.stream import EventWriter
 from invokeq_worker.vectors import vectors_payload
+from invokeq_worker.vendor_calls import FailedCall, ModelRef, VendorCalls
 from invokeq_worker.writer import Writer
 
 BODY_TIMEOUT: Final = 30.0
@@ -60,11 +79,16 @@ class RunContext:
     writer: Writer
     bodies: Link
     bodies_lock: asyncio.Lock
+    reader_room: Callable[["Run"], Awaitable[None]]
     retention: Retention
     provider_silence: float
     trusted: Collection[str]
+    permissions: Permissions
     on_closed: Callable[[Claimed], None]
     summary_model_of: Callable[[str | None], str | None]
+    ignored: IgnoredParameters = field(default_factory=IgnoredParameters)
+    policy_of: Callable[[str], RetryPolicy] = lambda _: RetryPolicy()
+    fallbacks: Fallbacks = field(default_factory=dict[ModelRef, list[ModelRef]])
 
 
 class Run:
@@ -77,13 +101,15 @@ class Run:
         self.heard_at = self.started_at = time.time()
         self._context = context
         self._begun = False
+        self._held = False
         self._request: Request | None = None
         self._interruption: Interruption | None = None
         self._ending = Ending.CANCELED
         self._usage: Usage | None = None
+        self._calls: VendorCalls | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self.stream: EventWriter = context.writer.open(
-            job.id, job.attempt, fresh=bool(job.ended), on_fenced=self._shut_out
+            job.id, job.attempt, fresh=job.ended, on_fenced=self._shut_out
         )
 
     def cancel(self, reason: str, ending: Ending = Ending.CANCELED) -> None:
@@ -97,7 +123,7 @@ class Run:
 
     def check_silence(self, now: float) -> None:
         """Stop the run when the provider has been silent for too long; called every second."""
-        if now - self.heard_at > self._context.provider_silence:
+        if not self._held and now - self.heard_at > self._context.provider_silence:
             self._interrupt(Interruption("silence"))
 
     def _interrupt(self, interruption: Interruption) -> bool:
@@ -135,32 +161,67 @@ class Run:
 
     async def _answer(self) -> None:
         envelope = self.envelope = codec.decode_job(self.job.data)
+        if envelope.detached or self.job.ended:  # queued again by an operator: nobody reads it
+            self.stream.unattend()
         if envelope.request_id != self.job.id:
             raise InternalError(detail=f"job {self.job.id} carries request {envelope.request_id}")
         identity = decide_identity(keys.Lane.parse(self.job.lane), envelope, self._context.trusted)
         self._watch_deadline(envelope.deadline)
-        request = self._request = codec.decode_request(await self._payload(envelope))
+        request = self._request = await decode_request(await self._payload(envelope))
+        check = partial(self._context.permissions.check, identity)
+        calls = self._calls = VendorCalls(
+            self.job.id, self._context.policy_of, envelope.deadline, self._say_failed
+        )
         services = Services(
             request_id=self.job.id,
             user=identity.user,
-            provider=partial(find_provider, self._context.providers),
+            provider=lambda name: RetryingProvider(
+                find_provider(self._context.providers, name), calls
+            ),
             file=await self._fetch(keys.file_part, envelope.file) if envelope.file else None,
             summary_model=self._context.summary_model_of(identity.tenant),
             heard=self._heard,
+            ignored=self._context.ignored.note,
         )
         writer = self._context.writer
-        async with aclosing(serve(request, services)) as pieces:
+        turns = serve_in_turn(request, services, self._context.fallbacks, calls, check)
+        async with aclosing(turns) as pieces:
             async for piece in pieces:
-                self.heard_at = time.time()
+                self._heard()
                 self._say(piece)
-                if writer.congested:
-                    await writer.room()
+                if writer.congested or self.stream.full:
+                    await self._room()
+
+    async def _room(self) -> None:
+        """Wait until Redis and the reader have taken enough; none of it is the provider's
+        silence."""
+        self._held = True
+        try:
+            await self._context.writer.room()
+            while self.stream.full:
+                if not self.stream.attended:
+                    limit = self.stream.window.detached_bytes
+                    raise StreamFullError(limit=limit, setting="limits.detached_bytes")
+                await self._context.reader_room(self)
+        finally:
+            self._held = False
+            self.heard_at = time.time()
 
     def _heard(self) -> None:
-        self.heard_at = time.time()
+        self.heard_at = max(self.heard_at, time.time())
+
+    def _say_failed(self, failed: FailedCall) -> None:
+        """Tell of a vendor call that failed; nobody can be silent before the next one is made."""
+        self.heard_at = max(self.heard_at, time.time() + failed.wait)
+        payload = events.retry(
+            failed.error.to_wire(), str(failed.model), failed.call, failed.wait, failed.next
+        )
+        self.stream.event(EventKind.RETRY, payload)
 
     def _say(self, piece: Said) -> None:
         match piece:
+            case TextChunk():
+                self.stream.chunk(piece.json())
             case LLMResultChunk():
                 if piece.delta.usage is not None:
                     self._usage = piece.delta.usage
@@ -169,6 +230,10 @@ class Run:
                 self.stream.event(EventKind.SEGMENT, events.segment(piece.mime_type), piece.audio)
             case Vectors():
                 self.stream.event(EventKind.VECTORS, *vectors_payload(piece))
+            case Scores():
+                self.stream.event(EventKind.SCORES, events.scores(piece.start, piece.ranked))
+            case Used():
+                self._usage = piece.usage
             case Result():
                 self._usage = piece.usage
                 self.stream.event(EventKind.RESULT, events.result(dict(piece.value)))
@@ -187,7 +252,7 @@ class Run:
                 parts = await self._context.bodies.exchange(fetch, BODY_TIMEOUT)
         except LinkError as error:
             raise InternalError(detail=f"the request body could not be fetched: {error}") from None
-        return codec.join_body(ref, parts)
+        return await join_body(ref, parts)
 
     def _watch_deadline(self, deadline: float | None) -> None:
         if deadline is None:
@@ -233,6 +298,8 @@ class Run:
 
     def _end_cancelled(self, reason: str) -> None:
         usage = self._usage.model_dump(mode="json") if self._usage else None
+        if usage is None and self._calls is not None:
+            usage = self._calls.tally.usage()
         log.info("invocation cancelled", request_id=self.job.id, reason=reason)
         text = "Job stopped by user" if self._ending is Ending.STOPPED else ""
         self._end(EventKind.CANCELLED, events.cancelled(reason, usage), self._ending, text)

@@ -13,7 +13,8 @@ from redis.exceptions import NoScriptError
 from rq.defaults import RQ_KEY_PREFIX
 
 from invokeq.protocol import keys
-from invokeq_worker.link import Command, Link, Reply
+from invokeq.protocol.resp import Command, Reply
+from invokeq_worker.link import Link
 
 EXECUTION_TTL: Final = 86_400
 """Seconds that RQ's record of an execution lives; our leases say whether it is alive, not this."""
@@ -41,13 +42,13 @@ _ALL: Final = (CLAIM, FINISH, REQUEUE, TICK)
 
 
 class Claimed(NamedTuple):
-    """One job as the claim script hands it over; `ended` holds how an earlier run ended, or ''."""
+    """One job as the claim script hands it over; `ended` says whether a run of it ended before."""
 
     lane: str
     id: str
     execution: str
     attempt: int
-    ended: str
+    ended: bool
     data: bytes
 
 
@@ -72,9 +73,7 @@ async def exchange(link: Link, commands: Sequence[Command], timeout: float) -> l
     return replies
 
 
-def claim(
-    worker: str, queues: Sequence[str], room: int, now_iso: str, now: float, execution_prefix: str
-) -> Command:
+def claim(worker: str, queues: Sequence[str], room: int, execution_prefix: str) -> Command:
     names = [name for q in queues for name in (keys.ready(q), keys.bell(q), keys.ring(q))]
     script_keys = [keys.SUSPENDED, keys.worker(worker), keys.worker_executions(worker), *names]
     return CLAIM.call(
@@ -82,8 +81,6 @@ def claim(
         RQ_KEY_PREFIX,
         worker,
         room,
-        now_iso,
-        now,
         execution_prefix,
         EXECUTION_TTL,
         *queues,
@@ -96,7 +93,7 @@ def parse_claim(reply: Reply) -> Claim:
         bool(suspended),
         bool(left),
         [
-            Claimed(lane.decode(), job.decode(), execution.decode(), attempt, ended.decode(), data)
+            Claimed(lane.decode(), job.decode(), execution.decode(), attempt, bool(ended), data)
             for lane, job, execution, attempt, ended, data in jobs
         ],
     )

@@ -16,23 +16,30 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from invokeq.protocol.errors import InvalidConfigurationError
+from invokeq.protocol.errors import ConfigurationError, InvalidConfigurationError
 from invokeq.protocol.names import canonical_provider
 from invokeq_providers.base import Provider
 from invokeq_providers.registry import build_providers
+from invokeq_worker.fallbacks import split_model
+from invokeq_worker.permissions import Permissions, read_manifest
 from invokeq_worker.problems import Problem, explain, suggest
 from invokeq_worker.tables import (
+    FallbackList,
     LimitSettings,
     LogSettings,
+    ModelName,
     Name,
+    PermissionSettings,
     PluginSettings,
     PoolSettings,
     ProviderSettings,
     Queue,
     RedisSettings,
+    RetrySettings,
     SystemSettings,
 )
 from invokeq_worker.toml_file import expand, read_toml
+from invokeq_worker.vendor_calls import ModelRef
 
 CONFIG_VARIABLE: Final = "INVOKEQ_CONFIG"
 """Names the configuration file when the command line does not."""
@@ -70,7 +77,10 @@ class Settings(BaseSettings):
         "llm": PoolSettings(queues=("llm",))
     }
     limits: LimitSettings = LimitSettings()
+    retries: RetrySettings = RetrySettings()
+    fallbacks: dict[ModelName, FallbackList] = {}
     plugins: dict[Name, PluginSettings] = {}
+    permissions: PermissionSettings = PermissionSettings()
     system: SystemSettings = SystemSettings()
     log: LogSettings = LogSettings()
     _source: str = PrivateAttr(default=DEFAULTS)
@@ -113,6 +123,12 @@ class Settings(BaseSettings):
         """Plugins that may speak for others."""
         return frozenset(name for name, plugin in self.plugins.items() if plugin.trusted)
 
+    def permissions_of_plugins(self) -> Permissions:
+        """Read the manifests and give what each plugin may do; paths start at the file's own
+        directory."""
+        directory = Path() if self.source == DEFAULTS else Path(self.source).parent
+        return Permissions.load(self.plugins, self.permissions, directory)
+
     def pool(self, name: str) -> PoolSettings:
         """Look a pool up, or raise InvalidConfigurationError that offers those there are."""
         if name not in self.pools:
@@ -130,6 +146,26 @@ class Settings(BaseSettings):
             return tables
         wanted = {Queue.parse(queue).provider for queue in self.pool(pool).queues}
         return {name: table for name, table in tables.items() if None in wanted or name in wanted}
+
+    def fallback_models(self) -> dict[ModelRef, list[ModelRef]]:
+        """Give the fallback lists; what names no configured provider is left out."""
+        found: dict[ModelRef, list[ModelRef]] = {}
+        for name, others in self.fallbacks.items():
+            asked = split_model(name, self.providers)
+            refs = [split_model(other, self.providers) for other in others]
+            if asked is not None:
+                found[asked] = [ref for ref in refs if ref is not None]
+        return found
+
+    def needed_tables(self, pool: str) -> dict[str, dict[str, Any]]:
+        """Give the tables of the providers that a pool serves, and of those that stand in."""
+        tables = self.provider_tables(pool)
+        models = self.fallback_models()
+        others = {
+            ref.provider for asked in models if asked.provider in tables for ref in models[asked]
+        }
+        every = self.provider_tables()
+        return {name: every[name] for name in every if name in tables or name in others}
 
     def secrets(self) -> frozenset[str]:
         """Give every credential in clear, as it was written: what no log may show."""
@@ -185,6 +221,7 @@ def read_settings(
         problems += explain(error, Settings)
     else:
         problems += _contradictions(settings)
+        problems += _unreadable_manifests(settings, Path() if path is None else path.parent)
     if settings is None or problems:
         return _errors(problems, source, overrides)
     settings._source = source  # pyright: ignore[reportPrivateUsage] -- set once, here
@@ -198,7 +235,8 @@ def served_providers(
 
     Queue `<model type>` is served with all providers that have the type, and
     `<model type>.<provider>` with that one. `providers` are those of `build_providers`; without
-    them they are built. A queue that nobody can serve is an InvalidConfigurationError.
+    them they are built. A queue that nobody can serve is an InvalidConfigurationError, or a
+    MissingExtraError if a provider lacks a package for it.
     """
     if providers is None:
         providers = build_providers(settings.provider_tables(pool))
@@ -208,6 +246,9 @@ def served_providers(
         candidates = list(providers) if queue.provider is None else [queue.provider]
         served[name] = [n for n in candidates if queue.model_type in providers[n].model_types]
         if not served[name]:
+            for candidate in candidates:
+                if queue.model_type in providers[candidate].missing:
+                    raise providers[candidate].missing[queue.model_type]
             has = "no provider has" if queue.provider is None else f"{queue.provider} has no"
             raise InvalidConfigurationError(
                 source=settings.source,
@@ -251,11 +292,35 @@ def _contradictions(settings: Settings) -> Iterator[Problem]:
             if name is not None and name not in settings.providers:
                 text = f"no provider is called {name!r}; {suggest(name, settings.providers)}"
                 yield Problem(("pools", pool, "queues", index), text)
+    yield from _unknown_fallbacks(settings)
     if settings.system.summary_model is not None:
         provider = canonical_provider(settings.system.summary_model.rpartition("/")[0])
         if provider not in settings.providers:
             text = f"no provider is called {provider!r}; {suggest(provider, settings.providers)}"
             yield Problem(("system", "summary_model"), text)
+
+
+def _unknown_fallbacks(settings: Settings) -> Iterator[Problem]:
+    for name, others in settings.fallbacks.items():
+        for place, model in (((), name), *(((i,), other) for i, other in enumerate(others))):
+            if split_model(model, settings.providers) is None:
+                offer = suggest(model.partition("/")[0], settings.providers)
+                text = f"{model} names no configured provider; {offer}"
+                yield Problem(("fallbacks", name, *place), text)
+            elif place and split_model(model, settings.providers) == split_model(
+                name, settings.providers
+            ):
+                yield Problem(("fallbacks", name, *place), "is the model that it stands in for")
+
+
+def _unreadable_manifests(settings: Settings, directory: Path) -> Iterator[Problem]:
+    for name, plugin in settings.plugins.items():
+        if not plugin.manifest:
+            continue
+        try:
+            read_manifest(directory / plugin.manifest)
+        except ConfigurationError as error:
+            yield Problem(("plugins", name, "manifest"), str(error))
 
 
 def _errors(

@@ -8,11 +8,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from invokeq.protocol import keys
-from invokeq.protocol.events import ANSWERS, TERMINAL, EventKind, pack
-from invokeq_worker.link import Command
+from invokeq.protocol.events import ANSWERS, TERMINAL, EventId, EventKind, pack
+from invokeq.protocol.resp import Command
+from invokeq_worker.backlog import Backlog, Window
 
 MAX_ENTRY: Final = 256 * 1024
 """Bytes of chunks packed into one entry; a reader decodes an entry at once."""
+
+RETENTION: Final = 30.0
+"""Seconds for which what has been said is kept while Redis is away."""
 
 RUNNING_TTL: Final = 86_400
 """Seconds that a stream outlives its last event while its invocation runs."""
@@ -38,6 +42,7 @@ class EventWriter:
     """The stream of one attempt. Not thread-safe; lives on the worker's loop."""
 
     __slots__ = (
+        "_backlog",
         "_entries",
         "_on_dirty",
         "_on_fenced",
@@ -57,8 +62,10 @@ class EventWriter:
         attempt: int,
         on_dirty: Callable[["EventWriter", int], None],
         on_fenced: Callable[[], None],
+        window: Window,
     ) -> None:
         self._on_dirty = on_dirty
+        self._backlog = Backlog(window)
         self._entries: list[_Entry] = []
         self._on_fenced = on_fenced
         self._sequence = -1
@@ -72,8 +79,10 @@ class EventWriter:
 
     def event(self, kind: EventKind, payload: bytes, blob: bytes = b"") -> None:
         """Append an event that has an entry of its own."""
-        self._sequence += 1
         size = len(payload) + len(blob)
+        self._backlog.entry(self._sequence)
+        self._backlog.bytes += size
+        self._sequence += 1
         self._entries.append(_Entry(kind, [payload], self._sequence, size, blob))
         self.ended = kind in TERMINAL
         self.events += kind in ANSWERS
@@ -82,17 +91,44 @@ class EventWriter:
     def chunk(self, payload: bytes) -> None:
         """Append one chunk; it shares an entry with the chunk before it if that has not been
         sent."""
-        self._sequence += 1
-        self.events += 1
         size = len(payload)
         last = self._entries[-1] if self._entries else None
         if last and last.kind is EventKind.CHUNK and last.size + size <= MAX_ENTRY:
             last.payloads.append(payload)
-            last.sequence = self._sequence
+            last.sequence += 1
             last.size += size
         else:
-            self._entries.append(_Entry(EventKind.CHUNK, [payload], self._sequence, size))
+            self._backlog.entry(self._sequence)
+            self._entries.append(_Entry(EventKind.CHUNK, [payload], self._sequence + 1, size))
+        self._backlog.bytes += size
+        self._sequence += 1
+        self.events += 1
         self._on_dirty(self, size)
+
+    @property
+    def full(self) -> bool:
+        """Whether no more of the answer may be said before the reader has taken some."""
+        return self._backlog.is_full(self._sequence)
+
+    @property
+    def attended(self) -> bool:
+        """Whether there is a reader to wait for."""
+        return self._backlog.attended
+
+    @property
+    def window(self) -> Window:
+        return self._backlog.window
+
+    def unattend(self) -> None:
+        """Wait for no reader, and trim nothing any more."""
+        self._backlog.attended = False
+
+    def taken(self, position: EventId) -> None:
+        """Learn how far the reader has come; a position in another attempt says nothing here."""
+        if position.attempt == self.attempt:
+            self._backlog.take(position.sequence, self._sequence)
+            if self._backlog.can_trim:
+                self._on_dirty(self, 0)
 
     def take(self) -> list[tuple[Command, int | None]]:
         """Turn what waits into commands and forget it; the XADDs come with their sequence
@@ -100,9 +136,12 @@ class EventWriter:
         entries, self._entries = self._entries, []
         if self.fenced:
             return []
-        commands: list[tuple[Command, int | None]] = [
-            (entry.command(self.key, self.attempt), entry.sequence) for entry in entries
-        ]
+        commands: list[tuple[Command, int | None]] = []
+        trimmed = self._backlog.trim()
+        if trimmed is not None:  # before more is added, so that the two are never there at once
+            first = str(EventId(self.attempt, trimmed + 1))
+            commands.append((("XTRIM", self.key, "MINID", "=", first), None))
+        commands += [(entry.command(self.key, self.attempt), entry.sequence) for entry in entries]
         if self.ttl != self._ttl_sent:
             self._ttl_sent = self.ttl
             commands.append((("EXPIRE", self.key, self.ttl), None))

@@ -19,11 +19,16 @@ from pydantic import (
 )
 from redis import ConnectionPool
 
+from invokeq.protocol.address import parse_address
+from invokeq.protocol.directory import QueueBounds
 from invokeq.protocol.entities import ModelType
-from invokeq.protocol.errors import InvalidRequestError
+from invokeq.protocol.errors import InvalidConfigurationError, InvalidRequestError
 from invokeq.protocol.keys import check_name
 from invokeq.protocol.names import canonical_provider
+from invokeq_worker.backlog import LEAST_WINDOW, Window
 from invokeq_worker.problems import KeyPath, suggest
+from invokeq_worker.retry_policy import RetryPolicy
+from invokeq_worker.stream import RETENTION
 from invokeq_worker.toml_file import map_leaves
 
 _SECRET_WORDS: Final = ("key", "token", "secret", "password", "auth", "credential")
@@ -46,6 +51,7 @@ def _key_name(name: str) -> str:
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(_no_bool)]
 Count = Annotated[int, Field(ge=1), BeforeValidator(_no_bool)]
+Depth = Annotated[int, Field(ge=0), BeforeValidator(_no_bool)]
 Name = Annotated[str, AfterValidator(_key_name)]
 
 
@@ -108,6 +114,17 @@ class SystemSettings(_Table):
         return self.summary_model if own is None else own.summary_model
 
 
+def _check_several(url: str) -> None:
+    """Raise ValueError for a URL of a cluster or of Sentinels that cannot be used."""
+    try:
+        address = parse_address(url)
+        ConnectionPool.from_url(address.url_of(address.nodes[0])).make_connection()
+    except InvalidConfigurationError as error:
+        raise ValueError(error.fields["problem"]) from None
+    except (ValueError, TypeError):
+        raise ValueError("has an option after the ? that redis-py does not take") from None
+
+
 class RedisSettings(_Table):
     """`[redis]`: where the broker is; `connect_timeout` in seconds."""
 
@@ -118,6 +135,9 @@ class RedisSettings(_Table):
     @classmethod
     def _usable(cls, url: SecretStr) -> SecretStr:
         # Messages name parts of the URL, never the URL: it may hold a password.
+        if "+" in url.get_secret_value().partition("://")[0]:
+            _check_several(url.get_secret_value())
+            return url
         parts = urlsplit(url.get_secret_value())
         if parts.scheme not in _SCHEMES:
             raise ValueError("must start with redis://, rediss:// or unix://")
@@ -199,6 +219,16 @@ class PoolSettings(_Table):
         return queues
 
 
+def _model_list(models: tuple[str, ...]) -> tuple[str, ...]:
+    for name in models:
+        if models.count(name) > 1:
+            raise ValueError(f"names {name} twice")
+    return models
+
+
+FallbackList = Annotated[tuple[ModelName, ...], Field(min_length=1), AfterValidator(_model_list)]
+
+
 class LimitSettings(_Table):
     """`[limits]`: times in seconds; docs/operators.md explains each."""
 
@@ -207,13 +237,102 @@ class LimitSettings(_Table):
     queue_ttl: Count = 86_400
     provider_silence: Seconds = 300.0
     shutdown_grace: Seconds = 30.0
+    redis_retention: Seconds = RETENTION
     max_attempts: Count = 3
+    lane_depth: Depth = QueueBounds().lane
+    queue_depth: Depth = QueueBounds().queue
+    tenant_depth: Depth = QueueBounds().tenant
+    window_events: Annotated[Count, Field(ge=LEAST_WINDOW.events)] = Window().events
+    window_bytes: Annotated[Count, Field(ge=LEAST_WINDOW.bytes)] = Window().bytes
+    detached_bytes: Annotated[Count, Field(ge=LEAST_WINDOW.detached_bytes)] = (
+        Window().detached_bytes
+    )
+
+    @property
+    def bounds(self) -> QueueBounds:
+        """How much may wait."""
+        return QueueBounds(lane=self.lane_depth, queue=self.queue_depth, tenant=self.tenant_depth)
+
+    @property
+    def window(self) -> Window:
+        """What of a stream may lie in Redis."""
+        return Window(self.window_events, self.window_bytes, self.detached_bytes)
+
+
+class RetryOverride(_Table):
+    """`[retries.providers.<name>]`: what differs for the calls of one provider."""
+
+    calls: Annotated[Count, Field(le=20)] | None = None
+    base: Seconds | None = None
+    cap: Seconds | None = None
+    longest_wait: Seconds | None = None
+
+
+class RetrySettings(_Table):
+    """`[retries]`: vendor calls that fail before they have said anything; times in seconds."""
+
+    calls: Annotated[Count, Field(le=20)] = RetryPolicy().calls
+    base: Seconds = RetryPolicy().base
+    cap: Seconds = RetryPolicy().cap
+    longest_wait: Seconds = RetryPolicy().longest_wait
+    providers: dict[Name, RetryOverride] = {}
+
+    @field_validator("providers")
+    @classmethod
+    def _canonical(cls, tables: dict[str, RetryOverride]) -> dict[str, RetryOverride]:
+        return {canonical_provider(name): table for name, table in tables.items()}
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        for name in (None, *self.providers):
+            policy = self.policy_of(name)
+            if policy.cap < policy.base:
+                where = f" for {name}" if name else ""
+                raise ValueError(f"cap must be at least base, which is {policy.base:g}{where}")
+        return self
+
+    def policy_of(self, provider: str | None) -> RetryPolicy:
+        """Give what applies to the calls of a provider."""
+        own = self.providers.get(provider, RetryOverride()) if provider else RetryOverride()
+        common = self.model_dump(exclude={"providers"})
+        return RetryPolicy(**{**common, **own.model_dump(exclude_none=True)})
+
+
+ANY: Final = "*"
+"""As a pattern: whatever there is."""
+
+
+def _pattern_of_model(pattern: str) -> str:
+    if pattern != ANY and "/" not in pattern:
+        raise ValueError(f"must be provider/model, such as openai/gpt-4o*, or {ANY} for any")
+    return pattern
+
+
+def _model_type(name: str) -> str:
+    known = [member.value for member in ModelType]
+    if name not in (ANY, *known):
+        raise ValueError(f"no model type is called {name!r}; {suggest(name, known)}")
+    return name
 
 
 class PluginSettings(_Table):
-    """`[plugins.<name>]`: a trusted plugin may speak for other plugins, as a gateway does."""
+    """`[plugins.<name>]`: what a plugin may ask for.
+
+    `models`, `model_types` and `tenants` are patterns; `manifest` is a path. A trusted plugin may
+    speak for other plugins, as a gateway does.
+    """
 
     trusted: bool = False
+    manifest: str = ""
+    models: tuple[Annotated[str, AfterValidator(_pattern_of_model)], ...] = (ANY,)
+    model_types: tuple[Annotated[str, AfterValidator(_model_type)], ...] = (ANY,)
+    tenants: tuple[str, ...] = (ANY,)
+
+
+class PermissionSettings(_Table):
+    """`[permissions]`: what becomes of plugins that have no table of their own."""
+
+    unknown: Literal["allow", "deny"] = "allow"
 
 
 class LogSettings(_Table):

@@ -7,6 +7,7 @@ an invocation meets them: Claimer -> Run -> Writer; Heartbeat, Reaper and Comman
 
 import asyncio
 import contextlib
+import gc
 import os
 import secrets
 import signal
@@ -32,12 +33,17 @@ from invokeq_worker.books import Ending, Retention
 from invokeq_worker.checks import check_server, open_client
 from invokeq_worker.claimer import Claimer
 from invokeq_worker.commands import Commands, EarlyCancels
+from invokeq_worker.decoding import warm_up
+from invokeq_worker.fallbacks import check_fallbacks
 from invokeq_worker.heartbeat import Heartbeat
-from invokeq_worker.link import Link, make_pool
+from invokeq_worker.link import Link
+from invokeq_worker.pools import make_pool, open_link
+from invokeq_worker.readers import Readers
 from invokeq_worker.reaper import Reaper
 from invokeq_worker.run import Run, RunContext
 from invokeq_worker.scripts import Claimed
 from invokeq_worker.settings import Settings, served_providers
+from invokeq_worker.tables import Queue
 from invokeq_worker.writer import Writer
 
 WORKER_TTL: Final = 60
@@ -89,7 +95,7 @@ class InvocationWorker(BaseWorker):
     async def _work(self, burst: bool) -> bool:
         redis_settings = self._settings.redis
         pool = make_pool(redis_settings.url_text, redis_settings.connect_timeout)
-        links = [Link(pool) for _ in range(4)]
+        links = [open_link(pool) for _ in range(5)]
         redis = AsyncRedis(connection_pool=pool)
         try:
             return await self._serve(links, redis, burst)
@@ -100,9 +106,10 @@ class InvocationWorker(BaseWorker):
             await pool.aclose()
 
     async def _serve(self, links: list[Link], redis: AsyncRedis, burst: bool) -> bool:
-        claims, writes, beats, bodies = links
-        writer = Writer(writes, self.name)
+        claims, writes, beats, bodies, looks = links
         limits = self._settings.limits
+        writer = Writer(writes, self.name, limits.window, limits.redis_retention)
+        readers = Readers(looks, writer.lost.set, limits.redis_retention)
         retention = Retention(limits.result_ttl, limits.failure_ttl, limits.queue_ttl)
         self._context = RunContext(
             worker=self.name,
@@ -110,11 +117,15 @@ class InvocationWorker(BaseWorker):
             writer=writer,
             bodies=bodies,
             bodies_lock=asyncio.Lock(),
+            reader_room=readers.room,
             retention=retention,
             provider_silence=limits.provider_silence,
             trusted=self._settings.trusted_plugins,
+            permissions=self._settings.permissions_of_plugins(),
             summary_model_of=self._settings.system.summary_model_of,
             on_closed=self._closed,
+            policy_of=self._settings.retries.policy_of,
+            fallbacks=self._settings.fallback_models(),
         )
         self._beats = beats
         self._claimer = Claimer(
@@ -125,7 +136,11 @@ class InvocationWorker(BaseWorker):
             self._start_run,
             self._reconcile,
         )
-        catalog = self._catalog().encode()
+        self._listen_for_signals()
+        await self._start_providers()
+        warm_up()
+        gc.freeze()  # what start-up made stays for good: no collection need look at it again
+        catalog = self._catalog().encode()  # a hosted plugin describes some models once it runs
         heartbeat = Heartbeat(
             beats,
             self._entry(catalog[0]),
@@ -133,13 +148,12 @@ class InvocationWorker(BaseWorker):
             WORKER_TTL,
             self._runs,
             self._claimer,
+            readers,
             Reaper(beats, self.name, retention, limits.max_attempts).reap,
         )
         commands = Commands(redis, self.name, self._on_cancel, self._on_command)
-        self._listen_for_signals()
         async with asyncio.TaskGroup() as group:
-            side = [group.create_task(commands.run()), group.create_task(writer.run())]
-            await self._start_providers()
+            side = [group.create_task(part.run()) for part in (commands, writer, readers)]
             await asyncio.to_thread(self.register_birth)
             await commands.subscribed.wait()
             await heartbeat.beat()
@@ -191,8 +205,14 @@ class InvocationWorker(BaseWorker):
             await provider.close()
 
     async def _start_providers(self) -> None:
-        for provider in self._providers.values():
-            await provider.start()
+        queues = [Queue.parse(name) for name in self.queue_names()]
+        try:
+            for name, provider in self._providers.items():
+                await provider.start({q.model_type for q in queues if q.provider in (None, name)})
+        except BaseException:
+            for provider in self._providers.values():
+                await provider.close()
+            raise
 
     def register_birth(self) -> None:
         """Sign on as RQ does, and make the queues known, so that `rq info` shows who listens on
@@ -241,16 +261,16 @@ class InvocationWorker(BaseWorker):
             if composite in self._held:
                 continue
             request_id, _, execution = composite.partition(":")
-            origin = await self._beats_once("HGET", keys.job(request_id), "origin")
-            if origin:
+            lane = await self._beats_once("HGET", keys.execution(request_id, execution), "lane")
+            if lane:
                 ttl = self._settings.limits.queue_ttl
                 log.warning("claim was lost", request_id=request_id)
                 self._context.writer.command(
-                    scripts.requeue(self.name, origin.decode(), request_id, execution, ttl)
+                    scripts.requeue(self.name, lane.decode(), request_id, execution, ttl)
                 )
 
     async def _beats_once(self, *command: str) -> Any:
-        link = Link(self._beats.pool)
+        link = self._beats.twin()
         try:
             return await link.one(*command, timeout=SETTLE_TIMEOUT)
         finally:
@@ -301,7 +321,9 @@ class InvocationWorker(BaseWorker):
         )
 
     def _catalog(self) -> Catalog:
+        served = self._settings.provider_tables(self._pool)  # without those that only stand in
         return Catalog(
+            bounds=self._settings.limits.bounds,
             summary_model=self._settings.system.summary_model,
             providers=[
                 ProviderEntry(
@@ -311,6 +333,7 @@ class InvocationWorker(BaseWorker):
                     models=list(provider.models()),
                 )
                 for name, provider in sorted(self._providers.items())
+                if name in served
             ],
         )
 
@@ -323,8 +346,10 @@ def run_worker(
     Raises ConfigurationError for a set-up that cannot work, BrokerUnavailableError if Redis is not
     there.
     """
-    providers = build_providers(settings.provider_tables(pool))
+    providers = build_providers(settings.needed_tables(pool))
     served_providers(settings, pool, providers)
+    for problem in check_fallbacks(settings.fallback_models(), providers, settings.source):
+        raise problem
     connection = open_client(settings.redis)
     try:
         check_server(connection, settings.redis.address)

@@ -22,10 +22,12 @@ import structlog
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 
 from invokeq.protocol.events import LAST_SEQUENCE, EventId
+from invokeq.protocol.resp import Command, Reply
 from invokeq_worker import scripts
-from invokeq_worker.link import Command, Link, LinkError, Reply
+from invokeq_worker.backlog import Window
+from invokeq_worker.link import Link, LinkError
 from invokeq_worker.scripts import Closing
-from invokeq_worker.stream import EventWriter
+from invokeq_worker.stream import RETENTION, EventWriter
 
 EXCHANGE_TIMEOUT: Final = 10.0
 """Seconds for one batch; a connection that is half open is given up after this."""
@@ -38,9 +40,6 @@ HIGH_WATER: Final = 8 * 1024 * 1024
 
 CLOSE_SIZE: Final = 64
 """Books closed by one command; more would hold the server up for over a millisecond."""
-
-RETENTION: Final = 30.0
-"""Seconds for which what has been said is kept while Redis is away."""
 
 log: Final = structlog.get_logger(__name__)
 
@@ -66,9 +65,12 @@ class _Write:
 class Writer:
     """Batches the writes of all invocations of one process; run `run()` as a task."""
 
-    def __init__(self, link: Link, worker: str, retention: float = RETENTION) -> None:
+    def __init__(
+        self, link: Link, worker: str, window: Window, retention: float = RETENTION
+    ) -> None:
         self._link = link
         self._worker = worker
+        self._window = window
         self._retention = retention
         self._closings: list[tuple[Closing, Callable[[Reply], None]]] = []
         self._dirty: dict[EventWriter, None] = {}
@@ -86,7 +88,7 @@ class Writer:
     ) -> EventWriter:
         """Begin the stream of an attempt; with `fresh`, what an ended attempt has left is
         dropped."""
-        stream = EventWriter(request_id, attempt, self._dirtied, on_fenced)
+        stream = EventWriter(request_id, attempt, self._dirtied, on_fenced, self._window)
         if fresh:
             self.command(("DEL", stream.key))
         return stream

@@ -9,24 +9,57 @@
 -- | 5, 8, ...   | list   | bell                                    |
 -- | 6, 9, ...   | zset   | ring: lanes by when they were served    |
 --
--- ARGV: prefix, worker name, room, now (ISO), now (epoch seconds), execution id prefix, execution ttl,
--- then the queue names in the order of KEYS.
+-- ARGV: prefix, worker name, room, execution id prefix, execution ttl, then the queue names in the order of KEYS.
 -- Returns {suspended, work left, {{lane, id, execution, attempt, ended, data}, ...}}.
+--
+-- What plugins write is not believed: not names, nor types, sizes or numbers in the hash of a job. What others will
+-- need to know of an execution stands in its own hash, which no plugin can write.
 
+local FIRST_QUEUE = 6
 local prefix, worker, room = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local now_iso, now_epoch, execution_prefix, ttl = ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7])
+local execution_prefix, ttl = ARGV[4], tonumber(ARGV[5])
+local time = redis.call('TIME') -- the server's: the worker may have sent this script seconds ago
+local now_epoch = time[1] .. string.format('.%06d', time[2])
+local MAX_DATA = 2 * 1024 * 1024 -- what the codec decodes is smaller
 local budget = room * 4 + 16 -- ids looked at, so that a lane full of deleted jobs cannot hold the server up
 local jobs = {}
 
+-- The time in RQ's form, like 2026-11-22T16:05:00.000001Z; days become a date by counting years from March.
+local function iso()
+  local seconds = tonumber(time[1])
+  local z = math.floor(seconds / 86400) + 719468
+  local day_of_era = z % 146097
+  local year = math.floor((day_of_era - math.floor(day_of_era / 1460) + math.floor(day_of_era / 36524)
+    - math.floor(day_of_era / 146096)) / 365)
+  local day_of_year = day_of_era - (365 * year + math.floor(year / 4) - math.floor(year / 100))
+  local march = math.floor((5 * day_of_year + 2) / 153)
+  local month = march < 10 and march + 3 or march - 9
+  year = year + math.floor(z / 146097) * 400 + (month <= 2 and 1 or 0)
+  return string.format('%04d-%02d-%02dT%02d:%02d:%02d.%06dZ', year, month,
+    day_of_year - math.floor((153 * march + 2) / 5) + 1, math.floor(seconds / 3600) % 24,
+    math.floor(seconds / 60) % 60, seconds % 60, time[2])
+end
+local now_iso = iso()
+
+local function is_plugin(name)
+  return name == '' or #name <= 128 and string.find(name, '^%w[%w_.@/+-]*$')
+end
+
 local function open_books(lane, id)
+  if #id > 128 or not string.find(id, '^[%w_-]+$') then
+    return nil
+  end
   local job = prefix .. ':job:' .. id
-  local fields = redis.call('HMGET', job, 'data', 'status', 'ended', 'attempt')
+  local fields = redis.pcall('HMGET', job, 'data', 'status', 'ended', 'attempt', 'tenant')
   if not fields[1] or fields[2] ~= 'queued' then
     return nil -- deleted, cancelled, or claimed before: the entry in the lane is all that was left
   end
+  if fields[5] then -- it waits no longer; whoever wrote the job may have written anything as that key
+    redis.pcall('ZREM', prefix .. ':invokeq:waiting:' .. lane .. ':' .. fields[5], id)
+  end
   local execution = execution_prefix .. string.format('%08x', #jobs)
   local composite = id .. ':' .. execution
-  local attempt = (fields[4] or 0) + 1
+  local attempt = tonumber(string.match(fields[4] or '', '^%d%d?%d?%d?%d?%d?$') or 0) + 1
   redis.call('HSET', job, 'status', 'started', 'started_at', now_iso, 'last_heartbeat', now_iso,
     'worker_name', worker, 'attempt', attempt)
   if fields[3] then -- queued again by an operator after it had ended
@@ -37,16 +70,19 @@ local function open_books(lane, id)
   redis.call('ZADD', prefix .. ':wip:' .. lane, '+inf', composite)
   local execution_key = prefix .. ':execution:' .. composite
   redis.call('HSET', execution_key, 'id', execution, 'job_id', id, 'created_at', now_epoch,
-    'last_heartbeat', now_epoch, 'worker_name', worker)
+    'last_heartbeat', now_epoch, 'worker_name', worker, 'lane', lane, 'attempt', attempt)
   redis.call('EXPIRE', execution_key, ttl)
   redis.call('ZADD', prefix .. ':executions:' .. id, now_epoch + ttl + 60, execution)
   redis.call('EXPIRE', prefix .. ':executions:' .. id, ttl + 60)
   redis.call('SADD', KEYS[3], composite)
-  return {lane, id, execution, attempt, fields[3] or '', fields[1]}
+  return {lane, id, execution, attempt, fields[3] and 1 or 0, #fields[1] <= MAX_DATA and fields[1] or ''}
 end
 
 local function serve(ring, lane, quota, stamp)
-  local ids = redis.call('LPOP', prefix .. ':queue:' .. lane, quota)
+  local ids = redis.pcall('LPOP', prefix .. ':queue:' .. lane, quota)
+  if ids and ids.err then
+    ids = nil
+  end
   budget = budget - 1 - (ids and #ids or 0)
   for _, id in ipairs(ids or {}) do
     local job = open_books(lane, id)
@@ -69,18 +105,19 @@ if redis.call('EXISTS', KEYS[1]) == 1 then
   return {1, 0, jobs}
 end
 
-local time = redis.call('TIME')
 local stamp = time[1] * 1000000 + time[2]
 local left = 0
-for i = 8, #ARGV do
+for i = FIRST_QUEUE, #ARGV do
   local queue = ARGV[i]
-  local at = 4 + (i - 8) * 3
+  local at = 4 + (i - FIRST_QUEUE) * 3
   local ready, bell, ring = KEYS[at], KEYS[at + 1], KEYS[at + 2]
-  local plugins = redis.call('SMEMBERS', ready)
-  if #plugins > 0 then
+  local plugins = redis.pcall('SMEMBERS', ready)
+  if #plugins > 0 or plugins.err then
     redis.call('DEL', ready)
     for _, plugin in ipairs(plugins) do
-      redis.call('ZADD', ring, 'NX', stamp, plugin == '' and queue or queue .. ':' .. plugin)
+      if is_plugin(plugin) then
+        redis.call('ZADD', ring, 'NX', stamp, plugin == '' and queue or queue .. ':' .. plugin)
+      end
     end
   end
   redis.call('DEL', bell)

@@ -31,6 +31,7 @@ for i = 8, #ARGV do
   if redis.call('SET', rescan, worker, 'NX', 'PX', 900) then
     local whole = prefix .. ':queue:' .. queue
     local start = whole .. ':'
+    local depth = 0
     for _, lane in ipairs(redis.call('SMEMBERS', KEYS[6])) do
       local plugin = nil
       if lane == whole then
@@ -38,10 +39,12 @@ for i = 8, #ARGV do
       elseif string.sub(lane, 1, #start) == start then
         plugin = string.sub(lane, #start + 1)
       end
-      if plugin and redis.call('LLEN', lane) > 0 then
+      if plugin and redis.call('TYPE', lane).ok == 'list' then
         redis.call('SADD', ready, plugin)
+        depth = depth + redis.call('LLEN', lane)
       end
     end
+    redis.call('HSET', KEYS[2], 'depth:' .. queue, depth)
     if redis.call('EXISTS', ready) == 1 and redis.call('EXISTS', bell) == 0 then
       redis.call('LPUSH', bell, '1')
     end
