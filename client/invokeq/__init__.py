@@ -2,6 +2,7 @@
 
 from invokeq.async_invocation import AsyncInvocation
 from invokeq.async_session import AsyncSession
+from invokeq.core.call import Call
 from invokeq.core.control import InvocationStatus
 from invokeq.invocation import Invocation
 from invokeq.protocol.errors import InvokeqError
@@ -10,6 +11,7 @@ from invokeq.session import Session
 __all__ = [
     "AsyncInvocation",
     "AsyncSession",
+    "Call",
     "Invocation",
     "InvocationStatus",
     "InvokeqError",

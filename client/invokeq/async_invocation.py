@@ -5,13 +5,15 @@ from collections.abc import AsyncGenerator
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
-from invokeq.connection import AsyncBroker
+from invokeq.async_connection import AsyncBroker
 from invokeq.core import control
-from invokeq.core.answers import Shape
+from invokeq.core.answers import Shape, usage_of
 from invokeq.core.control import InvocationStatus
 from invokeq.core.plan import Plan
 from invokeq.core.reading import Reader
 from invokeq.protocol.errors import BrokerUnavailableError, InvokeqError
+from invokeq.protocol.events import TERMINAL
+from invokeq.protocol.usage import Usage
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -36,6 +38,7 @@ class AsyncInvocation(Generic[Item, Result]):
         self._detached = detached
         self._items: AsyncGenerator[Item, None] | None = None
         self._seen = reader.state.last
+        self._usage: Usage | None = None
 
     @property
     def request_id(self) -> str:
@@ -48,13 +51,25 @@ class AsyncInvocation(Generic[Item, Result]):
         on."""
         return str(self._seen)
 
+    @property
+    def usage(self) -> Usage | None:
+        """What it took of tokens and money, once it has been read to its end.
+
+        None before that, and where nobody knows. Of a cancelled one, what is known until then.
+        """
+        return self._usage
+
     def __aiter__(self) -> AsyncGenerator[Item, None]:
         if self._items is None:
             self._items = self._read()
         return self._items
 
     async def result(self) -> Result:
-        """Read to the end and give the whole; raises what ended the invocation badly."""
+        """Read to the end and give the whole; raises what ended the invocation badly.
+
+        Of text and speech whose beginning was read before, or left out by `attach(after=...)`, it
+        is the rest; of vectors and rankings that is a PartialAnswerError.
+        """
         items = [item async for item in self]
         return self._shape.result_of(iter(items))
 
@@ -94,10 +109,14 @@ class AsyncInvocation(Generic[Item, Result]):
         try:
             while not self._reader.state.ended:
                 for event in await self._run(self._reader.next_events()):
+                    if event.kind in TERMINAL:
+                        self._usage = usage_of(event)
                     item = self._shape.item_of(event)
                     self._seen = event.id
                     if item is not None:
                         yield item
+                    if self._reader.taken(event):
+                        await self._run(self._reader.renew())
         except InvokeqError as error:
             error.request_id = error.request_id or self.request_id
             raise

@@ -1,11 +1,15 @@
 """The same session for asyncio; see `invokeq.session`."""
 
+from collections.abc import Iterable
+from copy import copy
 from types import TracebackType
 from typing import Any, Self
 
 from invokeq.async_invocation import AsyncInvocation
-from invokeq.connection import AsyncBroker
+from invokeq.cluster import open_async_broker
 from invokeq.core.answers import ANY
+from invokeq.core.bulk import submit_many
+from invokeq.core.call import Call, Item, Result
 from invokeq.core.directory import Directory, LiveWorker
 from invokeq.core.options import (
     MAX_FILE_BYTES,
@@ -15,6 +19,7 @@ from invokeq.core.options import (
     SessionOptions,
 )
 from invokeq.core.reading import attached_reader
+from invokeq.model.calls import read_submitted_async
 from invokeq.model.llm import AsyncLLM
 from invokeq.model.llm_structured_output import AsyncLLMStructuredOutput
 from invokeq.model.moderation import AsyncModeration
@@ -64,9 +69,33 @@ class AsyncSession:
             max_request_bytes=max_request_bytes,
             max_file_bytes=max_file_bytes,
         )
-        self.broker = AsyncBroker(redis)
+        self.broker = open_async_broker(redis)
         self.directory = Directory()
         self.model = AsyncModels(self)
+
+    def speaking_for(
+        self, plugin_id: str, tenant_id: str | None = None, user_id: str | None = None
+    ) -> Self:
+        """Give a session of another sender; see `Session.speaking_for`."""
+        spoken = copy(self)
+        spoken.options = self.options.speaking_for(plugin_id, tenant_id, user_id)
+        spoken.model = type(self.model)(spoken)
+        return spoken
+
+    async def submit_many(
+        self, calls: Iterable[Call[Item, Result]]
+    ) -> list[AsyncInvocation[Item, Result]]:
+        """Enqueue calls of any kinds, all or none; see `Session.submit_many`.
+
+        When the task is cancelled meanwhile, what was submitted lapses with its leases; what is
+        detached runs on.
+        """
+        listed = list(calls)
+        done = await self.broker.run(submit_many(self.options, self.directory, listed))
+        return [
+            read_submitted_async(self.broker, self.options, call, submitted)
+            for call, submitted in zip(listed, done, strict=True)
+        ]
 
     def attach(self, request_id: str, after: str | None = None) -> AsyncInvocation[Any, Any]:
         """Read an invocation that somebody submitted; see `Session.attach`."""

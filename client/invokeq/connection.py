@@ -1,21 +1,16 @@
-"""The two shells that carry plans out: `Broker` with blocking sockets, `AsyncBroker` with asyncio.
+"""The shell that carries plans out with blocking sockets; `invokeq.async_connection` has the other.
 
 Both send a batch in one write, read one reply a command, and answer faults the same way: see
-`_translate`. A batch whose connection broke is sent again on a new one, at once and then, within
-the batch's patience, every RETRY_PAUSE seconds. Works under threads and under gevent's monkey
-patch.
+`Shell`. A batch whose connection broke is sent again on a new one, at once and then, within the
+batch's patience, every RETRY_PAUSE seconds. Works under threads and under gevent's monkey patch.
 """
 
-import asyncio
 import os
 import time
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 from urllib.parse import urlsplit
 
-from redis import ConnectionPool
-from redis.asyncio import ConnectionPool as AsyncConnectionPool
-from redis.asyncio.retry import Retry as AsyncRetry
-from redis.backoff import NoBackoff
+from redis.connection import AbstractConnection
 from redis.exceptions import (
     AuthenticationError,
     ConnectionError,  # noqa: A004 - redis' own, not the builtin
@@ -26,10 +21,9 @@ from redis.exceptions import (
     ResponseError,
     TimeoutError,  # noqa: A004
 )
-from redis.retry import Retry
 
 from invokeq.core.options import DEFAULT_URL
-from invokeq.core.plan import Batch, Plan, Reply
+from invokeq.core.plan import Batch, Plan
 from invokeq.protocol.errors import (
     BrokerFullError,
     BrokerUnavailableError,
@@ -38,6 +32,8 @@ from invokeq.protocol.errors import (
     PermissionDeniedError,
     ProtocolError,
 )
+from invokeq.protocol.resp import Reply, pack_commands
+from invokeq.sentinel import make_pool
 
 CONNECT_TIMEOUT: Final = 5.0
 """Seconds to connect to Redis."""
@@ -45,15 +41,13 @@ CONNECT_TIMEOUT: Final = 5.0
 REPLY_TIMEOUT: Final = 12.0
 """Seconds for one reply; well above the two seconds for which a read blocks."""
 
-MAX_CONNECTIONS: Final = 10_000
-"""A bound that is no bound: every stream that is being read holds one connection."""
-
 RETRY_PAUSE: Final = 0.25
 """Seconds between tries while Redis is away."""
 
 T = TypeVar("T")
 
-_AWAY: Final = (ConnectionError, TimeoutError, ReadOnlyError)
+AWAY: Final = (ConnectionError, TimeoutError, ReadOnlyError)
+"""Faults after which a batch is sent again."""
 
 
 def redis_url(url: str | None) -> str:
@@ -67,33 +61,35 @@ def public_address(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-class _Shell:
+class Shell:
     """What both shells share: the address, and what a reply or a fault means."""
 
     def __init__(self, url: str | None) -> None:
         self.url = redis_url(url)
         self.address = public_address(self.url)
-        self._settings: dict[str, Any] = {
+        self.settings: dict[str, Any] = {
             "protocol": 2,
             "decode_responses": False,
             "socket_connect_timeout": CONNECT_TIMEOUT,
             "socket_timeout": REPLY_TIMEOUT,
             "socket_keepalive": True,
-            "max_connections": MAX_CONNECTIONS,
+            "max_connections": 2**31 - 1,  # the pool only makes them, and counts all it ever made
+            "driver_info": None,  # CLIENT SETINFO, which no user of ours may and nobody needs
         }
 
-    def _bad_url(self, problem: Exception) -> InvokeqError:
+    def bad_url(self, problem: Exception) -> InvokeqError:
+        """Give the error for a URL that redis-py does not understand."""
         return InvalidConfigurationError(source="Redis", setting="url", problem=str(problem))
 
-    def _check(self, replies: list[Reply]) -> list[Reply]:
+    def check(self, replies: list[Reply]) -> list[Reply]:
+        """Give the replies back if all are good; a server that only reads is as good as away."""
         for reply in replies:
-            if isinstance(reply, ReadOnlyError):
-                raise reply
             if isinstance(reply, ResponseError):
-                raise self._translate(reply)
+                raise reply if isinstance(reply, ReadOnlyError) else self.translate(reply)
         return replies
 
-    def _translate(self, error: Exception) -> InvokeqError:
+    def translate(self, error: Exception) -> InvokeqError:
+        """Give our error for one of redis-py's."""
         detail = str(error) or type(error).__name__
         match error:
             case OutOfMemoryError():
@@ -108,56 +104,73 @@ class _Shell:
                 return BrokerUnavailableError(address=self.address, detail=detail)
 
 
-class Broker(_Shell):
-    """Carries plans out with blocking sockets; safe to share between threads and greenlets."""
+class Broker(Shell):
+    """Carries plans out with blocking sockets; safe to share between threads and greenlets.
+
+    Every call holds a connection of its own while it waits; those that are free are kept, the one
+    used last first.
+    """
 
     def __init__(self, url: str | None = None) -> None:
         super().__init__(url)
         try:
-            self._pool = ConnectionPool.from_url(
-                self.url, retry=Retry(NoBackoff(), 0), **self._settings
-            )
+            self._pool = make_pool(self.url, self.settings)
         except ValueError as error:
-            raise self._bad_url(error) from None
+            raise self.bad_url(error) from None
+        self._free: list[AbstractConnection] = []
+        self._pid = os.getpid()
 
     def run(self, plan: Plan[T]) -> T:
-        """Carry a plan out and give its result; raises what the plan raises, and broker errors."""
+        """Carry a plan out and give its result; raises what the plan raises, and broker errors.
+
+        A plan hears of a broker error at the batch that met it, and may put things right.
+        """
         try:
             batch = next(plan)
             while True:
-                batch = plan.send(self._exchange(batch))
+                try:
+                    replies = self._exchange(batch)
+                except InvokeqError as error:
+                    batch = plan.throw(error)
+                else:
+                    batch = plan.send(replies)
         except StopIteration as stop:
             return stop.value
         finally:
             plan.close()
 
     def close(self) -> None:
-        """Close all connections."""
-        self._pool.disconnect()
+        """Close all connections that are free; those in use are closed by whoever uses them."""
+        free, self._free = self._free, []
+        for connection in free:
+            connection.disconnect()
 
     def _exchange(self, batch: Batch) -> list[Reply]:
         end: float | None = None
         while True:
             try:
-                return self._check(self._once(batch))
-            except _AWAY as error:
+                return self.check(self.once(batch))
+            except AWAY as error:
                 now = time.monotonic()
+                self.close()  # what was free is as broken
                 if end is None:
                     end = now + batch.patience
                 elif now >= end:
-                    raise self._translate(error) from error
+                    raise self.translate(error) from error
                 else:
                     time.sleep(RETRY_PAUSE)
             except RedisError as error:
-                raise self._translate(error) from error
+                raise self.translate(error) from error
 
-    def _once(self, batch: Batch) -> list[Reply]:
-        connection = self._pool.get_connection()
+    def once(self, batch: Batch) -> list[Reply]:
+        """Send a batch a single time; redis' errors of single commands stand as replies."""
+        commands = [*batch.commands, batch.wait.command()] if batch.wait else batch.commands
+        connection = self._take()
         intact = False
         try:
-            connection.send_packed_command(connection.pack_commands(batch.commands))
+            connection.send_packed_command([pack_commands(commands)])
             replies: list[Reply] = []
-            for _ in batch.commands:
+            for _ in commands:
                 try:
                     replies.append(connection.read_response())
                 except ResponseError as error:
@@ -165,68 +178,17 @@ class Broker(_Shell):
             intact = True
             return replies
         finally:
-            if not intact:  # a reply may still be on its way: it must not answer anybody else
+            if intact:
+                self._free.append(connection)
+            else:  # a reply may still be on its way: it must not answer anybody else
                 connection.disconnect()
-            self._pool.release(connection)
 
-
-class AsyncBroker(_Shell):
-    """Carries plans out on asyncio; belongs to the loop on which it was first used."""
-
-    def __init__(self, url: str | None = None) -> None:
-        super().__init__(url)
+    def _take(self) -> AbstractConnection:
+        if self._pid != os.getpid():  # forked: the sockets are the parent's
+            self._free, self._pid = [], os.getpid()
         try:
-            self._pool = AsyncConnectionPool.from_url(
-                self.url, retry=AsyncRetry(NoBackoff(), 0), **self._settings
-            )
-        except ValueError as error:
-            raise self._bad_url(error) from None
-
-    async def run(self, plan: Plan[T]) -> T:
-        """Carry a plan out and give its result; raises what the plan raises, and broker errors."""
-        try:
-            batch = next(plan)
-            while True:
-                batch = plan.send(await self._exchange(batch))
-        except StopIteration as stop:
-            return stop.value
-        finally:
-            plan.close()
-
-    async def close(self) -> None:
-        """Close all connections."""
-        await self._pool.disconnect()
-
-    async def _exchange(self, batch: Batch) -> list[Reply]:
-        end: float | None = None
-        while True:
-            try:
-                return self._check(await self._once(batch))
-            except _AWAY as error:
-                now = time.monotonic()
-                if end is None:
-                    end = now + batch.patience
-                elif now >= end:
-                    raise self._translate(error) from error
-                else:
-                    await asyncio.sleep(RETRY_PAUSE)
-            except RedisError as error:
-                raise self._translate(error) from error
-
-    async def _once(self, batch: Batch) -> list[Reply]:
-        connection = await self._pool.get_connection()
-        intact = False
-        try:
-            await connection.send_packed_command(connection.pack_commands(batch.commands))
-            replies: list[Reply] = []
-            for _ in batch.commands:
-                try:
-                    replies.append(await connection.read_response())
-                except ResponseError as error:
-                    replies.append(error)
-            intact = True
-            return replies
-        finally:
-            if not intact:
-                await connection.disconnect(nowait=True)
-            await self._pool.release(connection)
+            return self._free.pop()
+        except IndexError:
+            connection = cast(AbstractConnection, self._pool.make_connection())
+            connection.connect()  # which looks up a master; sending would connect to nowhere
+            return connection

@@ -12,11 +12,13 @@ from typing import Generic, Self, TypeVar
 
 from invokeq.connection import Broker
 from invokeq.core import control
-from invokeq.core.answers import Shape
+from invokeq.core.answers import Shape, usage_of
 from invokeq.core.control import InvocationStatus
 from invokeq.core.plan import Plan
 from invokeq.core.reading import Reader
 from invokeq.protocol.errors import BrokerUnavailableError, InvokeqError
+from invokeq.protocol.events import TERMINAL
+from invokeq.protocol.usage import Usage
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -40,6 +42,7 @@ class Invocation(Generic[Item, Result]):
         self._detached = detached
         self._items: Generator[Item, None, None] | None = None
         self._seen = reader.state.last
+        self._usage: Usage | None = None
 
     @property
     def request_id(self) -> str:
@@ -52,13 +55,25 @@ class Invocation(Generic[Item, Result]):
         on."""
         return str(self._seen)
 
+    @property
+    def usage(self) -> Usage | None:
+        """What it took of tokens and money, once it has been read to its end.
+
+        None before that, and where nobody knows. Of a cancelled one, what is known until then.
+        """
+        return self._usage
+
     def __iter__(self) -> Generator[Item, None, None]:
         if self._items is None:
             self._items = self._read()
         return self._items
 
     def result(self) -> Result:
-        """Read to the end and give the whole; raises what ended the invocation badly."""
+        """Read to the end and give the whole; raises what ended the invocation badly.
+
+        Of text and speech whose beginning was read before, or left out by `attach(after=...)`, it
+        is the rest; of vectors and rankings that is a PartialAnswerError.
+        """
         return self._shape.result_of(iter(self))
 
     def cancel(self) -> bool:
@@ -97,10 +112,14 @@ class Invocation(Generic[Item, Result]):
         try:
             while not self._reader.state.ended:
                 for event in self._run(self._reader.next_events()):
+                    if event.kind in TERMINAL:
+                        self._usage = usage_of(event)
                     item = self._shape.item_of(event)
                     self._seen = event.id
                     if item is not None:
                         yield item
+                    if self._reader.taken(event):
+                        self._run(self._reader.renew())
         except InvokeqError as error:
             error.request_id = error.request_id or self.request_id
             raise

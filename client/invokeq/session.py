@@ -1,10 +1,14 @@
 """What a plugin holds: `session.model.llm.invoke(...)` and its siblings, over the queue."""
 
+from collections.abc import Iterable
+from copy import copy
 from types import TracebackType
 from typing import Any, Self
 
-from invokeq.connection import Broker
+from invokeq.cluster import open_broker
 from invokeq.core.answers import ANY
+from invokeq.core.bulk import submit_many
+from invokeq.core.call import Call, Item, Result
 from invokeq.core.directory import Directory, LiveWorker
 from invokeq.core.options import (
     MAX_FILE_BYTES,
@@ -15,6 +19,7 @@ from invokeq.core.options import (
 )
 from invokeq.core.reading import attached_reader
 from invokeq.invocation import Invocation
+from invokeq.model.calls import read_submitted
 from invokeq.model.llm import LLM
 from invokeq.model.llm_structured_output import LLMStructuredOutput
 from invokeq.model.moderation import Moderation
@@ -69,14 +74,48 @@ class Session:
             max_request_bytes=max_request_bytes,
             max_file_bytes=max_file_bytes,
         )
-        self.broker = Broker(redis)
+        self.broker = open_broker(redis)
         self.directory = Directory()
         self.model = Models(self)
+
+    def speaking_for(
+        self, plugin_id: str, tenant_id: str | None = None, user_id: str | None = None
+    ) -> Self:
+        """Give a session of another sender, over the connections and in the lane of this one.
+
+        For callers that serve many plugins: workers believe it only of plugins that the operator
+        trusts, and fail its calls with PermissionDeniedError otherwise. Close this one, not that.
+        """
+        spoken = copy(self)
+        spoken.options = self.options.speaking_for(plugin_id, tenant_id, user_id)
+        spoken.model = type(self.model)(spoken)
+        return spoken
+
+    def submit_many(self, calls: Iterable[Call[Item, Result]]) -> list[Invocation[Item, Result]]:
+        """Enqueue calls that `session.model.<kind>.prepare(...)` gave, of any kinds, all or none.
+
+        Gives a handle for each, in their order; each lives by its reader, as with `submit`: what is
+        not read within `orphan_timeout` is cancelled, unless it is detached. A request id that is
+        known already, be it from the same list, attaches.
+
+        Costs one round trip for every 256 calls or 4 MB; one more each if the caller gave request
+        ids, one in all when the session has sent nothing for a second, and on a cluster up to one a
+        call for those that are not detached. When one is refused, the first error is raised and
+        what was submitted is taken back, or cancelled where a worker was quicker: `taken_back` of
+        the error counts them.
+        """
+        listed = list(calls)
+        done = self.broker.run(submit_many(self.options, self.directory, listed))
+        return [
+            read_submitted(self.broker, self.options, call, submitted)
+            for call, submitted in zip(listed, done, strict=True)
+        ]
 
     def attach(self, request_id: str, after: str | None = None) -> Invocation[Any, Any]:
         """Read an invocation that somebody submitted, from its start or after an event id.
 
-        Reading does not keep the invocation alive and leaving does not cancel it. Raises
+        Reading does not keep the invocation alive and leaving does not cancel it. A ranking comes
+        without the texts, which only its caller has: `index` tells the documents apart. Raises
         StreamExpiredError on the first read if nothing is known of the id.
         """
         reader = attached_reader(self.options, request_id, after)

@@ -8,10 +8,10 @@ from invokeq.cli.answer import show_answer
 from invokeq.cli.audio import check_output, show_audio
 from invokeq.cli.meter import Meter
 from invokeq.cli.results import show_ranking, show_text, show_vectors, show_verdict
+from invokeq.core.ranking import RankedBatch, RankingEnd
 from invokeq.core.speech import AudioSegment
 from invokeq.core.vectors import EmbeddingEnd, VectorBatch
 from invokeq.invocation import Invocation
-from invokeq.protocol.entities import RerankResult
 
 
 def show_any(
@@ -27,7 +27,7 @@ def show_any(
         case AudioSegment():
             check_output(output, as_json=as_json)
             show_audio(invocation, rest, meter, output=output, as_json=as_json, timed=False)
-        case RerankResult():
+        case RankedBatch() | RankingEnd():
             show_ranking(invocation, rest, meter, as_json=as_json, timed=False)
         case str():
             show_text(invocation, rest, meter, as_json=as_json, timed=False)

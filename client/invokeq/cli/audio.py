@@ -8,7 +8,7 @@ from typing import IO, Any, Protocol
 
 from invokeq.cli.errors import say
 from invokeq.cli.inputs import STDIN
-from invokeq.cli.meter import Meter, sign_off
+from invokeq.cli.meter import Meter, sign_off, spent
 from invokeq.cli.output import write_json
 from invokeq.core.speech import AudioSegment
 from invokeq.invocation import Invocation
@@ -58,6 +58,7 @@ def show_audio(
         write_json({**written, "request_id": invocation.request_id})
     _mind_suffix(output, mime_type)
     told = [f"audio: {size} bytes of {mime_type}", f"segments: {meter.count}"]
+    told += spent(invocation.usage)
     sign_off(invocation, [*told, *(meter.times("segment") if timed else [])])
 
 

@@ -1,7 +1,7 @@
 """Times an answer, and says on stderr what it took."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -11,6 +11,7 @@ from invokeq.cli.text import amount, one_line
 from invokeq.invocation import Invocation
 from invokeq.protocol.entities import EmbeddingUsage, LLMUsage
 from invokeq.protocol.errors import InvokeqError
+from invokeq.protocol.usage import BillingUnit, UnitUsage, Usage
 
 T = TypeVar("T")
 
@@ -29,12 +30,24 @@ class Meter:
         """Pass items on, counted."""
         try:
             for item in items:
-                self.count += 1
-                if self.first is None:
-                    self.first = self._clock() - self._began
+                self._note()
                 yield item
         finally:  # whoever wants one item only does not come back for the end
             self.total = self._clock() - self._began
+
+    async def watch_async(self, items: AsyncIterable[T]) -> AsyncIterator[T]:
+        """Pass items on, counted, on asyncio."""
+        try:
+            async for item in items:
+                self._note()
+                yield item
+        finally:
+            self.total = self._clock() - self._began
+
+    def _note(self) -> None:
+        self.count += 1
+        if self.first is None:
+            self.first = self._clock() - self._began
 
     def times(self, item: str | None = None) -> list[str]:
         """Say how long it took, and, where it is worth saying, how long until the first item."""
@@ -43,7 +56,12 @@ class Meter:
         return [*before, f"total: {self.total:.3f} s"]
 
 
-def cost(usage: LLMUsage | EmbeddingUsage | None) -> list[str]:
+def spent(usage: Usage | None) -> list[str]:
+    """As `cost`, for calls that mostly have no usage: nothing is said of none."""
+    return [] if usage is None else cost(usage)
+
+
+def cost(usage: Usage | None) -> list[str]:
     """Say what an answer took of tokens and money."""
     match usage:
         case None:
@@ -52,6 +70,9 @@ def cost(usage: LLMUsage | EmbeddingUsage | None) -> list[str]:
             parts = [f"tokens: {usage.prompt_tokens} prompt, {usage.completion_tokens} completion"]
         case EmbeddingUsage():
             parts = [f"tokens: {usage.tokens}"]
+        case UnitUsage():
+            plural = "searches" if usage.unit is BillingUnit.SEARCH else f"{usage.unit.value}s"
+            parts = [f"{plural}: {amount(usage.amount)}"]
     if usage.total_price:
         parts.append(f"price: {amount(usage.total_price)} {usage.currency}")
     return parts

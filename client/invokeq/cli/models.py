@@ -11,10 +11,8 @@ from invokeq.cli.text import amount
 
 if TYPE_CHECKING:
     from invokeq.core.directory import LiveWorker
+    from invokeq.core.scope import Scope
     from invokeq.protocol.entities import AIModelEntity, ModelType
-
-ANY: Final = "*"
-"""Stands for the names of a provider that takes any."""
 
 _MILLION: Final = 1_000_000
 
@@ -25,6 +23,13 @@ def models(
         str | None,
         typer.Option("--type", metavar="TYPE", help="Only these: llm, rerank, tts and the like."),
     ] = None,
+    scope: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SCOPE",
+            help="Only what a model-selector of this scope offers, such as 'tool-call&llm'.",
+        ),
+    ] = None,
     as_json: Json = False,
     redis: Redis = None,
 ) -> None:
@@ -33,16 +38,19 @@ def models(
     With their features, context size (tokens) and price. `PROVIDER/*` stands for a provider that
     takes other names too. Exits with 1 if there is nothing to list.
     """
+    from invokeq.core.scope import Scope
     from invokeq.session import Session
 
     wanted = parse_type(model_type)
+    offered = None if scope is None else Scope.parse(scope)
     with Session("cli", redis=redis) as session:
         workers = session.workers()
     if not workers:
         fail("No worker is alive; start one with `invokeq worker --pool NAME`")
-    rows = rows_of(workers, wanted)
+    rows = rows_of(workers, wanted, offered)
     if not rows:
-        fail(f"No live worker serves {model_type} models")
+        what = " ".join(filter(None, (model_type, "models", scope and f"of scope {scope}")))
+        fail(f"No live worker serves {what}")
     if as_json:
         _print_json(rows)
     else:
@@ -64,25 +72,19 @@ def parse_type(text: str | None) -> "ModelType | None":
 
 
 def rows_of(
-    workers: "tuple[LiveWorker, ...]", wanted: "ModelType | None"
+    workers: "tuple[LiveWorker, ...]",
+    wanted: "ModelType | None",
+    offered: "Scope | None" = None,
 ) -> "list[tuple[str, AIModelEntity]]":
     """Give (provider, facts) in order of name, with an entry `*` where any name is taken."""
     from invokeq.core.directory import list_models
-    from invokeq.protocol.entities import AIModelEntity, I18nObject
+    from invokeq.core.scope import open_entries
 
-    open_to_any = {
-        (name, kind)
-        for worker in workers
-        for name, provider in worker.providers.items()
-        for kind in provider.model_types
-        if provider.any_model and wanted in (None, kind)
-    }
-    label = I18nObject(en_US="Any model")
-    anys = [
-        (name, AIModelEntity(model=ANY, model_type=kind, label=label, model_properties={}))
-        for name, kind in open_to_any
+    rows = [
+        (provider, facts)
+        for provider, facts in (*list_models(workers), *open_entries(workers))
+        if wanted in (None, facts.model_type) and (offered is None or offered.admits(facts))
     ]
-    rows = [*list_models(workers, wanted), *anys]
     return sorted(rows, key=lambda row: (row[0], row[1].model_type.value, row[1].model))
 
 

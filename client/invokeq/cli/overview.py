@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from invokeq.core.directory import Directory, LiveWorker
-from invokeq.core.plan import Batch, Command, Plan, Reply
+from invokeq.core.plan import Batch, Plan
 from invokeq.protocol import keys
 from invokeq.protocol.keys import Lane
+from invokeq.protocol.resp import Command, Reply
 
 MAX_RUNNING: Final = 1000
 """Running invocations that are looked at; there may be more."""

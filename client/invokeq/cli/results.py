@@ -3,13 +3,13 @@
 from collections.abc import Iterable
 from typing import Any
 
-from invokeq.cli.meter import Meter, cost, sign_off
+from invokeq.cli.meter import Meter, cost, sign_off, spent
 from invokeq.cli.output import write, write_json, write_plain
 from invokeq.cli.text import counted
-from invokeq.core.answers import EMBEDDING, MODERATION, RERANK, SUMMARY
+from invokeq.core.answers import EMBEDDING, MODERATION, SUMMARY
+from invokeq.core.ranking import RankedBatch, RankingEnd, join_ranking
 from invokeq.core.vectors import EmbeddingEnd, VectorBatch
 from invokeq.invocation import Invocation
-from invokeq.protocol.entities import RerankResult
 
 
 def show_vectors(
@@ -38,22 +38,29 @@ def show_vectors(
 
 def show_ranking(
     invocation: Invocation[Any, Any],
-    items: Iterable[RerankResult],
+    items: Iterable[RankedBatch | RankingEnd],
     meter: Meter,
     *,
     as_json: bool,
     timed: bool = True,
 ) -> None:
-    """Show the documents, best first, with their scores and their places among those given."""
+    """Show the documents, best first, with their scores and their places among those given.
+
+    Who attaches has no texts to show.
+    """
     from invokeq.cli.tables import print_table
 
-    result = RERANK.result_of(meter.watch(items))
+    result = join_ranking(meter.watch(items))
     if as_json:
         write(f"{result.model_dump_json()}\n")
     elif result.docs:
-        rows = [(f"{doc.score:.4f}", str(doc.index), doc.text) for doc in result.docs]
-        print_table(("score", "index", "text"), rows, right=("score", "index"))
-    sign_off(invocation, [f"documents: {len(result.docs)}", *(meter.times() if timed else [])])
+        shown = (
+            ("score", "index", "text") if any(d.text for d in result.docs) else ("score", "index")
+        )
+        rows = [(f"{doc.score:.4f}", str(doc.index), doc.text)[: len(shown)] for doc in result.docs]
+        print_table(shown, rows, right=("score", "index"))
+    told = [f"documents: {len(result.docs)}", *spent(invocation.usage)]
+    sign_off(invocation, [*told, *(meter.times() if timed else [])])
 
 
 def show_text(
@@ -71,7 +78,8 @@ def show_text(
         write_json({field: text})
     else:
         write_plain(text)
-    sign_off(invocation, [f"characters: {len(text)}", *(meter.times() if timed else [])])
+    told = [f"characters: {len(text)}", *spent(invocation.usage)]
+    sign_off(invocation, [*told, *(meter.times() if timed else [])])
 
 
 def show_verdict(
@@ -88,5 +96,5 @@ def show_verdict(
         write_json({"result": sensitive})
     else:
         write("sensitive\n" if sensitive else "clean\n")
-    sign_off(invocation, meter.times() if timed else [])
+    sign_off(invocation, [*spent(invocation.usage), *(meter.times() if timed else [])])
     return sensitive

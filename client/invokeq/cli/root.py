@@ -8,10 +8,12 @@ from typing import Annotated, Final
 
 import typer
 
-from invokeq.cli import invoke
+from invokeq.cli import invoke, plugin
 from invokeq.cli.attach import attach
 from invokeq.cli.cancel import cancel
 from invokeq.cli.errors import INTERRUPTED, MISUSED, fail, say
+from invokeq.cli.gateway import EXAMPLES as GATEWAY_EXAMPLES
+from invokeq.cli.gateway import gateway
 from invokeq.cli.models import models
 from invokeq.cli.options import examples
 from invokeq.cli.status import status
@@ -105,11 +107,20 @@ def build() -> typer.Typer:
     )
     application.callback()(root)
     application.add_typer(invoke.build(), name="invoke")
+    application.add_typer(plugin.build(), name="plugin")
     for command, lines in (
         (attach, ("invokeq attach 4f0c...e1", "invokeq attach 4f0c...e1 --after 1-57")),
         (status, ("invokeq status", "invokeq status 4f0c...e1", "watch invokeq status")),
         (cancel, ("invokeq cancel 4f0c...e1",)),
-        (models, ("invokeq models", "invokeq models --type llm --json")),
+        (
+            models,
+            (
+                "invokeq models",
+                "invokeq models --type llm --json",
+                "invokeq models --scope 'tool-call&llm'",
+            ),
+        ),
+        (gateway, GATEWAY_EXAMPLES),
     ):
         application.command(epilog=examples(*lines))(command)
     _add_others(application)

@@ -1,12 +1,20 @@
 """Turns events into what callers get: one shape for each kind of call."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
 from invokeq.core.accumulate import accumulate
+from invokeq.core.ranking import (
+    RankedBatch,
+    RankingEnd,
+    join_multimodal_ranking,
+    join_ranking,
+    ranking_end,
+    unpack_scores,
+)
 from invokeq.core.speech import AudioSegment, segment_of
 from invokeq.core.structured import accumulate_structured
 from invokeq.core.vectors import (
@@ -33,10 +41,12 @@ from invokeq.protocol.entities import (
 from invokeq.protocol.errors import (
     InvocationCancelledError,
     InvokeqError,
+    PartialAnswerError,
     ProtocolError,
     error_from_wire,
 )
 from invokeq.protocol.events import Event, EventKind
+from invokeq.protocol.usage import Usage, read_usage
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -58,6 +68,17 @@ def error_of(event: Event) -> InvokeqError:
             attempt=event.id.attempt, reason=event.data.get("reason"), usage=event.data.get("usage")
         )
     return error_from_wire(event.data.get("error") or {})
+
+
+def usage_of(event: Event) -> Usage | None:
+    """Give the usage that a terminal event tells, if it does."""
+    told = event.data.get("usage")
+    if told is None:
+        return None
+    try:
+        return read_usage(told)
+    except ValidationError as error:
+        raise ProtocolError(where=f"event {event.id}", problem=str(error)) from None
 
 
 def _reading(**readers: EventReader) -> Callable[[Event], Any]:
@@ -127,12 +148,6 @@ EMBEDDING: Final[Shape[VectorBatch | EmbeddingEnd, TextEmbeddingResult]] = Shape
 MULTIMODAL_EMBEDDING: Final[Shape[VectorBatch | EmbeddingEnd, MultiModalEmbeddingResult]] = Shape(
     _VECTORS, join_multimodal_vectors
 )
-RERANK: Final[Shape[RerankResult, RerankResult]] = Shape(
-    _reading(result=_validated(RerankResult)), _only
-)
-MULTIMODAL_RERANK: Final[Shape[MultiModalRerankResult, MultiModalRerankResult]] = Shape(
-    _reading(result=_validated(MultiModalRerankResult)), _only
-)
 TTS: Final[Shape[AudioSegment, bytes]] = Shape(_reading(segment=segment_of), _joined)
 SPEECH2TEXT: Final[Shape[str, str]] = Shape(
     _reading(result=_validated(Speech2TextResult, "result")), _only
@@ -145,16 +160,46 @@ SUMMARY: Final[Shape[str, str]] = Shape(
 )
 
 
+def _ranked(texts: Sequence[str] | None) -> Callable[[Event], Any]:
+    return _reading(scores=partial(unpack_scores, texts), result=ranking_end)
+
+
+def rerank_shape(texts: Sequence[str]) -> Shape[RankedBatch | RankingEnd, RerankResult]:
+    """Ranks with the caller's own texts, and a result made of them."""
+    return Shape(_ranked(texts), join_ranking)
+
+
+def multimodal_rerank_shape(
+    texts: Sequence[str],
+) -> Shape[RankedBatch | RankingEnd, MultiModalRerankResult]:
+    """As `rerank_shape`, for documents."""
+    return Shape(_ranked(texts), join_multimodal_ranking)
+
+
+RANKING: Final[Shape[RankedBatch | RankingEnd, RerankResult]] = Shape(_ranked(None), join_ranking)
+"""Ranks without texts."""
+
+
 def _any_result(items: Iterator[Any]) -> Any:
     """Make of the items what their kind makes of them, without knowing what was asked for."""
     taken = list(items)
+    try:
+        return _whole(taken)
+    except (AttributeError, TypeError) as error:
+        raise ProtocolError(where="answer", problem=f"is of several kinds ({error})") from None
+
+
+def _whole(taken: list[Any]) -> Any:
     match taken:
-        case [LLMResultChunkWithStructuredOutput(), *_]:
-            return accumulate_structured(taken[0].model, taken)
+        case []:
+            raise PartialAnswerError(missing="any of it")
         case [LLMResultChunk(), *_]:
-            return accumulate(taken[0].model, taken)
+            structured = isinstance(taken[-1], LLMResultChunkWithStructuredOutput)
+            return (accumulate_structured if structured else accumulate)(taken[0].model, taken)
         case [VectorBatch() | EmbeddingEnd(), *_]:
             return join_vectors(taken)
+        case [RankedBatch() | RankingEnd(), *_]:
+            return join_ranking(taken)
         case [AudioSegment(), *_]:
             return _joined(taken)
         case _:
@@ -166,13 +211,19 @@ def _any_value(event: Event) -> Any:
     data = event.data
     if "count" in data:
         return embedding_end(event)
-    if "docs" in data:
-        return RerankResult.model_validate(data)
+    if "ranked" in data:
+        return ranking_end(event)
     return data["summary"] if "summary" in data else data["result"]
 
 
 ANY: Final[Shape[Any, Any]] = Shape(
-    _reading(chunk=_chunk, vectors=unpack_vectors, segment=segment_of, result=_any_value),
+    _reading(
+        chunk=_chunk,
+        vectors=unpack_vectors,
+        scores=partial(unpack_scores, None),
+        segment=segment_of,
+        result=_any_value,
+    ),
     _any_result,
 )
 """For readers that attach to an invocation whose kind they do not know."""

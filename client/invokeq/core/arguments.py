@@ -6,6 +6,7 @@ from typing import Any, TypeVar, cast
 from pydantic import BaseModel, ValidationError
 
 from invokeq.protocol.codec import first_problem
+from invokeq.protocol.entities import MultiModalContent
 from invokeq.protocol.errors import InvalidRequestError
 
 M = TypeVar("M", bound=BaseModel)
@@ -70,3 +71,9 @@ def spoken_text_of(field: str, value: object) -> str:
 def kind_of(value: object) -> str:
     """Name the type of a value, for a sentence."""
     return type(value).__name__
+
+
+def contents_of(field: str, value: object) -> list[MultiModalContent]:
+    """Take a list of multimodal contents."""
+    items: Sequence[object] = items_of(field, value, "multimodal contents")
+    return [entity_of(f"{field}[{i}]", MultiModalContent, item) for i, item in enumerate(items)]

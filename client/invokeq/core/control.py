@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
-from invokeq.core.plan import Batch, Plan, Reply
+from invokeq.core.plan import Batch, Plan
 from invokeq.protocol import events, keys
 from invokeq.protocol.errors import StreamExpiredError
 from invokeq.protocol.events import EventId, EventKind
+from invokeq.protocol.lease import DETACHED, cancel_order
+from invokeq.protocol.resp import Command, Reply
 from invokeq.protocol.rq_time import iso
 
 CANCEL_MEMORY: Final = 600
@@ -55,16 +57,20 @@ def cancel(request_id: str, reason: str = "caller") -> Plan[bool]:
     Queued: it leaves its lane and never runs. Running: its worker is told. Three round trips at
     most.
     """
-    ((lane, attempt, status),) = yield Batch(
-        [("HMGET", keys.job(request_id), "origin", "attempt", "status")]
+    ((lane, attempt, status, tenant),) = yield Batch(
+        [("HMGET", keys.job(request_id), "origin", "attempt", "status", "tenant")]
     )
     if lane is None or status not in (b"queued", b"started"):
         return False
+    uncount: list[Command] = []
+    if tenant is not None:
+        uncount = [("ZREM", keys.waiting(lane.decode(), tenant.decode()), request_id)]
     removed, *_ = yield Batch(
         [
             ("LREM", keys.lane_list(lane.decode()), 0, request_id),
-            ("SET", keys.reader(request_id), f"cancel:{reason}", "EX", CANCEL_MEMORY),
+            ("SET", keys.reader(request_id), cancel_order(reason), "EX", CANCEL_MEMORY),
             ("PUBLISH", keys.CANCEL_CHANNEL, f"{request_id} {reason}"),
+            *uncount,
         ]
     )
     if removed:
@@ -98,7 +104,7 @@ def _end_queued(request_id: str, lane: str, attempt: int, reason: str) -> Plan[N
 
 def detach(request_id: str) -> Plan[None]:
     """Let an invocation run on without a reader. One round trip."""
-    yield Batch([("SET", keys.reader(request_id), b"", "EX", DETACHED_TTL)])
+    yield Batch([("SET", keys.reader(request_id), DETACHED, "EX", DETACHED_TTL)])
 
 
 def status(request_id: str) -> Plan[InvocationStatus]:

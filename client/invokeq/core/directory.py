@@ -1,6 +1,7 @@
 """Which workers live, what they serve, and so which queue an invocation belongs into."""
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,6 +12,7 @@ from invokeq.protocol import keys
 from invokeq.protocol.directory import (
     Catalog,
     ProviderEntry,
+    QueueBounds,
     WorkerEntry,
     catalog_adapter,
     worker_entry_adapter,
@@ -30,6 +32,9 @@ FRESH: Final = 1.0
 """Seconds for which the directory is believed without asking again."""
 
 
+NO_NEWS: Final = QueueBounds()
+"""The bounds of workers that tell none."""
+
 NOBODY: Final = "no worker is alive; start one with `invokeq worker --pool NAME`"
 
 
@@ -40,6 +45,7 @@ class LiveWorker:
     entry: WorkerEntry
     providers: dict[str, ProviderEntry]
     summary_model: str | None = None
+    bounds: QueueBounds = NO_NEWS
 
 
 class Directory:
@@ -48,6 +54,9 @@ class Directory:
     def __init__(self) -> None:
         self._workers: tuple[LiveWorker, ...] = ()
         self._catalogs: dict[str, Catalog] = {}
+        self._depths: dict[str, int] = {}
+        self._queues: dict[tuple[ModelType, str, str], str] = {}
+        self._bounds: dict[str, QueueBounds] = {}
         self._read_at = float("-inf")
 
     def workers(self) -> Plan[tuple[LiveWorker, ...]]:
@@ -67,6 +76,8 @@ class Directory:
             replies = yield Batch([("GET", keys.catalog(digest)) for digest in missing])
             self._learn(dict(zip(missing, replies, strict=True)))
         self._workers = tuple(self._live_worker(entry) for entry in live)
+        self._depths = _depths(entries)
+        self._queues, self._bounds = {}, {}
         self._read_at = time.monotonic()
         return self._workers
 
@@ -88,7 +99,29 @@ class Directory:
     def queue_for(self, model_type: ModelType, provider: str, model: str) -> Plan[str]:
         """Choose the queue for a call; raises at once when nobody can serve it."""
         workers = yield from self.workers()
-        return choose_queue(workers, model_type, provider, model)
+        asked = (model_type, provider, model)
+        if asked not in self._queues:
+            self._queues[asked] = choose_queue(workers, model_type, provider, model)
+        return self._queues[asked]
+
+    def bounds(self, queue: str) -> QueueBounds:
+        """Give the strictest bounds among the workers of a queue, as they were last read."""
+        if queue not in self._bounds:
+            found = [w.bounds for w in self._workers if queue in w.entry.queues] or [NO_NEWS]
+            self._bounds[queue] = QueueBounds(
+                lane=_strictest(bounds.lane for bounds in found),
+                queue=_strictest(bounds.queue for bounds in found),
+                tenant=_strictest(bounds.tenant for bounds in found),
+            )
+        return self._bounds[queue]
+
+    def depth(self, queue: str) -> int:
+        """Tell how much waits in all lanes of a queue: as workers counted, and `count()` since."""
+        return self._depths.get(queue, 0)
+
+    def count(self, queue: str, more: int = 1) -> None:
+        """More wait in a queue; forgotten when the directory is read the next time."""
+        self._depths[queue] = self._depths.get(queue, 0) + more
 
     def forget(self) -> None:
         """Ask again next time."""
@@ -102,7 +135,7 @@ class Directory:
     def _live_worker(self, entry: WorkerEntry) -> LiveWorker:
         catalog = self._catalogs.get(entry.catalog, Catalog())
         providers = {provider.name: provider for provider in catalog.providers}
-        return LiveWorker(entry, providers, catalog.summary_model)
+        return LiveWorker(entry, providers, catalog.summary_model, catalog.bounds)
 
 
 def choose_queue(
@@ -191,6 +224,21 @@ def _live_entries(
     alive = {name for name, until in pairs if float(until) > now}
     raw = dict(zip(entries[::2], entries[1::2], strict=True))
     return [_entry(raw[name]) for name in sorted(alive) if name in raw]
+
+
+def _depths(entries: list[bytes]) -> dict[str, int]:
+    start = keys.depth_field("").encode()
+    pairs = zip(entries[::2], entries[1::2], strict=True)
+    return {
+        name.removeprefix(start).decode(): int(depth)
+        for name, depth in pairs
+        if name.startswith(start)
+    }
+
+
+def _strictest(limits: Iterable[int]) -> int:
+    """Give the lowest bound; 0 is none."""
+    return min((limit for limit in limits if limit), default=0)
 
 
 def _entry(data: bytes) -> WorkerEntry:

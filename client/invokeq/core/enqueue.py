@@ -1,24 +1,29 @@
-"""Puts one invocation into its lane: the RQ job, what travels beside it, and the ring of the
-bell."""
+"""Puts one call into its lane: the RQ job, what travels beside it, and the ring of the bell."""
 
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from invokeq.core import admission
+from invokeq.core.admission import Admission
+from invokeq.core.call import Call
 from invokeq.core.directory import Directory
-from invokeq.core.options import CallOptions, SessionOptions
-from invokeq.core.plan import Batch, Command, Plan
+from invokeq.core.options import SessionOptions
+from invokeq.core.plan import Batch, Plan
 from invokeq.protocol import codec, keys
 from invokeq.protocol.codec import EncodedRequest
-from invokeq.protocol.errors import RequestTooLargeError
+from invokeq.protocol.errors import QueueFullError
 from invokeq.protocol.keys import Lane
 from invokeq.protocol.requests import Envelope, Request, SummaryRequest, new_request_id
+from invokeq.protocol.resp import Command
 from invokeq.protocol.rq_time import iso
 
 QUEUE_TTL: Final = 86_400
 """Seconds that a job waits at most; after a day nobody wants its answer."""
+
+_PUSH: Final = 2  # of the commands between MULTI and EXEC
 
 NO_TIMEOUT: Final = -1
 """RQ's word for a job without a total time limit."""
@@ -33,116 +38,164 @@ class Submitted:
     fresh: bool
 
 
-class Prepared(NamedTuple):
-    """A request that has been checked and encoded, with the file that goes with it."""
+class Entry(NamedTuple):
+    """A call on its way into its lane; `label` names its model."""
 
-    request: Request
-    payload: bytes
-    file: bytes | None
+    call: Call[Any, Any]
+    request_id: str
+    admitted: Admission
+    label: str
 
-
-def prepare(session: SessionOptions, request: Request, file: bytes | None = None) -> Prepared:
-    """Encode a request within the session's size bound, before anything is sent."""
-    payload = codec.encode_request(request)
-    for field, size, limit, setting in (
-        ("request", len(payload), session.max_request_bytes, "max_request_bytes"),
-        ("file", len(file or b""), session.max_file_bytes, "max_file_bytes"),
-    ):
-        if size > limit:
-            raise RequestTooLargeError(field=field, size=size, limit=limit, setting=setting)
-    return Prepared(request, payload, file)
+    def submitted(self, fresh: bool) -> Submitted:
+        """Say what became of it."""
+        return Submitted(self.request_id, self.admitted.lane.name, fresh)
 
 
-def submit(
-    session: SessionOptions, directory: Directory, prepared: Prepared, call: CallOptions
-) -> Plan[Submitted]:
+def submit(session: SessionOptions, directory: Directory, call: Call[Any, Any]) -> Plan[Submitted]:
     """Choose the lane, enqueue.
 
     One round trip; one more when the directory is over a second old, one more when the caller gave
-    the request id (then it is enqueued only if that id is new).
+    the request id (then it is enqueued only if that id is new), two more or three when it has to be
+    taken back. Raises QueueFullError, and leaves nothing behind, when too much is waiting.
     """
-    provider, model = yield from _model_of(prepared.request, directory)
-    queue = yield from directory.queue_for(prepared.request.model_type, provider, model)
-    lane = Lane(queue, session.plugin_id)
-    envelope = _envelope(session, call)
-    encoded = codec.encode(envelope, prepared.payload, prepared.file)
-    if call.request_id is not None and not (yield from _take_id(call.request_id)):
-        return Submitted(call.request_id, lane.name, fresh=False)
-    commands = enqueue_commands(session, envelope, lane, encoded, f"{provider}/{model}")
-    yield Batch(commands)
-    return Submitted(envelope.request_id, lane.name, fresh=True)
+    entry = yield from choose_lane(session, directory, call)
+    fresh = yield from take_id(entry)
+    if fresh:
+        yield from enter(session, directory, entry)
+    return entry.submitted(fresh)
+
+
+def choose_lane(session: SessionOptions, directory: Directory, call: Call[Any, Any]) -> Plan[Entry]:
+    """Find out where a call belongs. No round trip while the directory is fresh."""
+    provider, model = yield from _model_of(call.request, directory)
+    queue = yield from directory.queue_for(call.request.model_type, provider, model)
+    lane = Lane(queue, session.lane or session.plugin_id)
+    admitted = Admission.of(lane, directory.bounds(queue), session.tenant_id)
+    request_id = call.options.request_id or new_request_id()
+    return Entry(call, request_id, admitted, f"{provider}/{model}")
+
+
+def take_id(entry: Entry) -> Plan[bool]:
+    """Claim the request id for this submission: true for the first caller only, and for an id that
+    is our own."""
+    if entry.call.options.request_id is None:
+        return True
+    (taken,) = yield Batch([("SET", keys.owner(entry.request_id), b"1", "NX", "EX", QUEUE_TTL)])
+    return bool(taken)
+
+
+def enter(
+    session: SessionOptions, directory: Directory, entry: Entry, *, rings: bool = True
+) -> Plan[None]:
+    """Enqueue within the bounds; without `rings` no worker is told. One round trip."""
+    call, rid, admitted, label = entry
+    queue = admitted.lane.queue
+    try:
+        admission.check_queue(queue, directory.depth(queue), admitted.bounds)
+    except QueueFullError:
+        yield Batch([("DEL", keys.owner(rid))])
+        raise
+    directory.count(queue)
+    envelope = _envelope(session, entry)
+    encoded = codec.encode(envelope, call.payload, call.file)
+    commands = enqueue_commands(session, envelope, admitted, encoded, label, rings=rings)
+    *_, entered = yield Batch(commands)
+    full = yield from admission.over_bound(admitted, _PUSH, entered)
+    if full is not None and (yield from take_back(directory, entry)):
+        full.request_id = rid
+        raise full
+
+
+def take_back(directory: Directory, entry: Entry) -> Plan[bool]:
+    """Undo `enter` and `take_id`; false if a worker has claimed the job. Two round trips."""
+    call, rid, admitted, _ = entry
+    body, file = codec.parts_beside(call.payload, call.file)
+    beside = [
+        *(keys.body_part(rid, n) for n in range(body)),
+        *(keys.file_part(rid, n) for n in range(file)),
+        *(keys.reader(rid), keys.owner(rid)),
+    ]
+    if not (yield from admission.take_back(admitted, rid, beside)):
+        return False
+    directory.count(admitted.lane.queue, -1)
+    return True
 
 
 def enqueue_commands(
     session: SessionOptions,
     envelope: Envelope,
-    lane: Lane,
+    admitted: Admission,
     encoded: EncodedRequest,
     label: str,
+    *,
+    rings: bool = True,
 ) -> list[Command]:
     """Give the commands that enqueue one job; sending them twice runs it once."""
-    rid = envelope.request_id
-    now = iso(time.time())
-    push = "LPUSH" if envelope.priority == "high" else "RPUSH"
-    beside = ((keys.body_part, encoded.body_parts), (keys.file_part, encoded.file_parts))
-    before: list[Command] = [
-        ("SET", key_of(rid, n), part, "EX", QUEUE_TTL)
-        for key_of, parts in beside
-        for n, part in enumerate(parts)
-    ]
+    rid, lane = envelope.request_id, admitted.lane
+    now = time.time()
+    job, lane_list = keys.job(rid), keys.lane_list(lane.name)
+    commands: list[Command] = []
+    for key_of, parts in (
+        (keys.body_part, encoded.body_parts),
+        (keys.file_part, encoded.file_parts),
+    ):
+        commands += [("SET", key_of(rid, n), part, "EX", QUEUE_TTL) for n, part in enumerate(parts)]
     if not envelope.detached:
-        before.append(("SET", keys.reader(rid), b"", "EX", int(session.orphan_timeout)))
-    return [
-        *before,
-        ("MULTI",),
-        ("HSET", keys.job(rid), *_job_fields(lane, now, encoded.job_data, label)),
-        ("EXPIRE", keys.job(rid), QUEUE_TTL),
-        ("SADD", keys.QUEUES, keys.lane_list(lane.name)),
-        (push, keys.lane_list(lane.name), rid),
-        ("SADD", keys.ready(lane.queue), lane.plugin),
-        ("LPUSH", keys.bell(lane.queue), b"1"),
-        ("EXEC",),
+        commands.append(("SET", keys.reader(rid), b"", "EX", int(session.orphan_timeout)))
+    fields = _job_fields(lane.name, iso(now), encoded.job_data, label)
+    commands += [
+        _MULTI,
+        ("HSET", job, *fields, *admitted.job_fields),
+        ("EXPIRE", job, QUEUE_TTL),
+        ("LPUSH" if envelope.priority == "high" else "RPUSH", lane_list, rid),
     ]
+    if rings:
+        commands += [
+            ("SADD", keys.QUEUES, lane_list),
+            ("SADD", keys.ready(lane.queue), lane.plugin),
+            ("LPUSH", keys.bell(lane.queue), b"1"),
+        ]
+    commands += admitted.count_commands(rid, now)
+    commands.append(_EXEC)
+    return commands
 
 
-def _job_fields(lane: Lane, now: str, data: bytes, label: str) -> Sequence[str | bytes | int]:
+_MULTI: Final[Command] = ("MULTI",)
+_EXEC: Final[Command] = ("EXEC",)
+
+
+def _job_fields(lane: str, now: str, data: bytes, label: str) -> Sequence[str | bytes | int]:
     """The hash that RQ's own `Job.save` would write for this job."""
-    return (
-        *("status", "queued"),
-        *("data", data),
-        *("origin", lane.name),
-        *("description", label),
-        *("created_at", now),
-        *("enqueued_at", now),
-        *("started_at", ""),
-        *("ended_at", ""),
-        *("last_heartbeat", ""),
-        *("worker_name", ""),
-        *("group_id", ""),
-        *("timeout", NO_TIMEOUT),
-        *("ttl", QUEUE_TTL),
-        *("success_callback_name", ""),
-        *("failure_callback_name", ""),
-        *("stopped_callback_name", ""),
-    )
+    told = ("data", data, "origin", lane, "description", label, "created_at", now)
+    return (*told, "enqueued_at", now, *_SAME_FOR_ALL)
 
 
-def _take_id(request_id: str) -> Plan[bool]:
-    """Claim a request id for this submission: true for the first caller only."""
-    (taken,) = yield Batch([("SET", keys.owner(request_id), b"1", "NX", "EX", QUEUE_TTL)])
-    return bool(taken)
+_SAME_FOR_ALL: Final = (
+    *("status", "queued"),
+    *("started_at", ""),
+    *("ended_at", ""),
+    *("last_heartbeat", ""),
+    *("worker_name", ""),
+    *("group_id", ""),
+    *("timeout", NO_TIMEOUT),
+    *("ttl", QUEUE_TTL),
+    *("success_callback_name", ""),
+    *("failure_callback_name", ""),
+    *("stopped_callback_name", ""),
+)
 
 
-def _envelope(session: SessionOptions, call: CallOptions) -> Envelope:
+def _envelope(session: SessionOptions, entry: Entry) -> Envelope:
     traceparent, tracestate = _trace_context()
+    options = entry.call.options
     return Envelope(
-        request_id=call.request_id or new_request_id(),
+        request_id=entry.request_id,
         plugin_id=session.plugin_id,
         tenant_id=session.tenant_id,
         user_id=session.user_id,
-        deadline=call.deadline,
-        priority=call.priority,
-        detached=call.detached,
+        deadline=options.deadline,
+        priority=options.priority,
+        detached=options.detached,
         traceparent=traceparent,
         tracestate=tracestate,
     )

@@ -2,17 +2,20 @@
 
 Every event once, in order, from any id on. While it waits it renews the reader's lease and looks,
 every couple of seconds, at whether the invocation is still in RQ's books and its worker alive; so
-waiting always ends: with an event, or with a typed error.
+waiting always ends: with an event, or with a typed error. What it holds is bounded: READ_COUNT
+entries as they are, and the events of GIVE_BYTES or one entry.
 """
 
 import time
+from collections import deque
 from dataclasses import dataclass
 from typing import Any, Final
 
 from invokeq.core import control
 from invokeq.core.enqueue import Submitted
+from invokeq.core.lease import Lease
 from invokeq.core.options import CallOptions, SessionOptions
-from invokeq.core.plan import Batch, Command, Plan, Reply
+from invokeq.core.plan import Batch, Plan, StreamWait
 from invokeq.protocol import events, keys
 from invokeq.protocol.errors import (
     EventsLostError,
@@ -29,6 +32,7 @@ from invokeq.protocol.events import (
     EventId,
     EventKind,
 )
+from invokeq.protocol.resp import Command, Reply
 
 TAKEN_GRACE: Final = 5.0
 """Seconds for whoever has taken a request id to get its job into the lane."""
@@ -36,8 +40,11 @@ TAKEN_GRACE: Final = 5.0
 BLOCK_MS: Final = 2000
 """How long one read waits; a look at the books goes with each read after a silent one."""
 
-READ_COUNT: Final = 256
-"""Entries a read."""
+READ_COUNT: Final = 32
+"""Entries a read; workers pack up to 256 KB of chunks into one."""
+
+GIVE_BYTES: Final = 64 * 1024
+"""Bytes of entries that are decoded at once; as objects they take ten times as much."""
 
 LOST_AFTER: Final = 3.0
 """Seconds after its lease, itself five, in which live workers take over from one that is lost."""
@@ -52,6 +59,15 @@ class ReaderState:
     answers: int = 0
     started: bool = False
     ended: bool = False
+
+
+@dataclass(slots=True)
+class _Entry:
+    """An entry as it was fetched; `size` is in bytes."""
+
+    id: bytes
+    fields: dict[bytes, bytes]
+    size: int
 
 
 class Reader:
@@ -74,10 +90,11 @@ class Reader:
         self.state = ReaderState(after, started=after.attempt > 0)
         self._lane = lane
         self._pickup_timeout = pickup_timeout
-        self._orphan_timeout = orphan_timeout
         self._patience = patience
-        self._holds_lease = holds_lease
-        self._leased_at = time.monotonic() if known else float("-inf")
+        self._lease = Lease(request_id, orphan_timeout, held=holds_lease, first=known)
+        self._fetched: deque[_Entry] = deque()
+        self._given_bytes = 0
+        self._alone = known
         self._waiting_since = time.monotonic()
         self._quiet = not known
         self._connected = known
@@ -87,23 +104,45 @@ class Reader:
 
     def let_go(self) -> None:
         """Renew the lease no longer."""
-        self._holds_lease = False
+        self._lease.let_go()
+
+    def taken(self, event: Event) -> bool:
+        """Note that the caller is done with an event; tells whether to `renew()` before the
+        next."""
+        self._lease.took(event.id)
+        return self._lease.is_due
+
+    def renew(self) -> Plan[None]:
+        """Renew the lease for a caller that is busy with what was read before. One round trip."""
+        (before,) = yield Batch(self._lease.renewal(), self._patience)
+        yield from self._put_right(before)
 
     def next_events(self) -> Plan[list[Event]]:
-        """Wait for the next events. One round trip for all that are there already.
+        """Wait for the next events. One round trip for what is there already, none while some is
+        left of that.
 
         Gives at least one event, or none if the stream turns out to have ended with the last one
         read.
         """
+        self._lease.took_bytes(self._given_bytes)
+        self._given_bytes = 0
+        if self._fetched:
+            if self._lease.has_much_news:
+                yield from self.renew()
+            return self._give()
         while True:
             looks = self._quiet
-            replies = yield Batch(self._commands(), self._patience if self._connected else 0.0)
+            patience = self._patience if self._connected else 0.0
+            news = self._lease.for_read(quiet=looks)
+            replies = yield Batch([*news, *self._looks()], patience, self._wait())
             self._connected = True
-            found = self._take(replies[-1])
+            if news:
+                yield from self._put_right(replies[0])
+            self._fetch(replies[-1])
             self._block_ms = BLOCK_MS
-            if found:
+            if self._fetched:
                 self._quiet = False
-                return found
+                return self._give()
             if looks:
                 self._judge(*replies[-5:-1])
                 if self.state.ended:
@@ -111,35 +150,39 @@ class Reader:
                 yield from self._bound_pickup()
             self._quiet = True
 
-    def _commands(self) -> list[Command]:
-        commands: list[Command] = []
-        now = time.monotonic()
-        if self._holds_lease and now - self._leased_at > self._orphan_timeout / 3:
-            lease = int(self._orphan_timeout)
-            commands.append(("SET", keys.reader(self.request_id), b"", "EX", lease))
-            self._leased_at = now
-        stream = keys.events(self.request_id)
-        if self._quiet:
-            job = keys.job(self.request_id)
-            commands += [
-                ("HMGET", job, "status", "worker_name", "origin"),
-                ("TIME",),
-                ("ZSCORE", keys.LEASES, self.state.worker or "?"),
-                ("XREVRANGE", stream, "+", "-", "COUNT", 1),
-            ]
-        wait = ("BLOCK", self._block_ms)
-        commands.append(
-            ("XREAD", "COUNT", READ_COUNT, *wait, "STREAMS", stream, str(self.state.last))
-        )
-        return commands
+    def _put_right(self, before: Reply) -> Plan[None]:
+        commands = self._lease.heard(before)
+        if commands:
+            yield Batch(commands, self._patience)
 
-    def _take(self, reply: Reply) -> list[Event]:
-        if not reply:
+    def _looks(self) -> list[Command]:
+        """After a silent read: what RQ's books and the worker's lease say."""
+        if not self._quiet:
             return []
-        found: list[Event] = []
-        for entry_id, flat in reply[0][1]:
+        return [
+            ("HMGET", keys.job(self.request_id), "status", "worker_name", "origin"),
+            ("TIME",),
+            ("ZSCORE", keys.LEASES, self.state.worker or "?"),
+            ("XREVRANGE", keys.events(self.request_id), "+", "-", "COUNT", 1),
+        ]
+
+    def _wait(self) -> StreamWait:
+        stream = keys.events(self.request_id)
+        block_ms = min(self._block_ms, self._lease.longest_wait_ms)
+        return StreamWait(stream, str(self.state.last), READ_COUNT, block_ms)
+
+    def _fetch(self, reply: Reply) -> None:
+        for entry_id, flat in reply[0][1] if reply else ():
             fields = dict(zip(flat[::2], flat[1::2], strict=True))
-            found += [e for e in events.unpack(entry_id, fields) if e.id > self.state.last]
+            self._fetched.append(_Entry(entry_id, fields, sum(map(len, flat))))
+
+    def _give(self) -> list[Event]:
+        """Decode the next entries of those that were fetched."""
+        found: list[Event] = []
+        while self._fetched and self._given_bytes < GIVE_BYTES:
+            entry = self._fetched.popleft()
+            self._given_bytes += entry.size
+            found += [e for e in events.unpack(entry.id, entry.fields) if e.id > self.state.last]
         for event in found:
             self._check_order(event)
             self._note(event)
@@ -150,6 +193,9 @@ class Reader:
         last, now = self.state.last, event.id
         expected = last.sequence + 1 if now.attempt == last.attempt else 0
         if now.sequence not in (expected, LAST_SEQUENCE):
+            if not self._alone:  # whoever submitted it first may be reading: do not cancel
+                self.let_go()
+                self.state.ended = True
             raise EventsLostError(
                 stream=self.request_id,
                 request_id=self.request_id,
@@ -214,7 +260,7 @@ class Reader:
         waited = time.monotonic() - self._waiting_since
         if self.state.started or waited < self._pickup_timeout:
             return
-        if self._holds_lease:
+        if self._lease.held:
             yield from control.cancel(self.request_id)
         raise PickupTimeoutError(
             request_id=self.request_id,

@@ -5,19 +5,21 @@ from typing import Any
 
 from invokeq.core.accumulate import accumulate
 from invokeq.protocol.entities import (
+    LLMResultChunk,
     LLMResultChunkWithStructuredOutput,
     LLMResultWithStructuredOutput,
 )
 
 
 def accumulate_structured(
-    model: str, chunks: Iterable[LLMResultChunkWithStructuredOutput]
+    model: str, chunks: Iterable[LLMResultChunk]
 ) -> LLMResultWithStructuredOutput:
     """As `accumulate`; the last structured output that is not empty wins."""
     output: Mapping[str, Any] | None = None
     taken = list(chunks)
     for chunk in taken:
-        output = chunk.structured_output or output
+        if isinstance(chunk, LLMResultChunkWithStructuredOutput):
+            output = chunk.structured_output or output
     result = accumulate(model, taken)
     return LLMResultWithStructuredOutput(
         model=result.model,

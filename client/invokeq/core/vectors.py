@@ -1,28 +1,24 @@
-"""Builds embedding and rerank requests, and puts vectors back together."""
+"""Builds embedding requests, and puts vectors back together."""
 
 import sys
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from invokeq.core.arguments import config_of, entity_of, items_of, text_of, texts_of
+from invokeq.core.arguments import config_of, contents_of, texts_of
 from invokeq.protocol.entities import (
     EmbeddingInputType,
     EmbeddingUsage,
-    MultiModalContent,
     MultiModalEmbeddingModelConfig,
     MultiModalEmbeddingResult,
-    MultiModalRerankModelConfig,
     TextEmbeddingModelConfig,
     TextEmbeddingResult,
 )
-from invokeq.protocol.errors import InvalidRequestError, ProtocolError
+from invokeq.protocol.errors import InvalidRequestError, PartialAnswerError, ProtocolError
 from invokeq.protocol.events import Event
 from invokeq.protocol.requests import (
     MultiModalEmbeddingRequest,
-    MultiModalRerankRequest,
-    RerankRequest,
     TextEmbeddingRequest,
 )
 
@@ -66,36 +62,8 @@ def build_multimodal_embedding_request(
     return MultiModalEmbeddingRequest(
         provider=config.provider,
         model=config.model,
-        documents=_contents("documents", documents),
+        documents=contents_of("documents", documents),
         input_type=_input_type(input_type),
-    )
-
-
-def build_rerank_request(model_config: object, docs: object, query: object) -> RerankRequest:
-    """Validate the arguments of a rerank call."""
-    config = _rerank_config(model_config)
-    return RerankRequest(
-        provider=config.provider,
-        model=config.model,
-        docs=texts_of("docs", docs),
-        query=text_of("query", query),
-        score_threshold=config.score_threshold,
-        top_n=config.top_n,
-    )
-
-
-def build_multimodal_rerank_request(
-    model_config: object, query: object, docs: object
-) -> MultiModalRerankRequest:
-    """Validate the arguments of a multimodal rerank call."""
-    config = _rerank_config(model_config)
-    return MultiModalRerankRequest(
-        provider=config.provider,
-        model=config.model,
-        docs=_contents("docs", docs),
-        query=entity_of("query", MultiModalContent, query),
-        score_threshold=config.score_threshold,
-        top_n=config.top_n,
     )
 
 
@@ -129,7 +97,10 @@ def embedding_end(event: Event) -> EmbeddingEnd:
 
 
 def join_vectors(pieces: Iterable[VectorBatch | EmbeddingEnd]) -> TextEmbeddingResult:
-    """Put the pieces of an embedding together; a piece that is missing is a ProtocolError."""
+    """Put the pieces of an embedding together; a piece that is missing is a ProtocolError.
+
+    Without the first of them, which were read before, it is a PartialAnswerError.
+    """
     rows, end = _joined(pieces)
     # Not validated: a million floats take longer to look at than they took to travel.
     return TextEmbeddingResult.model_construct(model=end.model, embeddings=rows, usage=end.usage)
@@ -155,22 +126,13 @@ def _joined(
             end = piece
         elif piece.start == len(rows):
             rows += piece.vectors
+        elif not rows:
+            raise PartialAnswerError(missing=f"vectors 0 to {piece.start - 1}")
+    if end is not None and end.count and not rows:
+        raise PartialAnswerError(missing=f"its {end.count} vectors")
     if end is None or end.count != len(rows):
         raise ProtocolError(where="embedding", problem=f"breaks off after {len(rows)} vectors")
     return rows, end
-
-
-def _rerank_config(value: object) -> MultiModalRerankModelConfig:
-    """Take bounds where they are given: the dict of a model-selector has none."""
-    config = config_of(MultiModalRerankModelConfig, value)
-    if config.top_n is not None and config.top_n < 1:
-        raise InvalidRequestError(field="model_config.top_n", problem="must be at least 1, or None")
-    return config
-
-
-def _contents(field: str, value: object) -> list[MultiModalContent]:
-    items: Sequence[object] = items_of(field, value, "multimodal contents")
-    return [entity_of(f"{field}[{i}]", MultiModalContent, item) for i, item in enumerate(items)]
 
 
 def _input_type(value: object) -> EmbeddingInputType:

@@ -1,12 +1,15 @@
-"""What all calls of `session.model.*` share: a checked request goes in, an invocation comes out."""
+"""What all calls of `session.model.*` share: a checked call goes in, an invocation comes out."""
 
-from typing import TypeVar
+from collections.abc import AsyncGenerator, Generator
+from typing import Any, TypeVar
 
+from invokeq.async_connection import AsyncBroker
 from invokeq.async_invocation import AsyncInvocation
-from invokeq.connection import AsyncBroker, Broker
+from invokeq.connection import Broker
 from invokeq.core.answers import Shape
+from invokeq.core.call import Call, build_call
 from invokeq.core.directory import Directory
-from invokeq.core.enqueue import Prepared, prepare, submit
+from invokeq.core.enqueue import Submitted, submit
 from invokeq.core.options import CallOptions, SessionOptions
 from invokeq.core.reading import submitted_reader
 from invokeq.invocation import Invocation
@@ -16,7 +19,22 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class Calls:
+class Preparing:
+    """What the sync and the async face of a kind share: its arguments, made into a `Call`."""
+
+    _options: SessionOptions
+
+    def _call(
+        self,
+        request: Request,
+        options: CallOptions,
+        shape: Shape[Item, Result],
+        file: bytes | None = None,
+    ) -> Call[Item, Result]:
+        return build_call(self._options, request, options, shape, file)
+
+
+class Calls(Preparing):
     """One kind of call, over blocking sockets."""
 
     def __init__(self, broker: Broker, directory: Directory, options: SessionOptions) -> None:
@@ -24,22 +42,20 @@ class Calls:
         self._directory = directory
         self._options = options
 
-    def _prepare(self, request: Request, file: bytes | None = None) -> Prepared:
-        return prepare(self._options, request, file)
+    def _start(self, call: Call[Item, Result]) -> Invocation[Item, Result]:
+        submitted = self._broker.run(submit(self._options, self._directory, call))
+        return read_submitted(self._broker, self._options, call, submitted)
 
-    def _start(
-        self, prepared: Prepared, call: CallOptions, shape: Shape[Item, Result]
-    ) -> Invocation[Item, Result]:
-        submitted = self._broker.run(submit(self._options, self._directory, prepared, call))
-        reader = submitted_reader(self._options, submitted, call)
-        return Invocation(self._broker, reader, shape, detached=call.detached)
-
-    def _result(self, prepared: Prepared, call: CallOptions, shape: Shape[Item, Result]) -> Result:
-        with self._start(prepared, call, shape) as invocation:
+    def _result(self, call: Call[Any, Result]) -> Result:
+        with self._start(call) as invocation:
             return invocation.result()
 
+    def _stream(self, call: Call[Item, Any]) -> Generator[Item, None, None]:
+        with self._start(call) as invocation:
+            yield from invocation
 
-class AsyncCalls:
+
+class AsyncCalls(Preparing):
     """One kind of call, on asyncio."""
 
     def __init__(self, broker: AsyncBroker, directory: Directory, options: SessionOptions) -> None:
@@ -47,18 +63,31 @@ class AsyncCalls:
         self._directory = directory
         self._options = options
 
-    def _prepare(self, request: Request, file: bytes | None = None) -> Prepared:
-        return prepare(self._options, request, file)
+    async def _start(self, call: Call[Item, Result]) -> AsyncInvocation[Item, Result]:
+        submitted = await self._broker.run(submit(self._options, self._directory, call))
+        return read_submitted_async(self._broker, self._options, call, submitted)
 
-    async def _start(
-        self, prepared: Prepared, call: CallOptions, shape: Shape[Item, Result]
-    ) -> AsyncInvocation[Item, Result]:
-        submitted = await self._broker.run(submit(self._options, self._directory, prepared, call))
-        reader = submitted_reader(self._options, submitted, call)
-        return AsyncInvocation(self._broker, reader, shape, detached=call.detached)
-
-    async def _result(
-        self, prepared: Prepared, call: CallOptions, shape: Shape[Item, Result]
-    ) -> Result:
-        async with await self._start(prepared, call, shape) as invocation:
+    async def _result(self, call: Call[Any, Result]) -> Result:
+        async with await self._start(call) as invocation:
             return await invocation.result()
+
+    async def _stream(self, call: Call[Item, Any]) -> AsyncGenerator[Item, None]:
+        async with await self._start(call) as invocation:
+            async for item in invocation:
+                yield item
+
+
+def read_submitted(
+    broker: Broker, options: SessionOptions, call: Call[Item, Result], submitted: Submitted
+) -> Invocation[Item, Result]:
+    """Give the handle of a call that is in its lane."""
+    reader = submitted_reader(options, submitted, call.options)
+    return Invocation(broker, reader, call.shape, detached=call.options.detached)
+
+
+def read_submitted_async(
+    broker: AsyncBroker, options: SessionOptions, call: Call[Item, Result], submitted: Submitted
+) -> AsyncInvocation[Item, Result]:
+    """As `read_submitted`, on asyncio."""
+    reader = submitted_reader(options, submitted, call.options)
+    return AsyncInvocation(broker, reader, call.shape, detached=call.options.detached)

@@ -1,16 +1,15 @@
 """`session.model.llm`: Dify's signature and results, over the queue."""
 
 from collections.abc import AsyncGenerator, Coroutine, Generator, Mapping, Sequence
-from datetime import datetime
-from typing import Any, Literal, overload
+from typing import Any, Literal, Unpack, overload
 
 from invokeq.async_invocation import AsyncInvocation
-from invokeq.core.answers import Shape, llm_shape
-from invokeq.core.enqueue import Prepared
+from invokeq.core.answers import llm_shape
+from invokeq.core.call import Call
 from invokeq.core.llm import build_llm_request
-from invokeq.core.options import CallOptions, call_options
+from invokeq.core.options import CallExtras, call_options
 from invokeq.invocation import Invocation
-from invokeq.model.calls import AsyncCalls, Calls
+from invokeq.model.calls import AsyncCalls, Calls, Preparing
 from invokeq.protocol.entities import (
     LLMModelConfig,
     LLMResult,
@@ -18,10 +17,27 @@ from invokeq.protocol.entities import (
     PromptMessage,
     PromptMessageTool,
 )
-from invokeq.protocol.requests import Priority
 
 
-class LLM(Calls):
+class LLMCalls(Preparing):
+    """Checks the arguments of calls of large language models."""
+
+    def prepare(
+        self,
+        model_config: LLMModelConfig | Mapping[str, Any],
+        prompt_messages: Sequence[PromptMessage],
+        tools: Sequence[PromptMessageTool] | None = None,
+        stop: Sequence[str] | None = None,
+        stream: bool = True,
+        **extras: Unpack[CallExtras],
+    ) -> Call[LLMResultChunk, LLMResult]:
+        """Check a call and give it, unsent, for `session.submit_many`."""
+        options = call_options(**extras)
+        request = build_llm_request(model_config, prompt_messages, tools, stop, stream)
+        return self._call(request, options, llm_shape(request.model))
+
+
+class LLM(LLMCalls, Calls):
     """Calls large language models."""
 
     @overload
@@ -32,11 +48,7 @@ class LLM(Calls):
         tools: Sequence[PromptMessageTool] | None = None,
         stop: Sequence[str] | None = None,
         stream: Literal[True] = True,
-        *,
-        request_id: str | None = None,
-        deadline: float | datetime | None = None,
-        priority: Priority = "normal",
-        detached: bool = False,
+        **extras: Unpack[CallExtras],
     ) -> Generator[LLMResultChunk, None, None]: ...
 
     @overload
@@ -48,10 +60,7 @@ class LLM(Calls):
         stop: Sequence[str] | None = None,
         *,
         stream: Literal[False],
-        request_id: str | None = None,
-        deadline: float | datetime | None = None,
-        priority: Priority = "normal",
-        detached: bool = False,
+        **extras: Unpack[CallExtras],
     ) -> LLMResult: ...
 
     @overload
@@ -62,11 +71,7 @@ class LLM(Calls):
         tools: Sequence[PromptMessageTool] | None = None,
         stop: Sequence[str] | None = None,
         stream: bool = True,
-        *,
-        request_id: str | None = None,
-        deadline: float | datetime | None = None,
-        priority: Priority = "normal",
-        detached: bool = False,
+        **extras: Unpack[CallExtras],
     ) -> Generator[LLMResultChunk, None, None] | LLMResult: ...
 
     def invoke(
@@ -76,24 +81,15 @@ class LLM(Calls):
         tools: Sequence[PromptMessageTool] | None = None,
         stop: Sequence[str] | None = None,
         stream: bool = True,
-        *,
-        request_id: str | None = None,
-        deadline: float | datetime | None = None,
-        priority: Priority = "normal",
-        detached: bool = False,
+        **extras: Unpack[CallExtras],
     ) -> Generator[LLMResultChunk, None, None] | LLMResult:
         """Ask a model; a generator of chunks, or the whole result with `stream=False`.
 
         Arguments are checked at once; with `stream=True` nothing is sent before the first `next()`,
-        and closing or dropping the generator cancels. `deadline` is seconds from now or an aware
-        datetime. Raises the errors of `invokeq.errors`.
+        and closing or dropping the generator cancels. Raises the errors of `invokeq.errors`.
         """
-        request = build_llm_request(model_config, prompt_messages, tools, stop, stream)
-        prepared, shape = self._prepare(request), llm_shape(request.model)
-        call = call_options(request_id, deadline, priority, detached)
-        if stream:
-            return self._stream(prepared, call, shape)
-        return self._result(prepared, call, shape)
+        call = self.prepare(model_config, prompt_messages, tools, stop, stream, **extras)
+        return self._stream(call) if stream else self._result(call)
 
     def submit(
         self,
@@ -102,27 +98,16 @@ class LLM(Calls):
         tools: Sequence[PromptMessageTool] | None = None,
         stop: Sequence[str] | None = None,
         stream: bool = True,
-        *,
-        request_id: str | None = None,
-        deadline: float | datetime | None = None,
-        priority: Priority = "normal",
-        detached: bool = False,
+        **extras: Unpack[CallExtras],
     ) -> Invocation[LLMResultChunk, LLMResult]:
         """Enqueue now and give the handle. With a `request_id` that is known already, attach to
         it."""
-        request = build_llm_request(model_config, prompt_messages, tools, stop, stream)
-        prepared, shape = self._prepare(request), llm_shape(request.model)
-        call = call_options(request_id, deadline, priority, detached)
-        return self._start(prepared, call, shape)
-
-    def _stream(
-        self, prepared: Prepared, call: CallOptions, shape: Shape[LLMResultChunk, LLMResult]
-    ) -> Generator[LLMResultChunk, None, None]:
-        with self._start(prepared, call, shape) as invocation:
-            yield from invocation
+        return self._start(
+            self.prepare(model_config, prompt_messages, tools, stop, stream, **extras)
+        )
 
 
-class AsyncLLM(AsyncCalls):
+class AsyncLLM(LLMCalls, AsyncCalls):
     """Calls large language models on asyncio."""
 
     @overload
@@ -133,11 +118,7 @@ class AsyncLLM(AsyncCalls):
         tools: Sequence[PromptMessageTool] | None = None,
         stop: Sequence[str] | None = None,
         stream: Literal[True] = True,
-        *,
-        request_id: str | None = None,
-        deadline: float | datetime | None = None,
-        priority: Priority = "normal",
-        detached: bool = False,
+        **extras: Unpack[CallExtras],
     ) -> AsyncGenerator[LLMResultChunk, None]: ...
 
     @overload
@@ -149,10 +130,7 @@ class AsyncLLM(AsyncCalls):
         stop: Sequence[str] | None = None,
         *,
         stream: Literal[False],
-        request_id: str | None = None,
-        deadline: float | datetime | None = None,
-        priority: Priority = "normal",
-        detached: bool = False,
+        **extras: Unpack[CallExtras],
     ) -> Coroutine[Any, Any, LLMResult]: ...
 
     def invoke(
@@ -162,22 +140,14 @@ class AsyncLLM(AsyncCalls):
         tools: Sequence[PromptMessageTool] | None = None,
         stop: Sequence[str] | None = None,
         stream: bool = True,
-        *,
-        request_id: str | None = None,
-        deadline: float | datetime | None = None,
-        priority: Priority = "normal",
-        detached: bool = False,
+        **extras: Unpack[CallExtras],
     ) -> AsyncGenerator[LLMResultChunk, None] | Coroutine[Any, Any, LLMResult]:
         """Ask a model: `async for` over the chunks, or `await` the result with `stream=False`.
 
         Otherwise as `LLM.invoke`.
         """
-        request = build_llm_request(model_config, prompt_messages, tools, stop, stream)
-        prepared, shape = self._prepare(request), llm_shape(request.model)
-        call = call_options(request_id, deadline, priority, detached)
-        return (
-            self._stream(prepared, call, shape) if stream else self._result(prepared, call, shape)
-        )
+        call = self.prepare(model_config, prompt_messages, tools, stop, stream, **extras)
+        return self._stream(call) if stream else self._result(call)
 
     async def submit(
         self,
@@ -186,22 +156,10 @@ class AsyncLLM(AsyncCalls):
         tools: Sequence[PromptMessageTool] | None = None,
         stop: Sequence[str] | None = None,
         stream: bool = True,
-        *,
-        request_id: str | None = None,
-        deadline: float | datetime | None = None,
-        priority: Priority = "normal",
-        detached: bool = False,
+        **extras: Unpack[CallExtras],
     ) -> AsyncInvocation[LLMResultChunk, LLMResult]:
         """Enqueue now and give the handle. With a `request_id` that is known already, attach to
         it."""
-        request = build_llm_request(model_config, prompt_messages, tools, stop, stream)
-        prepared, shape = self._prepare(request), llm_shape(request.model)
-        call = call_options(request_id, deadline, priority, detached)
-        return await self._start(prepared, call, shape)
-
-    async def _stream(
-        self, prepared: Prepared, call: CallOptions, shape: Shape[LLMResultChunk, LLMResult]
-    ) -> AsyncGenerator[LLMResultChunk, None]:
-        async with await self._start(prepared, call, shape) as invocation:
-            async for chunk in invocation:
-                yield chunk
+        return await self._start(
+            self.prepare(model_config, prompt_messages, tools, stop, stream, **extras)
+        )

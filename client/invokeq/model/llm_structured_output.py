@@ -1,16 +1,15 @@
 """`session.model.llm_structured_output`: Dify's signature and results, over the queue."""
 
 from collections.abc import AsyncGenerator, Coroutine, Generator, Mapping, Sequence
-from datetime import datetime
-from typing import Any, Literal, overload
+from typing import Any, Literal, Unpack, overload
 
 from invokeq.async_invocation import AsyncInvocation
-from invokeq.core.answers import Shape, structured_shape
-from invokeq.core.enqueue import Prepared
+from invokeq.core.answers import structured_shape
+from invokeq.core.call import Call
 from invokeq.core.llm import build_structured_request
-from invokeq.core.options import CallOptions, call_options
+from invokeq.core.options import CallExtras, call_options
 from invokeq.invocation import Invocation
-from invokeq.model.calls import AsyncCalls, Calls
+from invokeq.model.calls import AsyncCalls, Calls, Preparing
 from invokeq.protocol.entities import (
     LLMModelConfig,
     LLMResultChunkWithStructuredOutput,
@@ -18,10 +17,30 @@ from invokeq.protocol.entities import (
     PromptMessage,
     PromptMessageTool,
 )
-from invokeq.protocol.requests import Priority
 
 
-class LLMStructuredOutput(Calls):
+class LLMStructuredOutputCalls(Preparing):
+    """Checks the arguments of calls for structured output."""
+
+    def prepare(
+        self,
+        model_config: LLMModelConfig | Mapping[str, Any],
+        prompt_messages: Sequence[PromptMessage],
+        structured_output_schema: Mapping[str, Any],
+        tools: Sequence[PromptMessageTool] | None = None,
+        stop: Sequence[str] | None = None,
+        stream: bool = True,
+        **extras: Unpack[CallExtras],
+    ) -> Call[LLMResultChunkWithStructuredOutput, LLMResultWithStructuredOutput]:
+        """Check a call and give it, unsent, for `session.submit_many`."""
+        options = call_options(**extras)
+        request = build_structured_request(
+            model_config, prompt_messages, structured_output_schema, tools, stop, stream
+        )
+        return self._call(request, options, structured_shape(request.model))
+
+
+class LLMStructuredOutput(LLMStructuredOutputCalls, Calls):
     """Calls large language models for answers that follow a JSON schema."""
 
     @overload
@@ -33,11 +52,7 @@ class LLMStructuredOutput(Calls):
         tools: Sequence[PromptMessageTool] | None = None,
         stop: Sequence[str] | None = None,
         stream: Literal[True] = True,
-        *,
-        request_id: str | None = None,
-        deadline: float | datetime | None = None,
-        priority: Priority = "normal",
-        detached: bool = False,
+        **extras: Unpack[CallExtras],
     ) -> Generator[LLMResultChunkWithStructuredOutput, None, None]: ...
 
     @overload
@@ -50,10 +65,7 @@ class LLMStructuredOutput(Calls):
         stop: Sequence[str] | None = None,
         *,
         stream: Literal[False],
-        request_id: str | None = None,
-        deadline: float | datetime | None = None,
-        priority: Priority = "normal",
-        detached: bool = False,
+        **extras: Unpack[CallExtras],
     ) -> LLMResultWithStructuredOutput: ...
 
     @overload
@@ -65,11 +77,7 @@ class LLMStructuredOutput(Calls):
         tools: Sequence[PromptMessageTool] | None = None,
         stop: Sequence[str] | None = None,
         stream: bool = True,
-        *,
-        request_id: str | None = None,
-        deadline: float | datetime | None = None,
-        priority: Priority = "normal",
-        detached: bool = False,
+        **extras: Unpack[CallExtras],
     ) -> (
         Generator[LLMResultChunkWithStructuredOutput, None, None] | LLMResultWithStructuredOutput
     ): ...
@@ -82,26 +90,17 @@ class LLMStructuredOutput(Calls):
         tools: Sequence[PromptMessageTool] | None = None,
         stop: Sequence[str] | None = None,
         stream: bool = True,
-        *,
-        request_id: str | None = None,
-        deadline: float | datetime | None = None,
-        priority: Priority = "normal",
-        detached: bool = False,
+        **extras: Unpack[CallExtras],
     ) -> Generator[LLMResultChunkWithStructuredOutput, None, None] | LLMResultWithStructuredOutput:
         """Ask a model for JSON; the last chunk, or the result, has `structured_output`.
 
         Arguments are checked at once; with `stream=True` nothing is sent before the first `next()`,
-        and closing or dropping the generator cancels. `deadline` is seconds from now or an aware
-        datetime. Raises the errors of `invokeq.errors`.
+        and closing or dropping the generator cancels. Raises the errors of `invokeq.errors`.
         """
-        request = build_structured_request(
-            model_config, prompt_messages, structured_output_schema, tools, stop, stream
+        call = self.prepare(
+            model_config, prompt_messages, structured_output_schema, tools, stop, stream, **extras
         )
-        prepared, shape = self._prepare(request), structured_shape(request.model)
-        call = call_options(request_id, deadline, priority, detached)
-        if stream:
-            return self._stream(prepared, call, shape)
-        return self._result(prepared, call, shape)
+        return self._stream(call) if stream else self._result(call)
 
     def submit(
         self,
@@ -111,32 +110,17 @@ class LLMStructuredOutput(Calls):
         tools: Sequence[PromptMessageTool] | None = None,
         stop: Sequence[str] | None = None,
         stream: bool = True,
-        *,
-        request_id: str | None = None,
-        deadline: float | datetime | None = None,
-        priority: Priority = "normal",
-        detached: bool = False,
+        **extras: Unpack[CallExtras],
     ) -> Invocation[LLMResultChunkWithStructuredOutput, LLMResultWithStructuredOutput]:
         """Enqueue now and give the handle. With a `request_id` that is known already, attach to
         it."""
-        request = build_structured_request(
-            model_config, prompt_messages, structured_output_schema, tools, stop, stream
+        call = self.prepare(
+            model_config, prompt_messages, structured_output_schema, tools, stop, stream, **extras
         )
-        prepared, shape = self._prepare(request), structured_shape(request.model)
-        call = call_options(request_id, deadline, priority, detached)
-        return self._start(prepared, call, shape)
-
-    def _stream(
-        self,
-        prepared: Prepared,
-        call: CallOptions,
-        shape: Shape[LLMResultChunkWithStructuredOutput, LLMResultWithStructuredOutput],
-    ) -> Generator[LLMResultChunkWithStructuredOutput, None, None]:
-        with self._start(prepared, call, shape) as invocation:
-            yield from invocation
+        return self._start(call)
 
 
-class AsyncLLMStructuredOutput(AsyncCalls):
+class AsyncLLMStructuredOutput(LLMStructuredOutputCalls, AsyncCalls):
     """Calls large language models for answers that follow a JSON schema, on asyncio."""
 
     @overload
@@ -148,11 +132,7 @@ class AsyncLLMStructuredOutput(AsyncCalls):
         tools: Sequence[PromptMessageTool] | None = None,
         stop: Sequence[str] | None = None,
         stream: Literal[True] = True,
-        *,
-        request_id: str | None = None,
-        deadline: float | datetime | None = None,
-        priority: Priority = "normal",
-        detached: bool = False,
+        **extras: Unpack[CallExtras],
     ) -> AsyncGenerator[LLMResultChunkWithStructuredOutput, None]: ...
 
     @overload
@@ -165,10 +145,7 @@ class AsyncLLMStructuredOutput(AsyncCalls):
         stop: Sequence[str] | None = None,
         *,
         stream: Literal[False],
-        request_id: str | None = None,
-        deadline: float | datetime | None = None,
-        priority: Priority = "normal",
-        detached: bool = False,
+        **extras: Unpack[CallExtras],
     ) -> Coroutine[Any, Any, LLMResultWithStructuredOutput]: ...
 
     def invoke(
@@ -179,11 +156,7 @@ class AsyncLLMStructuredOutput(AsyncCalls):
         tools: Sequence[PromptMessageTool] | None = None,
         stop: Sequence[str] | None = None,
         stream: bool = True,
-        *,
-        request_id: str | None = None,
-        deadline: float | datetime | None = None,
-        priority: Priority = "normal",
-        detached: bool = False,
+        **extras: Unpack[CallExtras],
     ) -> (
         AsyncGenerator[LLMResultChunkWithStructuredOutput, None]
         | Coroutine[Any, Any, LLMResultWithStructuredOutput]
@@ -192,14 +165,10 @@ class AsyncLLMStructuredOutput(AsyncCalls):
 
         Otherwise as `LLMStructuredOutput.invoke`.
         """
-        request = build_structured_request(
-            model_config, prompt_messages, structured_output_schema, tools, stop, stream
+        call = self.prepare(
+            model_config, prompt_messages, structured_output_schema, tools, stop, stream, **extras
         )
-        prepared, shape = self._prepare(request), structured_shape(request.model)
-        call = call_options(request_id, deadline, priority, detached)
-        return (
-            self._stream(prepared, call, shape) if stream else self._result(prepared, call, shape)
-        )
+        return self._stream(call) if stream else self._result(call)
 
     async def submit(
         self,
@@ -209,27 +178,11 @@ class AsyncLLMStructuredOutput(AsyncCalls):
         tools: Sequence[PromptMessageTool] | None = None,
         stop: Sequence[str] | None = None,
         stream: bool = True,
-        *,
-        request_id: str | None = None,
-        deadline: float | datetime | None = None,
-        priority: Priority = "normal",
-        detached: bool = False,
+        **extras: Unpack[CallExtras],
     ) -> AsyncInvocation[LLMResultChunkWithStructuredOutput, LLMResultWithStructuredOutput]:
         """Enqueue now and give the handle. With a `request_id` that is known already, attach to
         it."""
-        request = build_structured_request(
-            model_config, prompt_messages, structured_output_schema, tools, stop, stream
+        call = self.prepare(
+            model_config, prompt_messages, structured_output_schema, tools, stop, stream, **extras
         )
-        prepared, shape = self._prepare(request), structured_shape(request.model)
-        call = call_options(request_id, deadline, priority, detached)
-        return await self._start(prepared, call, shape)
-
-    async def _stream(
-        self,
-        prepared: Prepared,
-        call: CallOptions,
-        shape: Shape[LLMResultChunkWithStructuredOutput, LLMResultWithStructuredOutput],
-    ) -> AsyncGenerator[LLMResultChunkWithStructuredOutput, None]:
-        async with await self._start(prepared, call, shape) as invocation:
-            async for chunk in invocation:
-                yield chunk
+        return await self._start(call)

@@ -1,82 +1,71 @@
 """`session.model.moderation`: Dify's signature and result, over the queue."""
 
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Any
+from typing import Any, Unpack
 
 from invokeq.async_invocation import AsyncInvocation
 from invokeq.core.answers import MODERATION
-from invokeq.core.options import call_options
+from invokeq.core.call import Call
+from invokeq.core.options import CallExtras, call_options
 from invokeq.core.speech import build_moderation_request
 from invokeq.invocation import Invocation
-from invokeq.model.calls import AsyncCalls, Calls
+from invokeq.model.calls import AsyncCalls, Calls, Preparing
 from invokeq.protocol.entities import ModerationModelConfig
-from invokeq.protocol.requests import Priority
 
 
-class Moderation(Calls):
+class ModerationCalls(Preparing):
+    """Checks the arguments of moderation calls."""
+
+    def prepare(
+        self,
+        model_config: ModerationModelConfig | Mapping[str, Any],
+        text: str,
+        **extras: Unpack[CallExtras],
+    ) -> Call[bool, bool]:
+        """Check a call and give it, unsent, for `session.submit_many`."""
+        options = call_options(**extras)
+        return self._call(build_moderation_request(model_config, text), options, MODERATION)
+
+
+class Moderation(ModerationCalls, Calls):
     """Judges texts."""
 
     def invoke(
         self,
         model_config: ModerationModelConfig | Mapping[str, Any],
         text: str,
-        *,
-        request_id: str | None = None,
-        deadline: float | datetime | None = None,
-        priority: Priority = "normal",
-        detached: bool = False,
+        **extras: Unpack[CallExtras],
     ) -> bool:
         """Tell whether a text is sensitive; a fault is an error, never False."""
-        prepared = self._prepare(build_moderation_request(model_config, text))
-        call = call_options(request_id, deadline, priority, detached)
-        return self._result(prepared, call, MODERATION)
+        return self._result(self.prepare(model_config, text, **extras))
 
     def submit(
         self,
         model_config: ModerationModelConfig | Mapping[str, Any],
         text: str,
-        *,
-        request_id: str | None = None,
-        deadline: float | datetime | None = None,
-        priority: Priority = "normal",
-        detached: bool = False,
+        **extras: Unpack[CallExtras],
     ) -> Invocation[bool, bool]:
         """Enqueue now and give the handle."""
-        prepared = self._prepare(build_moderation_request(model_config, text))
-        call = call_options(request_id, deadline, priority, detached)
-        return self._start(prepared, call, MODERATION)
+        return self._start(self.prepare(model_config, text, **extras))
 
 
-class AsyncModeration(AsyncCalls):
+class AsyncModeration(ModerationCalls, AsyncCalls):
     """Judges texts, on asyncio."""
 
     async def invoke(
         self,
         model_config: ModerationModelConfig | Mapping[str, Any],
         text: str,
-        *,
-        request_id: str | None = None,
-        deadline: float | datetime | None = None,
-        priority: Priority = "normal",
-        detached: bool = False,
+        **extras: Unpack[CallExtras],
     ) -> bool:
         """Tell whether a text is sensitive; a fault is an error, never False."""
-        prepared = self._prepare(build_moderation_request(model_config, text))
-        call = call_options(request_id, deadline, priority, detached)
-        return await self._result(prepared, call, MODERATION)
+        return await self._result(self.prepare(model_config, text, **extras))
 
     async def submit(
         self,
         model_config: ModerationModelConfig | Mapping[str, Any],
         text: str,
-        *,
-        request_id: str | None = None,
-        deadline: float | datetime | None = None,
-        priority: Priority = "normal",
-        detached: bool = False,
+        **extras: Unpack[CallExtras],
     ) -> AsyncInvocation[bool, bool]:
         """Enqueue now and give the handle."""
-        prepared = self._prepare(build_moderation_request(model_config, text))
-        call = call_options(request_id, deadline, priority, detached)
-        return await self._start(prepared, call, MODERATION)
+        return await self._start(self.prepare(model_config, text, **extras))

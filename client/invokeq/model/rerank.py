@@ -1,15 +1,21 @@
 """`session.model.rerank`: Dify's signatures and results, over the queue."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any
+from typing import Any, Unpack
 
 from invokeq.async_invocation import AsyncInvocation
-from invokeq.core.answers import MULTIMODAL_RERANK, RERANK
-from invokeq.core.options import call_options
-from invokeq.core.vectors import build_multimodal_rerank_request, build_rerank_request
+from invokeq.core.answers import multimodal_rerank_shape, rerank_shape
+from invokeq.core.call import Call
+from invokeq.core.options import CallExtras, call_options
+from invokeq.core.ranking import (
+    RankedBatch,
+    RankingEnd,
+    build_multimodal_rerank_request,
+    build_rerank_request,
+    texts_in,
+)
 from invokeq.invocation import Invocation
-from invokeq.model.calls import AsyncCalls, Calls
+from invokeq.model.calls import AsyncCalls, Calls, Preparing
 from invokeq.protocol.entities import (
     MultiModalContent,
     MultiModalRerankModelConfig,
@@ -17,10 +23,37 @@ from invokeq.protocol.entities import (
     RerankModelConfig,
     RerankResult,
 )
-from invokeq.protocol.requests import Priority
 
 
-class Rerank(Calls):
+class RerankCalls(Preparing):
+    """Checks the arguments of rerank calls."""
+
+    def prepare(
+        self,
+        model_config: RerankModelConfig | Mapping[str, Any],
+        docs: Sequence[str],
+        query: str,
+        **extras: Unpack[CallExtras],
+    ) -> Call[RankedBatch | RankingEnd, RerankResult]:
+        """Check a call and give it, unsent, for `session.submit_many`."""
+        options = call_options(**extras)
+        request = build_rerank_request(model_config, docs, query)
+        return self._call(request, options, rerank_shape(texts_in(request)))
+
+    def prepare_multimodal(
+        self,
+        model_config: MultiModalRerankModelConfig | Mapping[str, Any],
+        query: MultiModalContent | Mapping[str, Any],
+        docs: Sequence[MultiModalContent | Mapping[str, Any]],
+        **extras: Unpack[CallExtras],
+    ) -> Call[RankedBatch | RankingEnd, MultiModalRerankResult]:
+        """Check a call and give it, unsent, for `session.submit_many`."""
+        options = call_options(**extras)
+        request = build_multimodal_rerank_request(model_config, query, docs)
+        return self._call(request, options, multimodal_rerank_shape(texts_in(request)))
+
+
+class Rerank(RerankCalls, Calls):
     """Ranks documents."""
 
     def invoke(
@@ -28,67 +61,43 @@ class Rerank(Calls):
         model_config: RerankModelConfig | Mapping[str, Any],
         docs: Sequence[str],
         query: str,
-        *,
-        request_id: str | None = None,
-        deadline: float | datetime | None = None,
-        priority: Priority = "normal",
-        detached: bool = False,
+        **extras: Unpack[CallExtras],
     ) -> RerankResult:
         """Rank texts by how well they fit a query: best first, the vendor's scores untouched."""
-        prepared = self._prepare(build_rerank_request(model_config, docs, query))
-        call = call_options(request_id, deadline, priority, detached)
-        return self._result(prepared, call, RERANK)
+        return self._result(self.prepare(model_config, docs, query, **extras))
 
     def submit(
         self,
         model_config: RerankModelConfig | Mapping[str, Any],
         docs: Sequence[str],
         query: str,
-        *,
-        request_id: str | None = None,
-        deadline: float | datetime | None = None,
-        priority: Priority = "normal",
-        detached: bool = False,
-    ) -> Invocation[RerankResult, RerankResult]:
+        **extras: Unpack[CallExtras],
+    ) -> Invocation[RankedBatch | RankingEnd, RerankResult]:
         """Enqueue now and give the handle."""
-        prepared = self._prepare(build_rerank_request(model_config, docs, query))
-        call = call_options(request_id, deadline, priority, detached)
-        return self._start(prepared, call, RERANK)
+        return self._start(self.prepare(model_config, docs, query, **extras))
 
     def invoke_multimodal(
         self,
         model_config: MultiModalRerankModelConfig | Mapping[str, Any],
         query: MultiModalContent | Mapping[str, Any],
         docs: Sequence[MultiModalContent | Mapping[str, Any]],
-        *,
-        request_id: str | None = None,
-        deadline: float | datetime | None = None,
-        priority: Priority = "normal",
-        detached: bool = False,
+        **extras: Unpack[CallExtras],
     ) -> MultiModalRerankResult:
         """Rank texts and pictures; mind the order of the arguments, which is Dify's."""
-        prepared = self._prepare(build_multimodal_rerank_request(model_config, query, docs))
-        call = call_options(request_id, deadline, priority, detached)
-        return self._result(prepared, call, MULTIMODAL_RERANK)
+        return self._result(self.prepare_multimodal(model_config, query, docs, **extras))
 
     def submit_multimodal(
         self,
         model_config: MultiModalRerankModelConfig | Mapping[str, Any],
         query: MultiModalContent | Mapping[str, Any],
         docs: Sequence[MultiModalContent | Mapping[str, Any]],
-        *,
-        request_id: str | None = None,
-        deadline: float | datetime | None = None,
-        priority: Priority = "normal",
-        detached: bool = False,
-    ) -> Invocation[MultiModalRerankResult, MultiModalRerankResult]:
+        **extras: Unpack[CallExtras],
+    ) -> Invocation[RankedBatch | RankingEnd, MultiModalRerankResult]:
         """Enqueue now and give the handle."""
-        prepared = self._prepare(build_multimodal_rerank_request(model_config, query, docs))
-        call = call_options(request_id, deadline, priority, detached)
-        return self._start(prepared, call, MULTIMODAL_RERANK)
+        return self._start(self.prepare_multimodal(model_config, query, docs, **extras))
 
 
-class AsyncRerank(AsyncCalls):
+class AsyncRerank(RerankCalls, AsyncCalls):
     """Ranks documents, on asyncio."""
 
     async def invoke(
@@ -96,61 +105,37 @@ class AsyncRerank(AsyncCalls):
         model_config: RerankModelConfig | Mapping[str, Any],
         docs: Sequence[str],
         query: str,
-        *,
-        request_id: str | None = None,
-        deadline: float | datetime | None = None,
-        priority: Priority = "normal",
-        detached: bool = False,
+        **extras: Unpack[CallExtras],
     ) -> RerankResult:
         """Rank texts by how well they fit a query: best first, the vendor's scores untouched."""
-        prepared = self._prepare(build_rerank_request(model_config, docs, query))
-        call = call_options(request_id, deadline, priority, detached)
-        return await self._result(prepared, call, RERANK)
+        return await self._result(self.prepare(model_config, docs, query, **extras))
 
     async def submit(
         self,
         model_config: RerankModelConfig | Mapping[str, Any],
         docs: Sequence[str],
         query: str,
-        *,
-        request_id: str | None = None,
-        deadline: float | datetime | None = None,
-        priority: Priority = "normal",
-        detached: bool = False,
-    ) -> AsyncInvocation[RerankResult, RerankResult]:
+        **extras: Unpack[CallExtras],
+    ) -> AsyncInvocation[RankedBatch | RankingEnd, RerankResult]:
         """Enqueue now and give the handle."""
-        prepared = self._prepare(build_rerank_request(model_config, docs, query))
-        call = call_options(request_id, deadline, priority, detached)
-        return await self._start(prepared, call, RERANK)
+        return await self._start(self.prepare(model_config, docs, query, **extras))
 
     async def invoke_multimodal(
         self,
         model_config: MultiModalRerankModelConfig | Mapping[str, Any],
         query: MultiModalContent | Mapping[str, Any],
         docs: Sequence[MultiModalContent | Mapping[str, Any]],
-        *,
-        request_id: str | None = None,
-        deadline: float | datetime | None = None,
-        priority: Priority = "normal",
-        detached: bool = False,
+        **extras: Unpack[CallExtras],
     ) -> MultiModalRerankResult:
         """Rank texts and pictures; mind the order of the arguments, which is Dify's."""
-        prepared = self._prepare(build_multimodal_rerank_request(model_config, query, docs))
-        call = call_options(request_id, deadline, priority, detached)
-        return await self._result(prepared, call, MULTIMODAL_RERANK)
+        return await self._result(self.prepare_multimodal(model_config, query, docs, **extras))
 
     async def submit_multimodal(
         self,
         model_config: MultiModalRerankModelConfig | Mapping[str, Any],
         query: MultiModalContent | Mapping[str, Any],
         docs: Sequence[MultiModalContent | Mapping[str, Any]],
-        *,
-        request_id: str | None = None,
-        deadline: float | datetime | None = None,
-        priority: Priority = "normal",
-        detached: bool = False,
-    ) -> AsyncInvocation[MultiModalRerankResult, MultiModalRerankResult]:
+        **extras: Unpack[CallExtras],
+    ) -> AsyncInvocation[RankedBatch | RankingEnd, MultiModalRerankResult]:
         """Enqueue now and give the handle."""
-        prepared = self._prepare(build_multimodal_rerank_request(model_config, query, docs))
-        call = call_options(request_id, deadline, priority, detached)
-        return await self._start(prepared, call, MULTIMODAL_RERANK)
+        return await self._start(self.prepare_multimodal(model_config, query, docs, **extras))

@@ -2,86 +2,91 @@
 
 import asyncio
 from collections.abc import Mapping
-from datetime import datetime
-from typing import IO, Any
+from typing import IO, Any, Unpack
 
 from invokeq.async_invocation import AsyncInvocation
 from invokeq.core.answers import SPEECH2TEXT
-from invokeq.core.options import call_options
+from invokeq.core.call import Call
+from invokeq.core.options import CallExtras, CallOptions, call_options
 from invokeq.core.speech import build_speech2text_request, read_audio
 from invokeq.invocation import Invocation
-from invokeq.model.calls import AsyncCalls, Calls
+from invokeq.model.calls import AsyncCalls, Calls, Preparing
 from invokeq.protocol.entities import Speech2TextModelConfig
-from invokeq.protocol.requests import Priority
 
 
-class Speech2Text(Calls):
+class Speech2TextCalls(Preparing):
+    """Checks the arguments of transcriptions."""
+
+    def _read(self, file: IO[bytes]) -> bytes:
+        return read_audio(file, self._options.max_file_bytes)
+
+    def _call_of(self, model_config: object, audio: bytes, options: CallOptions) -> Call[str, str]:
+        request = build_speech2text_request(model_config, audio)
+        return self._call(request, options, SPEECH2TEXT, audio)
+
+
+class Speech2Text(Speech2TextCalls, Calls):
     """Writes down speech."""
+
+    def prepare(
+        self,
+        model_config: Speech2TextModelConfig | Mapping[str, Any],
+        file: IO[bytes],
+        **extras: Unpack[CallExtras],
+    ) -> Call[str, str]:
+        """Read the file, check the call and give it, unsent, for `session.submit_many`."""
+        options = call_options(**extras)
+        return self._call_of(model_config, self._read(file), options)
 
     def invoke(
         self,
         model_config: Speech2TextModelConfig | Mapping[str, Any],
         file: IO[bytes],
-        *,
-        request_id: str | None = None,
-        deadline: float | datetime | None = None,
-        priority: Priority = "normal",
-        detached: bool = False,
+        **extras: Unpack[CallExtras],
     ) -> str:
         """Write down what is said in an audio file, which is read to its end, in parts."""
-        audio = read_audio(file, self._options.max_file_bytes)
-        prepared = self._prepare(build_speech2text_request(model_config, audio), audio)
-        call = call_options(request_id, deadline, priority, detached)
-        return self._result(prepared, call, SPEECH2TEXT)
+        return self._result(self.prepare(model_config, file, **extras))
 
     def submit(
         self,
         model_config: Speech2TextModelConfig | Mapping[str, Any],
         file: IO[bytes],
-        *,
-        request_id: str | None = None,
-        deadline: float | datetime | None = None,
-        priority: Priority = "normal",
-        detached: bool = False,
+        **extras: Unpack[CallExtras],
     ) -> Invocation[str, str]:
         """Enqueue now and give the handle."""
-        audio = read_audio(file, self._options.max_file_bytes)
-        prepared = self._prepare(build_speech2text_request(model_config, audio), audio)
-        call = call_options(request_id, deadline, priority, detached)
-        return self._start(prepared, call, SPEECH2TEXT)
+        return self._start(self.prepare(model_config, file, **extras))
 
 
-class AsyncSpeech2Text(AsyncCalls):
+class AsyncSpeech2Text(Speech2TextCalls, AsyncCalls):
     """Writes down speech, on asyncio; the file is read in a thread."""
+
+    async def prepare(
+        self,
+        model_config: Speech2TextModelConfig | Mapping[str, Any],
+        file: IO[bytes],
+        **extras: Unpack[CallExtras],
+    ) -> Call[str, str]:
+        """Read the file, check the call and give it, unsent, for `session.submit_many`.
+
+        Of all kinds, this one alone is to be awaited.
+        """
+        options = call_options(**extras)
+        return self._call_of(model_config, await asyncio.to_thread(self._read, file), options)
 
     async def invoke(
         self,
         model_config: Speech2TextModelConfig | Mapping[str, Any],
         file: IO[bytes],
-        *,
-        request_id: str | None = None,
-        deadline: float | datetime | None = None,
-        priority: Priority = "normal",
-        detached: bool = False,
+        **extras: Unpack[CallExtras],
     ) -> str:
         """Write down what is said in an audio file, which is read to its end, in parts."""
-        audio = await asyncio.to_thread(read_audio, file, self._options.max_file_bytes)
-        prepared = self._prepare(build_speech2text_request(model_config, audio), audio)
-        call = call_options(request_id, deadline, priority, detached)
-        return await self._result(prepared, call, SPEECH2TEXT)
+        return await self._result(await self.prepare(model_config, file, **extras))
 
     async def submit(
         self,
         model_config: Speech2TextModelConfig | Mapping[str, Any],
         file: IO[bytes],
-        *,
-        request_id: str | None = None,
-        deadline: float | datetime | None = None,
-        priority: Priority = "normal",
-        detached: bool = False,
+        **extras: Unpack[CallExtras],
     ) -> AsyncInvocation[str, str]:
         """Enqueue now and give the handle."""
-        audio = await asyncio.to_thread(read_audio, file, self._options.max_file_bytes)
-        prepared = self._prepare(build_speech2text_request(model_config, audio), audio)
-        call = call_options(request_id, deadline, priority, detached)
-        return await self._start(prepared, call, SPEECH2TEXT)
+        return await self._start(await self.prepare(model_config, file, **extras))

@@ -1,20 +1,29 @@
 """`session.model.summary`: Dify's signature and result, over the queue."""
 
-from datetime import datetime
+from typing import Unpack
 
 from invokeq.async_invocation import AsyncInvocation
 from invokeq.core.answers import SUMMARY
+from invokeq.core.call import Call
 from invokeq.core.llm import build_summary_request
-from invokeq.core.options import call_options
+from invokeq.core.options import CallExtras, call_options
 from invokeq.invocation import Invocation
-from invokeq.model.calls import AsyncCalls, Calls
-from invokeq.protocol.requests import Priority
+from invokeq.model.calls import AsyncCalls, Calls, Preparing
 
 MIN_SUMMARIZE_LENGTH = 1024
 """Characters; a shorter text is its own summary, as in Dify's SDK."""
 
 
-class Summary(Calls):
+class SummaryCalls(Preparing):
+    """Checks the arguments of summaries."""
+
+    def prepare(self, text: str, instruction: str, **extras: Unpack[CallExtras]) -> Call[str, str]:
+        """Check a call and give it, unsent, for `session.submit_many`, however short the text."""
+        options = call_options(**extras)
+        return self._call(build_summary_request(text, instruction), options, SUMMARY)
+
+
+class Summary(SummaryCalls, Calls):
     """Summarises texts."""
 
     def invoke(
@@ -22,36 +31,22 @@ class Summary(Calls):
         text: str,
         instruction: str,
         min_summarize_length: int = MIN_SUMMARIZE_LENGTH,
-        *,
-        request_id: str | None = None,
-        deadline: float | datetime | None = None,
-        priority: Priority = "normal",
-        detached: bool = False,
+        **extras: Unpack[CallExtras],
     ) -> str:
         """Summarise a text with the operator's summary model; a short one comes back as it is."""
         if len(text) < min_summarize_length:
+            call_options(**extras)
             return text
-        prepared = self._prepare(build_summary_request(text, instruction))
-        call = call_options(request_id, deadline, priority, detached)
-        return self._result(prepared, call, SUMMARY)
+        return self._result(self.prepare(text, instruction, **extras))
 
     def submit(
-        self,
-        text: str,
-        instruction: str,
-        *,
-        request_id: str | None = None,
-        deadline: float | datetime | None = None,
-        priority: Priority = "normal",
-        detached: bool = False,
+        self, text: str, instruction: str, **extras: Unpack[CallExtras]
     ) -> Invocation[str, str]:
         """Enqueue now and give the handle, however short the text."""
-        prepared = self._prepare(build_summary_request(text, instruction))
-        call = call_options(request_id, deadline, priority, detached)
-        return self._start(prepared, call, SUMMARY)
+        return self._start(self.prepare(text, instruction, **extras))
 
 
-class AsyncSummary(AsyncCalls):
+class AsyncSummary(SummaryCalls, AsyncCalls):
     """Summarises texts, on asyncio."""
 
     async def invoke(
@@ -59,30 +54,16 @@ class AsyncSummary(AsyncCalls):
         text: str,
         instruction: str,
         min_summarize_length: int = MIN_SUMMARIZE_LENGTH,
-        *,
-        request_id: str | None = None,
-        deadline: float | datetime | None = None,
-        priority: Priority = "normal",
-        detached: bool = False,
+        **extras: Unpack[CallExtras],
     ) -> str:
         """Summarise a text with the operator's summary model; a short one comes back as it is."""
         if len(text) < min_summarize_length:
+            call_options(**extras)
             return text
-        prepared = self._prepare(build_summary_request(text, instruction))
-        call = call_options(request_id, deadline, priority, detached)
-        return await self._result(prepared, call, SUMMARY)
+        return await self._result(self.prepare(text, instruction, **extras))
 
     async def submit(
-        self,
-        text: str,
-        instruction: str,
-        *,
-        request_id: str | None = None,
-        deadline: float | datetime | None = None,
-        priority: Priority = "normal",
-        detached: bool = False,
+        self, text: str, instruction: str, **extras: Unpack[CallExtras]
     ) -> AsyncInvocation[str, str]:
         """Enqueue now and give the handle, however short the text."""
-        prepared = self._prepare(build_summary_request(text, instruction))
-        call = call_options(request_id, deadline, priority, detached)
-        return await self._start(prepared, call, SUMMARY)
+        return await self._start(self.prepare(text, instruction, **extras))

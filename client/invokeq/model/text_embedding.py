@@ -1,12 +1,12 @@
 """`session.model.text_embedding`: Dify's signatures and results, over the queue."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any
+from typing import Any, Unpack
 
 from invokeq.async_invocation import AsyncInvocation
 from invokeq.core.answers import EMBEDDING, MULTIMODAL_EMBEDDING
-from invokeq.core.options import call_options
+from invokeq.core.call import Call
+from invokeq.core.options import CallExtras, call_options
 from invokeq.core.vectors import (
     EmbeddingEnd,
     VectorBatch,
@@ -14,7 +14,7 @@ from invokeq.core.vectors import (
     build_multimodal_embedding_request,
 )
 from invokeq.invocation import Invocation
-from invokeq.model.calls import AsyncCalls, Calls
+from invokeq.model.calls import AsyncCalls, Calls, Preparing
 from invokeq.protocol.entities import (
     EmbeddingInputType,
     MultiModalContent,
@@ -23,10 +23,37 @@ from invokeq.protocol.entities import (
     TextEmbeddingModelConfig,
     TextEmbeddingResult,
 )
-from invokeq.protocol.requests import Priority
 
 
-class TextEmbedding(Calls):
+class TextEmbeddingCalls(Preparing):
+    """Checks the arguments of embedding calls."""
+
+    def prepare(
+        self,
+        model_config: TextEmbeddingModelConfig | Mapping[str, Any],
+        texts: Sequence[str],
+        input_type: EmbeddingInputType = EmbeddingInputType.QUERY,
+        **extras: Unpack[CallExtras],
+    ) -> Call[VectorBatch | EmbeddingEnd, TextEmbeddingResult]:
+        """Check a call and give it, unsent, for `session.submit_many`."""
+        options = call_options(**extras)
+        request = build_embedding_request(model_config, texts, input_type)
+        return self._call(request, options, EMBEDDING)
+
+    def prepare_multimodal(
+        self,
+        model_config: MultiModalEmbeddingModelConfig | Mapping[str, Any],
+        documents: Sequence[MultiModalContent | Mapping[str, Any]],
+        input_type: EmbeddingInputType = EmbeddingInputType.QUERY,
+        **extras: Unpack[CallExtras],
+    ) -> Call[VectorBatch | EmbeddingEnd, MultiModalEmbeddingResult]:
+        """Check a call and give it, unsent, for `session.submit_many`."""
+        options = call_options(**extras)
+        request = build_multimodal_embedding_request(model_config, documents, input_type)
+        return self._call(request, options, MULTIMODAL_EMBEDDING)
+
+
+class TextEmbedding(TextEmbeddingCalls, Calls):
     """Turns texts, or texts and pictures, into vectors."""
 
     def invoke(
@@ -34,71 +61,43 @@ class TextEmbedding(Calls):
         model_config: TextEmbeddingModelConfig | Mapping[str, Any],
         texts: Sequence[str],
         input_type: EmbeddingInputType = EmbeddingInputType.QUERY,
-        *,
-        request_id: str | None = None,
-        deadline: float | datetime | None = None,
-        priority: Priority = "normal",
-        detached: bool = False,
+        **extras: Unpack[CallExtras],
     ) -> TextEmbeddingResult:
         """Embed texts: one vector each, in order, bit-exact as the model gave them."""
-        prepared = self._prepare(build_embedding_request(model_config, texts, input_type))
-        call = call_options(request_id, deadline, priority, detached)
-        return self._result(prepared, call, EMBEDDING)
+        return self._result(self.prepare(model_config, texts, input_type, **extras))
 
     def submit(
         self,
         model_config: TextEmbeddingModelConfig | Mapping[str, Any],
         texts: Sequence[str],
         input_type: EmbeddingInputType = EmbeddingInputType.QUERY,
-        *,
-        request_id: str | None = None,
-        deadline: float | datetime | None = None,
-        priority: Priority = "normal",
-        detached: bool = False,
+        **extras: Unpack[CallExtras],
     ) -> Invocation[VectorBatch | EmbeddingEnd, TextEmbeddingResult]:
         """Enqueue now and give the handle."""
-        prepared = self._prepare(build_embedding_request(model_config, texts, input_type))
-        call = call_options(request_id, deadline, priority, detached)
-        return self._start(prepared, call, EMBEDDING)
+        return self._start(self.prepare(model_config, texts, input_type, **extras))
 
     def invoke_multimodal(
         self,
         model_config: MultiModalEmbeddingModelConfig | Mapping[str, Any],
         documents: Sequence[MultiModalContent | Mapping[str, Any]],
         input_type: EmbeddingInputType = EmbeddingInputType.QUERY,
-        *,
-        request_id: str | None = None,
-        deadline: float | datetime | None = None,
-        priority: Priority = "normal",
-        detached: bool = False,
+        **extras: Unpack[CallExtras],
     ) -> MultiModalEmbeddingResult:
         """Embed texts and pictures: one vector each, in order."""
-        prepared = self._prepare(
-            build_multimodal_embedding_request(model_config, documents, input_type)
-        )
-        call = call_options(request_id, deadline, priority, detached)
-        return self._result(prepared, call, MULTIMODAL_EMBEDDING)
+        return self._result(self.prepare_multimodal(model_config, documents, input_type, **extras))
 
     def submit_multimodal(
         self,
         model_config: MultiModalEmbeddingModelConfig | Mapping[str, Any],
         documents: Sequence[MultiModalContent | Mapping[str, Any]],
         input_type: EmbeddingInputType = EmbeddingInputType.QUERY,
-        *,
-        request_id: str | None = None,
-        deadline: float | datetime | None = None,
-        priority: Priority = "normal",
-        detached: bool = False,
+        **extras: Unpack[CallExtras],
     ) -> Invocation[VectorBatch | EmbeddingEnd, MultiModalEmbeddingResult]:
         """Enqueue now and give the handle."""
-        prepared = self._prepare(
-            build_multimodal_embedding_request(model_config, documents, input_type)
-        )
-        call = call_options(request_id, deadline, priority, detached)
-        return self._start(prepared, call, MULTIMODAL_EMBEDDING)
+        return self._start(self.prepare_multimodal(model_config, documents, input_type, **extras))
 
 
-class AsyncTextEmbedding(AsyncCalls):
+class AsyncTextEmbedding(TextEmbeddingCalls, AsyncCalls):
     """Turns texts, or texts and pictures, into vectors, on asyncio."""
 
     async def invoke(
@@ -106,65 +105,41 @@ class AsyncTextEmbedding(AsyncCalls):
         model_config: TextEmbeddingModelConfig | Mapping[str, Any],
         texts: Sequence[str],
         input_type: EmbeddingInputType = EmbeddingInputType.QUERY,
-        *,
-        request_id: str | None = None,
-        deadline: float | datetime | None = None,
-        priority: Priority = "normal",
-        detached: bool = False,
+        **extras: Unpack[CallExtras],
     ) -> TextEmbeddingResult:
         """Embed texts: one vector each, in order, bit-exact as the model gave them."""
-        prepared = self._prepare(build_embedding_request(model_config, texts, input_type))
-        call = call_options(request_id, deadline, priority, detached)
-        return await self._result(prepared, call, EMBEDDING)
+        return await self._result(self.prepare(model_config, texts, input_type, **extras))
 
     async def submit(
         self,
         model_config: TextEmbeddingModelConfig | Mapping[str, Any],
         texts: Sequence[str],
         input_type: EmbeddingInputType = EmbeddingInputType.QUERY,
-        *,
-        request_id: str | None = None,
-        deadline: float | datetime | None = None,
-        priority: Priority = "normal",
-        detached: bool = False,
+        **extras: Unpack[CallExtras],
     ) -> AsyncInvocation[VectorBatch | EmbeddingEnd, TextEmbeddingResult]:
         """Enqueue now and give the handle."""
-        prepared = self._prepare(build_embedding_request(model_config, texts, input_type))
-        call = call_options(request_id, deadline, priority, detached)
-        return await self._start(prepared, call, EMBEDDING)
+        return await self._start(self.prepare(model_config, texts, input_type, **extras))
 
     async def invoke_multimodal(
         self,
         model_config: MultiModalEmbeddingModelConfig | Mapping[str, Any],
         documents: Sequence[MultiModalContent | Mapping[str, Any]],
         input_type: EmbeddingInputType = EmbeddingInputType.QUERY,
-        *,
-        request_id: str | None = None,
-        deadline: float | datetime | None = None,
-        priority: Priority = "normal",
-        detached: bool = False,
+        **extras: Unpack[CallExtras],
     ) -> MultiModalEmbeddingResult:
         """Embed texts and pictures: one vector each, in order."""
-        prepared = self._prepare(
-            build_multimodal_embedding_request(model_config, documents, input_type)
+        return await self._result(
+            self.prepare_multimodal(model_config, documents, input_type, **extras)
         )
-        call = call_options(request_id, deadline, priority, detached)
-        return await self._result(prepared, call, MULTIMODAL_EMBEDDING)
 
     async def submit_multimodal(
         self,
         model_config: MultiModalEmbeddingModelConfig | Mapping[str, Any],
         documents: Sequence[MultiModalContent | Mapping[str, Any]],
         input_type: EmbeddingInputType = EmbeddingInputType.QUERY,
-        *,
-        request_id: str | None = None,
-        deadline: float | datetime | None = None,
-        priority: Priority = "normal",
-        detached: bool = False,
+        **extras: Unpack[CallExtras],
     ) -> AsyncInvocation[VectorBatch | EmbeddingEnd, MultiModalEmbeddingResult]:
         """Enqueue now and give the handle."""
-        prepared = self._prepare(
-            build_multimodal_embedding_request(model_config, documents, input_type)
+        return await self._start(
+            self.prepare_multimodal(model_config, documents, input_type, **extras)
         )
-        call = call_options(request_id, deadline, priority, detached)
-        return await self._start(prepared, call, MULTIMODAL_EMBEDDING)

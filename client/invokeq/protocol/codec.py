@@ -1,8 +1,8 @@
 """How requests travel inside an RQ job: JSON by orjson, with a version, within bounds.
 
 A job's data is the JSON array `["invokeq_worker.entry.execute", null, [<envelope>], {}]`,
-compressed the way RQ compresses. Nothing else is ever decoded: pickles, other functions and other
-versions are typed errors.
+compressed the way RQ compresses, unless it is small. Nothing else is ever decoded: pickles, other
+functions and other versions are typed errors.
 """
 
 import math
@@ -31,6 +31,9 @@ MAX_JOB_BYTES: Final = 1024 * 1024
 
 _COMPRESSION_LEVEL: Final = 1
 """RQ reads any level; level 1 costs a third of the default and packs JSON nearly as well."""
+
+_COMPRESSED_FROM: Final = 1024
+"""Bytes of a job's data that are worth it; RQ reads what is not compressed as well."""
 
 
 class OrjsonSerializer:
@@ -73,13 +76,16 @@ def find_non_finite(value: object, path: str) -> str | None:
         case float():
             return None if math.isfinite(value) else path
         case dict():
-            pairs = cast(dict[str, object], value).items()
-            found = (find_non_finite(item, f"{path}.{key}") for key, item in pairs)
+            items = [(f".{key}", item) for key, item in cast(dict[str, object], value).items()]
         case list():
-            items = enumerate(cast(list[object], value))
-            found = (find_non_finite(item, f"{path}[{i}]") for i, item in items)
+            items = [(f"[{i}]", item) for i, item in enumerate(cast(list[object], value))]
         case _:
             return None
+    found = (
+        find_non_finite(item, path + step)
+        for step, item in items
+        if isinstance(item, float | dict | list)
+    )
     return next(filter(None, found), None)
 
 
@@ -88,7 +94,10 @@ def encode(envelope: Envelope, payload: bytes, file: bytes | None = None) -> Enc
 
     A request over `INLINE_LIMIT` bytes, and a file always, is cut into parts of `PART_SIZE`.
     """
-    fields = envelope.model_dump(mode="json", exclude={"request", "body", "file"})
+    # All of them are JSON as they are, and what is None is so by default.
+    fields: dict[str, Any] = {
+        name: value for name, value in vars(envelope).items() if value is not None
+    }
     body: tuple[bytes, ...] = ()
     if len(payload) <= INLINE_LIMIT:
         fields["request"] = orjson.Fragment(payload)
@@ -99,7 +108,15 @@ def encode(envelope: Envelope, payload: bytes, file: bytes | None = None) -> Enc
     if file:
         fields["file"] = {"parts": len(file_parts), "size": len(file)}
     data = orjson.dumps([ENTRY_POINT, None, [fields], {}])
-    return EncodedRequest(zlib.compress(data, _COMPRESSION_LEVEL), body, file_parts)
+    if len(data) >= _COMPRESSED_FROM:
+        data = zlib.compress(data, _COMPRESSION_LEVEL)
+    return EncodedRequest(data, body, file_parts)
+
+
+def parts_beside(payload: bytes, file: bytes | None) -> tuple[int, int]:
+    """Tell into how many parts `encode` cuts a request, 0 if it rides in the job, and its file."""
+    body = 0 if len(payload) <= INLINE_LIMIT else -(-len(payload) // PART_SIZE)
+    return body, -(-len(file or b"") // PART_SIZE)
 
 
 def _cut(payload: bytes) -> tuple[bytes, ...]:

@@ -28,11 +28,23 @@ class ProviderEntry(_Wire):
     models: list[AIModelEntity] = []
 
 
+class QueueBounds(_Wire):
+    """How many invocations may wait: in a lane, in all lanes of a queue, and of a tenant in a lane.
+
+    0 is no bound.
+    """
+
+    lane: int = 100_000
+    queue: int = 1_000_000
+    tenant: int = 0
+
+
 class Catalog(_Wire):
     """All providers that a pool serves, and which LLM (`provider/model`) summarises there."""
 
     providers: list[ProviderEntry] = []
     summary_model: str | None = None
+    bounds: QueueBounds = QueueBounds()
 
     def encode(self) -> tuple[str, bytes]:
         """Give the digest that names this catalog, and its JSON."""

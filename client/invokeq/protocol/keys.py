@@ -16,12 +16,14 @@ they share one slot). Keys of one invocation carry the hash tag `{request id}` a
 | `rq:invokeq:ready:<queue>` | set | until the next claim | plugins whose lane may have work |
 | `rq:invokeq:ring:<queue>` | zset | while lanes have work | lanes by the time they were last served |
 | `rq:invokeq:bell:<queue>` | list | until the next claim | what idle workers block on |
+| `rq:invokeq:waiting:<lane>:<tenant>` | zset | a day after the last | waiting ids of a tenant that has a bound |
 | `rq:invokeq:leases` | zset | permanent, pruned | workers by the end of their lease, server ms |
-| `rq:invokeq:directory` | hash | permanent, pruned | what each worker listens on and serves |
+| `rq:invokeq:directory` | hash | permanent, pruned | what each worker listens on and serves, and how much waits in each queue |
 | `rq:invokeq:catalog:<digest>` | string | a day, refreshed | providers and models with their facts |
 | `rq:invokeq:reaping:<worker>`, `rq:invokeq:rescan:<queue>` | string | seconds | who cleans up right now |
+| `rq:invokeq:session:<digest>` | string | as long as it is open | for whom a plugin process behind a gateway speaks |
 | `invokeq:{<id>}:events` | stream | a day running, 10 min after the end | the events of one invocation |
-| `invokeq:{<id>}:reader` | string | orphan time | the reader's lease, or the order to cancel |
+| `invokeq:{<id>}:reader` | string | orphan time | the reader's lease: how far it has come, or an order; see `lease.py` |
 | `invokeq:{<id>}:owner` | string | a day | that a request id which a caller chose is taken |
 | `invokeq:{<id>}:body:<n>` | string | a day | a part of a request too large for the job |
 | `invokeq:{<id>}:file:<n>` | string | a day | a part of the audio that a request is about |
@@ -133,6 +135,11 @@ def worker_executions(name: str) -> str:
     return f"{RQ_KEY_PREFIX}:worker:{name}:executions"
 
 
+def execution(request_id: str, execution_id: str) -> str:
+    """Key of RQ's hash of one execution; ours holds its `lane` and `attempt` too."""
+    return f"{RQ_KEY_PREFIX}:execution:{request_id}:{execution_id}"
+
+
 def worker_channel(name: str) -> str:
     """RQ's command channel of one worker; plugins have no right to publish here."""
     return f"{RQ_KEY_PREFIX}:pubsub:{name}"
@@ -150,8 +157,23 @@ def bell(queue: str) -> str:
     return f"{_OURS}:bell:{queue}"
 
 
+def waiting(lane: str, tenant: str) -> str:
+    """Key of the ids of one tenant that wait in a lane; `tenant` is a digest."""
+    return f"{_OURS}:waiting:{lane}:{tenant}"
+
+
+def depth_field(queue: str) -> str:
+    """Field of the directory with the number of invocations that wait in all lanes of a queue."""
+    return f"depth:{queue}"
+
+
 def catalog(digest: str) -> str:
     return f"{_OURS}:catalog:{digest}"
+
+
+def plugin_session(digest: str) -> str:
+    """Key of a session that a gateway has opened; the id itself, which is a secret, is in no key."""
+    return f"{_OURS}:session:{digest}"
 
 
 def reaping(worker_name: str) -> str:

@@ -3,14 +3,14 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
+from invokeq.async_connection import AsyncBroker
 from invokeq.async_invocation import AsyncInvocation
-from invokeq.connection import AsyncBroker
 from invokeq.core.answers import ANY, Shape
+from invokeq.core.call import Call
 from invokeq.core.control import InvocationStatus
 from invokeq.core.directory import Directory
-from invokeq.core.enqueue import Prepared
-from invokeq.core.options import CallOptions, SessionOptions
-from invokeq.core.plan import Batch, Reply
+from invokeq.core.options import SessionOptions
+from invokeq.core.plan import Batch
 from invokeq.model.calls import AsyncCalls
 from invokeq.model.llm import AsyncLLM
 from invokeq.model.llm_structured_output import AsyncLLMStructuredOutput
@@ -29,8 +29,9 @@ from invokeq.protocol.requests import (
     SummaryRequest,
     TTSRequest,
 )
+from invokeq.protocol.resp import Reply
 from invokeq.testing.chunks import LLMAnswer, StructuredAnswer
-from invokeq.testing.memory import Memory, MemoryReader, no_redis
+from invokeq.testing.memory import Memory, MemoryReader, Record, no_redis
 from invokeq.testing.script import Kind, Script
 from invokeq.testing.values import (
     AnyRerankRequest,
@@ -59,7 +60,7 @@ class FakeAsyncCalls(AsyncCalls, Generic[R, A]):
     ) -> None:
         super().__init__(broker, directory, options)
         self._memory = memory
-        self._script = Script(kind)
+        self._script: Script[R, A] = memory.script(kind)
 
     @property
     def calls(self) -> Sequence[R]:
@@ -74,14 +75,8 @@ class FakeAsyncCalls(AsyncCalls, Generic[R, A]):
         """
         self._script.add(answers)
 
-    async def _start(
-        self, prepared: Prepared, call: CallOptions, shape: Shape[Item, Result]
-    ) -> AsyncInvocation[Item, Result]:
-        record = self._memory.submit(prepared, self._script, call)
-        reader = MemoryReader(self._memory, record.request_id)
-        return FakeAsyncInvocation(
-            self._memory, self._broker, reader, shape, detached=call.detached
-        )
+    async def _start(self, call: Call[Item, Result]) -> AsyncInvocation[Item, Result]:
+        return read_record(self._memory, self._broker, call, self._memory.submit(call))
 
 
 class FakeAsyncLLM(FakeAsyncCalls[LLMRequest, LLMAnswer], AsyncLLM):
@@ -152,6 +147,14 @@ class FakeAsyncInvocation(AsyncInvocation[Item, Result]):
         if not self._reader.state.ended and not self._detached:
             self._reader.state.ended = True
             await self.cancel()
+
+
+def read_record(
+    memory: Memory, broker: AsyncBroker, call: Call[Item, Result], record: Record
+) -> AsyncInvocation[Item, Result]:
+    """Give the handle of a call that was submitted."""
+    reader = MemoryReader(memory, record.request_id)
+    return FakeAsyncInvocation(memory, broker, reader, call.shape, detached=call.options.detached)
 
 
 def attach(

@@ -1,10 +1,11 @@
 """The same fake session for asyncio; see `invokeq.testing.session`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from invokeq.async_invocation import AsyncInvocation
 from invokeq.async_session import AsyncModels, AsyncSession
+from invokeq.core.call import Call, Item, Result
 from invokeq.core.directory import LiveWorker
 from invokeq.protocol.requests import Request
 from invokeq.testing import chunks, values
@@ -19,6 +20,7 @@ from invokeq.testing.async_calls import (
     FakeAsyncTTS,
     NoAsyncBroker,
     attach,
+    read_record,
 )
 from invokeq.testing.memory import NOWHERE, Memory
 
@@ -48,6 +50,17 @@ class FakeAsyncSession(AsyncSession):
     def request_ids(self) -> Sequence[str]:
         """The ids of the invocations so far, in the same order; see `attach(id).status()`."""
         return list(self.memory.records)
+
+    async def submit_many(
+        self, calls: Iterable[Call[Item, Result]]
+    ) -> list[AsyncInvocation[Item, Result]]:
+        """Begin calls of any kinds, all or none, in their order."""
+        listed = list(calls)
+        records = self.memory.submit_many(listed)
+        return [
+            read_record(self.memory, self.broker, call, record)
+            for call, record in zip(listed, records, strict=True)
+        ]
 
     def attach(self, request_id: str, after: str | None = None) -> AsyncInvocation[Any, Any]:
         """Read an invocation of this session, from its start or after an event id."""

@@ -5,11 +5,11 @@ from typing import Any, Generic, TypeVar
 
 from invokeq.connection import Broker
 from invokeq.core.answers import ANY, Shape
+from invokeq.core.call import Call
 from invokeq.core.control import InvocationStatus
 from invokeq.core.directory import Directory
-from invokeq.core.enqueue import Prepared
-from invokeq.core.options import CallOptions, SessionOptions
-from invokeq.core.plan import Batch, Reply
+from invokeq.core.options import SessionOptions
+from invokeq.core.plan import Batch
 from invokeq.invocation import Invocation
 from invokeq.model.calls import Calls
 from invokeq.model.llm import LLM
@@ -29,8 +29,9 @@ from invokeq.protocol.requests import (
     SummaryRequest,
     TTSRequest,
 )
+from invokeq.protocol.resp import Reply
 from invokeq.testing.chunks import LLMAnswer, StructuredAnswer
-from invokeq.testing.memory import Memory, MemoryReader, no_redis
+from invokeq.testing.memory import Memory, MemoryReader, Record, no_redis
 from invokeq.testing.script import Kind, Script
 from invokeq.testing.values import (
     AnyRerankRequest,
@@ -59,7 +60,7 @@ class FakeCalls(Calls, Generic[R, A]):
     ) -> None:
         super().__init__(broker, directory, options)
         self._memory = memory
-        self._script = Script(kind)
+        self._script: Script[R, A] = memory.script(kind)
 
     @property
     def calls(self) -> Sequence[R]:
@@ -74,12 +75,8 @@ class FakeCalls(Calls, Generic[R, A]):
         """
         self._script.add(answers)
 
-    def _start(
-        self, prepared: Prepared, call: CallOptions, shape: Shape[Item, Result]
-    ) -> Invocation[Item, Result]:
-        record = self._memory.submit(prepared, self._script, call)
-        reader = MemoryReader(self._memory, record.request_id)
-        return FakeInvocation(self._memory, self._broker, reader, shape, detached=call.detached)
+    def _start(self, call: Call[Item, Result]) -> Invocation[Item, Result]:
+        return read_record(self._memory, self._broker, call, self._memory.submit(call))
 
 
 class FakeLLM(FakeCalls[LLMRequest, LLMAnswer], LLM):
@@ -150,6 +147,14 @@ class FakeInvocation(Invocation[Item, Result]):
         if not self._reader.state.ended and not self._detached:
             self._reader.state.ended = True
             self.cancel()
+
+
+def read_record(
+    memory: Memory, broker: Broker, call: Call[Item, Result], record: Record
+) -> Invocation[Item, Result]:
+    """Give the handle of a call that was submitted."""
+    reader = MemoryReader(memory, record.request_id)
+    return FakeInvocation(memory, broker, reader, call.shape, detached=call.options.detached)
 
 
 def attach(

@@ -80,7 +80,8 @@ def _entries(chunks: Iterator[LLMResultChunk | InvokeqError]) -> Iterator[Said]:
         if isinstance(chunk, InvokeqError):
             yield chunk
         else:
-            yield Entry(EventKind.CHUNK, chunk.model_dump_json().encode())
+            data = chunk.model_dump_json().encode()
+            yield Entry(EventKind.CHUNK, data, usage=chunk.delta.usage)
 
 
 def _parts(

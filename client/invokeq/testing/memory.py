@@ -4,15 +4,16 @@ An invocation advances when it is read: `queued` until the first event is asked 
 to its end. Without a reader it advances only if it is detached: then it runs to its end at once.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
 
+from invokeq.core.bulk import tell_taken_back
+from invokeq.core.call import Call
 from invokeq.core.control import InvocationStatus, State
-from invokeq.core.enqueue import Prepared
-from invokeq.core.options import CallOptions, SessionOptions
+from invokeq.core.options import SessionOptions
 from invokeq.core.plan import Batch, Plan
 from invokeq.core.reading import Reader
 from invokeq.protocol import events, keys
@@ -24,13 +25,15 @@ from invokeq.protocol.errors import (
     ModelNotFoundError,
     NoWorkerError,
     ProviderNotFoundError,
+    QueueFullError,
     RequestTooLargeError,
     StreamExpiredError,
 )
 from invokeq.protocol.events import Event, EventId, EventKind
 from invokeq.protocol.keys import Lane
 from invokeq.protocol.requests import Request, new_request_id
-from invokeq.testing.script import Said, Script
+from invokeq.protocol.usage import Usage
+from invokeq.testing.script import Kind, Said, Script, attribute_of
 
 NOWHERE: Final = "redis://nowhere.invalid"
 """The address of a fake session; nothing is ever sent there."""
@@ -47,6 +50,7 @@ _AT_SUBMIT: Final = (
     ModelNotFoundError,
     NoWorkerError,
     ProviderNotFoundError,
+    QueueFullError,
     RequestTooLargeError,
 )
 """Errors that a real session raises before anything is enqueued."""
@@ -64,6 +68,7 @@ class Record:
         self._enqueued = datetime.now(UTC)
         self._started: datetime | None = None
         self._ended: datetime | None = None
+        self._usage: Usage | None = None
 
     @property
     def ended(self) -> bool:
@@ -85,11 +90,13 @@ class Record:
             return
         item = next(self._answer, None)
         if item is None:
-            self._end("done", EventKind.DONE, events.done(None))
+            usage = None if self._usage is None else self._usage.model_dump(mode="json")
+            self._end("done", EventKind.DONE, events.done(usage))
         elif isinstance(item, InvokeqError):
             self._end("failed", EventKind.FAILED, events.failed(item.to_wire()))
         else:
-            self._write(*item)
+            self._usage = item.usage or self._usage
+            self._write(item.kind, item.data, item.blob)
 
     def finish(self) -> None:
         """Run to the end."""
@@ -136,22 +143,45 @@ class Memory:
         self.calls: list[Request] = []
         self.records: dict[str, Record] = {}
         self._options = options
+        self._scripts: dict[str, Script[Any, Any]] = {}
 
-    def submit(self, prepared: Prepared, script: Script[Any, Any], call: CallOptions) -> Record:
+    def script(self, kind: Kind[Any, Any]) -> Script[Any, Any]:
+        """Give the script of a kind of call; sessions that share this share their scripts."""
+        return self._scripts.setdefault(kind.attribute, Script(kind))
+
+    def submit_many(self, calls: Iterable[Call[Any, Any]]) -> list[Record]:
+        """Note calls, all or none: what has not ended yet when one is refused is forgotten."""
+        records: list[Record] = []
+        fresh: list[Record] = []
+        try:
+            for call in calls:
+                known = len(self.records)
+                records.append(self.submit(call))
+                fresh += records[-1:] if len(self.records) > known else []
+        except InvokeqError as error:
+            waiting = [record for record in fresh if not record.ended]
+            for record in waiting:
+                del self.records[record.request_id]
+            tell_taken_back(error, len(waiting))
+            raise
+        return records
+
+    def submit(self, call: Call[Any, Any]) -> Record:
         """Note a call and begin to answer it; a request id that is known gives what it names."""
-        request_id = call.request_id or new_request_id()
+        request_id = call.options.request_id or new_request_id()
         if request_id in self.records:
             return self.records[request_id]
-        request = prepared.request
+        request = call.request
         self.calls.append(request)
-        answer = script.answer(request, prepared.file, len(self.calls))
+        script = self._scripts[attribute_of(request)]
+        answer = script.answer(request, call.file, len(self.calls))
         if isinstance(answer, _AT_SUBMIT):
             raise answer
         lane = Lane(request.model_type.value, self._options.plugin_id)
         said: Iterator[Said] = iter([answer]) if isinstance(answer, InvokeqError) else answer
         record = Record(request_id, lane.name, said)
         self.records[request_id] = record
-        if call.detached:
+        if call.options.detached:
             record.finish()
         return record
 

@@ -9,6 +9,8 @@ from pydantic import BaseModel
 
 from invokeq.protocol.errors import InvokeqError
 from invokeq.protocol.events import EventKind
+from invokeq.protocol.requests import Request
+from invokeq.protocol.usage import Usage
 
 R = TypeVar("R")
 A = TypeVar("A")
@@ -22,12 +24,20 @@ class UnscriptedCallError(AssertionError):
 
 
 class Entry(NamedTuple):
-    """One event of an answer, as a worker would write it."""
+    """One event of an answer, as a worker would write it; the last usage is the invocation's."""
 
     kind: EventKind
     data: bytes
     blob: bytes = b""
+    usage: Usage | None = None
 
+
+_ATTRIBUTES: Final = {
+    "system_summary": "summary",
+    "multimodal_embedding": "text_embedding",
+    "multimodal_rerank": "rerank",
+}
+"""The attributes of `session.model` for requests whose kind is called otherwise."""
 
 _NO_SERIES: Final = (str, bytes, bytearray, memoryview, Mapping, BaseModel, type)
 
@@ -133,3 +143,8 @@ def model_of(request: object) -> str:
     return (
         "the summary model" if provider is None else f"{provider}/{getattr(request, 'model', '')}"
     )
+
+
+def attribute_of(request: Request) -> str:
+    """Name the attribute of `session.model` whose calls make such requests."""
+    return _ATTRIBUTES.get(request.kind, request.kind)

@@ -1,8 +1,9 @@
 """The fake session: `FakeSession`, a `Session` whose invocations are kept in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from invokeq.core.call import Call, Item, Result
 from invokeq.core.directory import LiveWorker
 from invokeq.invocation import Invocation
 from invokeq.protocol.requests import Request
@@ -19,6 +20,7 @@ from invokeq.testing.calls import (
     FakeTTS,
     NoBroker,
     attach,
+    read_record,
 )
 from invokeq.testing.memory import NOWHERE, Memory
 
@@ -48,6 +50,15 @@ class FakeSession(Session):
     def request_ids(self) -> Sequence[str]:
         """The ids of the invocations so far, in the same order; see `attach(id).status()`."""
         return list(self.memory.records)
+
+    def submit_many(self, calls: Iterable[Call[Item, Result]]) -> list[Invocation[Item, Result]]:
+        """Begin calls of any kinds, all or none, in their order."""
+        listed = list(calls)
+        records = self.memory.submit_many(listed)
+        return [
+            read_record(self.memory, self.broker, call, record)
+            for call, record in zip(listed, records, strict=True)
+        ]
 
     def attach(self, request_id: str, after: str | None = None) -> Invocation[Any, Any]:
         """Read an invocation of this session, from its start or after an event id."""

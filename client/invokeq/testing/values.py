@@ -13,12 +13,12 @@ from invokeq.protocol import events
 from invokeq.protocol.audio import recognise
 from invokeq.protocol.entities import (
     EmbeddingUsage,
+    LLMUsage,
     ModerationResult,
     MultiModalContent,
     MultiModalContentType,
     MultiModalEmbeddingResult,
     MultiModalRerankResult,
-    RerankDocument,
     RerankResult,
     Speech2TextResult,
     SummaryResult,
@@ -55,7 +55,10 @@ EmbeddingAnswer: TypeAlias = (
 """One vector a text, one vector for all of them, or the whole result."""
 
 RerankAnswer: TypeAlias = Iterable[float] | RerankResult | MultiModalRerankResult
-"""One score a document, in the order of the documents, or the whole result."""
+"""One score a document, in the order of the documents, or the whole result.
+
+Of that the texts do not count: a caller always gets those of its own documents.
+"""
 
 TTSAnswer: TypeAlias = bytes | Iterable[bytes | InvokeqError]
 """The audio: one segment, or several."""
@@ -81,23 +84,28 @@ def _embedding_entries(request: EmbeddingRequest, answer: EmbeddingAnswer) -> It
         packed = numbers.tobytes()
         yield Entry(EventKind.VECTORS, events.vectors(0, len(rows), width, "<f8"), packed)
     end = {"model": model, "count": len(rows), "usage": usage.model_dump(mode="json")}
-    yield Entry(EventKind.RESULT, events.result(end))
+    yield Entry(EventKind.RESULT, events.result(end), usage=usage)
 
 
 def _rerank_entries(request: AnyRerankRequest, answer: RerankAnswer) -> Iterator[Said]:
+    model, count = request.model, len(request.docs)
     if isinstance(answer, RerankResult | MultiModalRerankResult):
-        yield _result(answer)
-        return
-    texts, scores = _texts_of(request), [float(score) for score in answer]
-    _check_count(request, "scores", len(scores), len(texts))
-    least = -math.inf if request.score_threshold is None else request.score_threshold
-    ranked = [
-        RerankDocument(index=index, text=text, score=score)
-        for index, (text, score) in enumerate(zip(texts, scores, strict=True))
-        if score >= least
-    ]
-    ranked.sort(key=lambda doc: -doc.score)
-    yield _result(RerankResult(model=request.model, docs=ranked[: request.top_n]))
+        model, ranked = answer.model, [(doc.index, doc.score) for doc in answer.docs]
+        if any(index not in range(count) for index, _ in ranked):
+            raise UnscriptedCallError(
+                f"The scripted answer to a call to {model_of(request)} ranks a document that the"
+                f" call does not have; it has {count}"
+            )
+    else:
+        scores = [float(score) for score in answer]
+        _check_count(request, "scores", len(scores), count)
+        least = -math.inf if request.score_threshold is None else request.score_threshold
+        ranked = [(index, score) for index, score in enumerate(scores) if score >= least]
+        ranked.sort(key=lambda found: -found[1])
+        ranked = ranked[: request.top_n]
+    if ranked:
+        yield Entry(EventKind.SCORES, events.scores(0, ranked))
+    yield Entry(EventKind.RESULT, events.result({"model": model, "ranked": len(ranked)}))
 
 
 def _tts_entries(request: TTSRequest, answer: TTSAnswer) -> Iterator[Said]:
@@ -110,6 +118,14 @@ def _tts_entries(request: TTSRequest, answer: TTSAnswer) -> Iterator[Said]:
             raise TTS.refusal(piece)
         known = recognise(piece)
         yield Entry(EventKind.SEGMENT, events.segment(known and known.mime_type), piece)
+
+
+def _summary_entries(request: SummaryRequest, text: str) -> Iterator[Said]:
+    """Count a word as a token; it costs nothing."""
+    read, written = len(request.text.split()), len(text.split())
+    counts = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+    usage = LLMUsage.empty_usage().model_copy(update=counts)
+    yield _result(SummaryResult(summary=text))._replace(usage=usage)
 
 
 EMBEDDING: Final[Kind[EmbeddingRequest, EmbeddingAnswer]] = Kind(
@@ -148,7 +164,7 @@ SUMMARY: Final[Kind[SummaryRequest, str]] = Kind(
     "summary",
     "a text",
     lambda value: isinstance(value, str),
-    lambda _, text: iter([_result(SummaryResult(summary=text))]),
+    _summary_entries,
 )
 
 
@@ -165,16 +181,10 @@ def _rows(answer: Any, count: int) -> list[list[float]]:
     return [list(cast(Iterable[float], row)) for row in rows]
 
 
-def _texts_of(request: EmbeddingRequest | AnyRerankRequest) -> list[str]:
-    match request:
-        case TextEmbeddingRequest():
-            return request.texts
-        case RerankRequest():
-            return request.docs
-        case MultiModalEmbeddingRequest():
-            return [_text_of(content) for content in request.documents]
-        case MultiModalRerankRequest():
-            return [_text_of(content) for content in request.docs]
+def _texts_of(request: EmbeddingRequest) -> list[str]:
+    if isinstance(request, TextEmbeddingRequest):
+        return request.texts
+    return [_text_of(content) for content in request.documents]
 
 
 def _text_of(content: MultiModalContent) -> str:

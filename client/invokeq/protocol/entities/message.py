@@ -8,7 +8,14 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Annotated, Any, Self, cast
 
-from pydantic import BaseModel, BeforeValidator, JsonValue, SerializeAsAny, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Field,
+    JsonValue,
+    SerializeAsAny,
+    field_validator,
+)
 
 from invokeq.protocol.entities.content import (
     PromptMessageContentUnionTypes,
@@ -116,7 +123,7 @@ class AssistantPromptMessage(PromptMessage):
         function: ToolCallFunction
 
     role: PromptMessageRole = PromptMessageRole.ASSISTANT
-    tool_calls: list[ToolCall] = []
+    tool_calls: list[ToolCall] = Field(default_factory=list[ToolCall])
     opaque_body: JsonValue | None = None
 
     def is_empty(self) -> bool:
