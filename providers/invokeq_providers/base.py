@@ -13,24 +13,36 @@ of another.
 
 from abc import ABC
 from array import array
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Any, TypeAlias
 
 from invokeq.protocol.entities import (
     AIModelEntity,
     EmbeddingInputType,
-    LLMResultChunk,
     ModelType,
     MultiModalContent,
     PromptMessage,
     PromptMessageTool,
 )
-from invokeq.protocol.errors import ModelNotFoundError
+from invokeq.protocol.errors import MissingExtraError, ModelNotFoundError
+from invokeq.protocol.usage import BillingUnit
+from invokeq_providers.chunks import LLMChunk
+from invokeq_providers.options import Batch
 
 
 def _nothing() -> None:
     """Nobody wants to know."""
+
+
+def _free(amount: float | Decimal, unit: BillingUnit) -> None:
+    """Nobody pays."""
+
+
+Bill: TypeAlias = Callable[[float | Decimal, BillingUnit], None]
+"""Takes what the vendor says a call has used; called by the provider where the vendor says it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +106,7 @@ class RerankCall:
     top_n: int | None
     user: str | None
     alive: Callable[[], None] = _nothing
+    bill: Bill = _free
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +131,7 @@ class SpeechCall:
     voice: str
     user: str | None
     alive: Callable[[], None] = _nothing
+    bill: Bill = _free
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +154,7 @@ class TranscriptionCall:
     filename: str
     user: str | None
     alive: Callable[[], None] = _nothing
+    bill: Bill = _free
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +167,7 @@ class ModerationCall:
     text: str
     user: str | None
     alive: Callable[[], None] = _nothing
+    bill: Bill = _free
 
 
 class Provider(ABC):
@@ -163,10 +179,17 @@ class Provider(ABC):
     options, and `MissingExtraError` where a package is missing.
     """
 
-    model_types: ClassVar[frozenset[ModelType]] = frozenset()
+    model_types: frozenset[ModelType] = frozenset()
+    """What it serves; part of it may depend on which packages are installed."""
+
+    missing: Mapping[ModelType, MissingExtraError] = MappingProxyType({})
+    """What it would serve too, and which package each of these lacks."""
 
     any_model: bool = False
     """Whether it takes model names that `models()` does not list."""
+
+    batch: Batch | None = None
+    """How embedding calls of several callers may share one; `build_providers` sees to it."""
 
     def __init__(self, name: str, options: Mapping[str, Any]) -> None:
         self.name = name
@@ -189,13 +212,16 @@ class Provider(ABC):
             known=", ".join(entity.model for entity in known) or "none",
         )
 
-    async def start(self) -> None:
-        """Load what the first call should not wait for; called once, before the first call."""
+    async def start(self, model_types: Collection[ModelType] | None = None) -> None:
+        """Load what the first call should not wait for; called once, before the first call.
+
+        `model_types` are those that this process serves, None where that is not known.
+        """
 
     async def close(self) -> None:
         """Close connections, threads and processes; called once when the worker ends."""
 
-    def llm(self, call: LLMCall) -> AsyncGenerator[LLMResultChunk, None]:
+    def llm(self, call: LLMCall) -> AsyncGenerator[LLMChunk, None]:
         """Answer with chunks as the model makes them; the last one with usage and finish_reason."""
         raise NotImplementedError
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from invokeq.protocol.entities import AssistantPromptMessage, LLMResultChunk, LLMUsage
 from invokeq_providers.base import LLMCall
-from invokeq_providers.chunks import last_chunk, text_chunk, tool_call_chunk
+from invokeq_providers.chunks import LLMChunk, TextChunk, last_chunk, tool_call_chunk
 from invokeq_providers.collect import new_tool_call_id
 from invokeq_providers.stop import StopFilter
 from invokeq_providers.usage import usage_from_tokens
@@ -49,7 +49,7 @@ class ChatAnswer:
         self._tool_calls: list[ToolCall] = []
         self._slots: dict[Any, ToolCall] = {}
 
-    def feed(self, event: Mapping[str, Any]) -> LLMResultChunk | None:
+    def feed(self, event: Mapping[str, Any]) -> LLMChunk | None:
         """Take one event of a stream, and give the chunk that it is worth, if any."""
         delta = self._read(event, "delta")
         if not delta:
@@ -60,9 +60,9 @@ class ChatAnswer:
         if fragments and self._fragments:
             chunk = tool_call_chunk(self._call.model, self.chunks, text, fragments)
         elif text:
-            chunk = text_chunk(self._call.model, self.chunks, text, self._fingerprint)
+            chunk = TextChunk(self._call.model, self.chunks, text, self._fingerprint)
         elif (fragments or delta.get("content")) and now - self._spoke >= SIGN_OF_LIFE_S:
-            chunk = text_chunk(self._call.model, self.chunks, "", self._fingerprint)
+            chunk = TextChunk(self._call.model, self.chunks, "", self._fingerprint)
         else:
             return None
         self.chunks += 1

@@ -12,6 +12,7 @@ from invokeq.protocol.entities import (
     TextPromptMessageContent,
 )
 from invokeq.protocol.errors import InternalError
+from invokeq_providers.chunks import LLMChunk
 
 Content = str | list[PromptMessageContentUnionTypes] | None
 ToolCall = AssistantPromptMessage.ToolCall
@@ -23,7 +24,7 @@ def new_tool_call_id() -> str:
 
 
 def collect(
-    chunks: Iterable[LLMResultChunk], new_id: Callable[[], str] = new_tool_call_id
+    chunks: Iterable[LLMChunk], new_id: Callable[[], str] = new_tool_call_id
 ) -> LLMResultChunk:
     """Merge all chunks of an answer into one with index 0 and an empty finish reason.
 

@@ -6,8 +6,8 @@ vLLM) go by `base_url`. Retries are left to the worker.
 """
 
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Final
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final
 
 import httpx2
 import orjson
@@ -19,6 +19,7 @@ from invokeq.protocol.entities import (
     MultiModalContent,
     MultiModalContentType,
 )
+from invokeq.protocol.usage import BillingUnit
 from invokeq_providers.base import Embedded, EmbeddingCall, RerankCall, Score
 from invokeq_providers.documents import bare_base64
 from invokeq_providers.http_errors import Failure, retry_after_seconds
@@ -59,16 +60,15 @@ class JinaProvider(VendorProvider):
 
     vendor_url = "https://api.jina.ai/v1"
     facts_name = "jina"
-    model_types: ClassVar[frozenset[ModelType]] = frozenset(
-        {ModelType.TEXT_EMBEDDING, ModelType.RERANK}
-    )
+    model_types: frozenset[ModelType] = frozenset({ModelType.TEXT_EMBEDDING, ModelType.RERANK})
 
     def __init__(self, name: str, options: Mapping[str, Any]) -> None:
         self._options = parse_options(VendorOptions, name, options)
         super().__init__(name, options, self._options, _KINDS)
         self._client: httpx2.AsyncClient | None = None
 
-    async def start(self) -> None:
+    async def start(self, model_types: Collection[ModelType] | None = None) -> None:
+        del model_types  # what it opens serves all of them
         self._open()
 
     async def close(self) -> None:
@@ -101,7 +101,11 @@ class JinaProvider(VendorProvider):
         if call.top_n is not None:
             body["top_n"] = call.top_n
         answer = await self._ask("/rerank", body, call.model)
-        return self.errors.read(call.model, _scores, answer)
+        scores = self.errors.read(call.model, _scores, answer)
+        tokens = self.errors.read(call.model, _tokens, answer)
+        if tokens:
+            call.bill(tokens, BillingUnit.TOKEN)
+        return scores
 
     async def _ask(self, path: str, body: Body, model: str) -> Any:
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
@@ -139,9 +143,12 @@ def _document(document: str | MultiModalContent) -> str | Body:
 
 
 def _embedded(answer: Mapping[str, Any]) -> Embedded:
+    return Embedded(indexed_rows(answer["data"]), _tokens(answer))
+
+
+def _tokens(answer: Mapping[str, Any]) -> int:
     usage: Mapping[str, Any] = answer.get("usage") or {}
-    tokens = int(usage.get("total_tokens") or usage.get("prompt_tokens") or 0)
-    return Embedded(indexed_rows(answer["data"]), tokens)
+    return int(usage.get("total_tokens") or usage.get("prompt_tokens") or 0)
 
 
 def _scores(answer: Mapping[str, Any]) -> list[Score]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, ValidationError
 
 from invokeq.protocol.errors import InvalidConfigurationError
 
@@ -16,6 +16,21 @@ class ProviderOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     models: dict[str, dict[str, Any]] = {}
+
+
+class Batch(BaseModel):
+    """Bounds of an embedding call that several callers share: `texts`, and the wait for them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    texts: PositiveInt = 128
+    wait_ms: PositiveFloat = 5.0
+
+
+class BatchableOptions(ProviderOptions):
+    """With `batch`, embedding calls of several callers may share one; see `shared_embedding`."""
+
+    batch: Batch | None = None
 
 
 OptionsT = TypeVar("OptionsT", bound=BaseModel)

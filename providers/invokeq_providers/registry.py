@@ -16,6 +16,7 @@ from invokeq.protocol.errors import (
 from invokeq.protocol.names import canonical_provider
 from invokeq_providers.base import Provider
 from invokeq_providers.options import CONFIG_SOURCE
+from invokeq_providers.shared_embedding import SharedEmbedding
 
 ENTRY_POINT_GROUP: Final = "invokeq.providers"
 
@@ -42,7 +43,9 @@ def build_providers(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Provid
             )
         rest = {key: value for key, value in options.items() if key != "type"}
         cls = _provider_class(table, str(options.get("type", name)), types)
-        providers[name] = cls(name, rest)
+        provider = cls(name, rest)
+        batch = provider.batch
+        providers[name] = provider if batch is None else SharedEmbedding(provider, batch)
     return providers
 
 

@@ -10,7 +10,7 @@ from invokeq.protocol.entities import AIModelEntity, ModelType
 from invokeq.protocol.errors import CredentialsError
 from invokeq_providers.base import Provider
 from invokeq_providers.facts import ModelFacts, shipped_facts
-from invokeq_providers.options import ProviderOptions
+from invokeq_providers.options import BatchableOptions
 from invokeq_providers.vendor_errors import ErrorKinds, VendorErrors
 
 WRITE_TIMEOUT_S: Final = 60.0
@@ -19,7 +19,7 @@ MAX_CONNECTIONS: Final = 1_000_000
 MAX_IDLE_CONNECTIONS: Final = 100
 
 
-class VendorOptions(ProviderOptions):
+class VendorOptions(BatchableOptions):
     """Timeouts are in seconds; `read_timeout` bounds the silence between two reads, not a call.
 
     `any_model` lets through models that have no facts: by default where `base_url` is set.
@@ -45,6 +45,7 @@ class VendorProvider(Provider):
         self, name: str, table: Mapping[str, Any], options: VendorOptions, kinds: ErrorKinds
     ) -> None:
         super().__init__(name, table)
+        self.batch = options.batch
         self.url = options.base_url or self.vendor_url
         host, own = urlsplit(self.url).hostname or "", urlsplit(self.vendor_url).hostname or ""
         # Regional endpoints put a label before the host.

@@ -7,15 +7,15 @@ vendor says that it is complete is an error. Retries are left to the worker.
 """
 
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import aclosing, asynccontextmanager
-from typing import Any, ClassVar, Final, cast
+from typing import Any, Final, cast
 
 import anthropic
 import httpx2
 from pydantic import JsonValue
 
-from invokeq.protocol.entities import LLMResultChunk, ModelType
+from invokeq.protocol.entities import ModelType
 from invokeq.protocol.errors import InvalidRequestError
 from invokeq_providers.anthropic.errors import HTTP_FAULTS, KINDS, raise_reported
 from invokeq_providers.anthropic.events import MessageEvents
@@ -30,6 +30,7 @@ from invokeq_providers.anthropic.messages import (
 from invokeq_providers.base import LLMCall
 from invokeq_providers.chat import chat_parameters
 from invokeq_providers.chat_answer import ChatAnswer
+from invokeq_providers.chunks import LLMChunk
 from invokeq_providers.event_stream import events_of, type_of
 from invokeq_providers.options import parse_options
 from invokeq_providers.vendor import VendorOptions, VendorProvider
@@ -51,14 +52,15 @@ class AnthropicProvider(VendorProvider):
 
     vendor_url = "https://api.anthropic.com"
     facts_name = "anthropic"
-    model_types: ClassVar[frozenset[ModelType]] = frozenset({ModelType.LLM})
+    model_types: frozenset[ModelType] = frozenset({ModelType.LLM})
 
     def __init__(self, name: str, options: Mapping[str, Any]) -> None:
         self._options = parse_options(AnthropicOptions, name, options)
         super().__init__(name, options, self._options, KINDS)
         self._client: anthropic.AsyncAnthropic | None = None
 
-    async def start(self) -> None:
+    async def start(self, model_types: Collection[ModelType] | None = None) -> None:
+        del model_types  # what it opens serves all of them
         self._open()
 
     async def close(self) -> None:
@@ -66,13 +68,13 @@ class AnthropicProvider(VendorProvider):
         if client is not None:
             await client.close()
 
-    async def llm(self, call: LLMCall) -> AsyncGenerator[LLMResultChunk, None]:
+    async def llm(self, call: LLMCall) -> AsyncGenerator[LLMChunk, None]:
         body = self._body(call)
         fragments = self._options.tool_call_fragments
         answer = ChatAnswer(call, time.monotonic, fragments=fragments)
         reader = MessageEvents()
 
-        def feed(event: Any) -> LLMResultChunk | None:
+        def feed(event: Any) -> LLMChunk | None:
             raise_reported(self.errors, call.model, event, answer.chunks)
             return answer.feed(reader.read(event))
 

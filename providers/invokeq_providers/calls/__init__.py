@@ -1,6 +1,14 @@
 """Serves a request: what each kind of call makes of a provider's methods. One file a kind."""
 
-from invokeq_providers.calls.said import Result, Said, Segment, Services, Usage, Vectors
+from invokeq_providers.calls.said import (
+    Result,
+    Said,
+    Scores,
+    Segment,
+    Services,
+    Used,
+    Vectors,
+)
 from invokeq_providers.calls.serve import serve
 
-__all__ = ["Result", "Said", "Segment", "Services", "Usage", "Vectors", "serve"]
+__all__ = ["Result", "Said", "Scores", "Segment", "Services", "Used", "Vectors", "serve"]

@@ -4,9 +4,9 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 
-from invokeq.protocol.entities import LLMResultChunk
 from invokeq.protocol.requests import LLMRequest
 from invokeq_providers.calls.said import Said, Services
+from invokeq_providers.chunks import LLMChunk
 from invokeq_providers.collect import collect
 from invokeq_providers.prepare import prepare_llm
 
@@ -16,7 +16,8 @@ async def serve_llm(request: LLMRequest, services: Services) -> AsyncGenerator[S
     provider = services.provider(request.provider)
     call = prepare_llm(request, provider, request_id=services.request_id, user=services.user)
     call = replace(call, alive=services.heard)
-    collected: list[LLMResultChunk] = []
+    services.ignored(provider.name, call.model, call.ignored_parameters)
+    collected: list[LLMChunk] = []
     async with aclosing(provider.llm(call)) as chunks:
         async for chunk in chunks:
             if request.stream:

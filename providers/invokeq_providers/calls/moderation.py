@@ -10,6 +10,7 @@ from invokeq.protocol.entities import ModelPropertyKey, ModelType
 from invokeq.protocol.errors import UnusableAnswerError
 from invokeq.protocol.requests import ModerationRequest
 from invokeq_providers.base import ModerationCall, Provider
+from invokeq_providers.calls.bill import Account
 from invokeq_providers.calls.said import Result, Said, Services
 from invokeq_providers.calls.side_by_side import in_order
 from invokeq_providers.prepare_moderation import prepare_moderation
@@ -32,19 +33,23 @@ async def serve_moderation(
     )
     facts = provider.facts(ModelType.MODERATION, request.model)
     bound = count_property(facts, ModelPropertyKey.MAX_WORKERS, SIDE_BY_SIDE)
-    jobs = (partial(_judge, provider, call, services) for call in calls)
+    account = Account(facts)
+    jobs = (
+        partial(_judge, provider, replace(call, alive=services.heard, bill=account.bill), services)
+        for call in calls
+    )
     sensitive = False
     async with aclosing(in_order(jobs, bound)) as verdicts:
         async for verdict in verdicts:
             if verdict:
                 sensitive = True
                 break
-    yield Result({"result": sensitive})
+    yield Result({"result": sensitive}, account.usage)
 
 
 async def _judge(provider: Provider, call: ModerationCall, services: Services) -> bool:
     # A provider that somebody else wrote may forget to answer, and None is not clean.
-    verdict = cast(object, await provider.moderation(replace(call, alive=services.heard)))
+    verdict = cast(object, await provider.moderation(call))
     if not isinstance(verdict, bool):
         problem = f"it is {type(verdict).__name__}, neither true nor false"
         raise UnusableAnswerError(provider=provider.name, model=call.model, problem=problem)

@@ -3,41 +3,41 @@
 import math
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
+from typing import Final
 
-from invokeq.protocol.entities import (
-    MultiModalContent,
-    MultiModalContentType,
-    RerankDocument,
-    RerankResult,
-)
+from invokeq.protocol.entities import ModelType
 from invokeq.protocol.errors import UnusableAnswerError
 from invokeq.protocol.requests import MultiModalRerankRequest, RerankRequest
 from invokeq_providers.base import RerankCall, Score
-from invokeq_providers.calls.said import Result, Said, Services
+from invokeq_providers.calls.bill import Account
+from invokeq_providers.calls.said import Result, Said, Scores, Services
 from invokeq_providers.prepare_rerank import prepare_rerank
+
+AT_ONCE: Final = 8192
+"""Scores that are said at once at most, about 250 KB: no event may stall Redis."""
 
 
 async def serve_rerank(
     request: RerankRequest | MultiModalRerankRequest, services: Services
 ) -> AsyncGenerator[Said, None]:
-    """Give the documents that reach the threshold, at most `top_n`, by falling score.
+    """Say the scores that reach the threshold, at most `top_n`, by falling score; then how many.
 
-    Documents of one score stay in the vendor's order. A document that is a picture comes back
-    without its bytes: its text is empty, its `index` tells which one it is. Raises
-    `UnusableAnswerError` for scores that cannot be trusted.
+    Documents are told by their index: whoever asked has their texts. Documents of one score stay in
+    the vendor's order. Raises `UnusableAnswerError` for scores that cannot be trusted.
     """
     provider = services.provider(request.provider)
     call = prepare_rerank(request, provider, request_id=services.request_id, user=services.user)
-    ranked: list[Score] = []
+    account = Account(provider.facts(ModelType.RERANK, request.model))
+    ranked: list[tuple[int, float]] = []
     if call is not None:
-        scores = await provider.rerank(replace(call, alive=services.heard))
+        call = replace(call, alive=services.heard, bill=account.bill)
+        scores = await provider.rerank(call)
         check_scores(scores, call, provider.name)
-        ranked = rank(scores, request.score_threshold, request.top_n)
-    docs = [
-        RerankDocument(index=found.index, text=_text(request.docs[found.index]), score=found.score)
-        for found in ranked
-    ]
-    yield Result(RerankResult(model=request.model, docs=docs).model_dump(mode="json"))
+        best = rank(scores, request.score_threshold, request.top_n)
+        ranked = [(found.index, found.score) for found in best]
+    for at in range(0, len(ranked), AT_ONCE):
+        yield Scores(at, ranked[at : at + AT_ONCE])
+    yield Result({"model": request.model, "ranked": len(ranked)}, account.usage)
 
 
 def rank(scores: Sequence[Score], threshold: float | None, top_n: int | None) -> list[Score]:
@@ -64,9 +64,3 @@ def check_scores(scores: Sequence[Score], call: RerankCall, provider: str) -> No
     if len(seen) < wanted:
         problem = f"it has scores for {len(seen)} of {wanted} documents"
         raise UnusableAnswerError(provider=provider, model=call.model, problem=problem)
-
-
-def _text(document: str | MultiModalContent) -> str:
-    if isinstance(document, str):
-        return document
-    return document.content if document.content_type is MultiModalContentType.TEXT else ""

@@ -5,8 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from invokeq.protocol.entities import EmbeddingUsage, LLMResultChunk, LLMUsage
+from invokeq.protocol.usage import Usage
 from invokeq_providers.base import Provider
+from invokeq_providers.chunks import LLMChunk
+
+
+def _nothing(provider: str, model: str, parameters: Sequence[str]) -> None:
+    """Nobody wants to know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +30,19 @@ class Vectors:
     rows: Sequence["array[float]"]
 
 
-Usage: TypeAlias = LLMUsage | EmbeddingUsage
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """The ranks `start` and on: the index of each document, and its score."""
+
+    start: int
+    ranked: Sequence[tuple[int, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What a call used that has no result at its end."""
+
+    usage: Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +56,7 @@ class Result:
     usage: Usage | None = None
 
 
-Said: TypeAlias = LLMResultChunk | Segment | Vectors | Result
+Said: TypeAlias = LLMChunk | Segment | Vectors | Scores | Used | Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +65,8 @@ class Services:
 
     `summary_model` is `provider/model` of the LLM that summarises for this tenant, or None.
     `heard` is to be called whenever a vendor shows a sign of life that is not said: it restarts the
-    bound on the vendor's silence.
+    bound on the vendor's silence. `ignored` takes provider, model, and the names of parameters that
+    the caller sent and the model does not have.
     """
 
     request_id: str
@@ -57,3 +75,4 @@ class Services:
     file: bytes | None
     summary_model: str | None
     heard: Callable[[], None]
+    ignored: Callable[[str, str, Sequence[str]], None] = _nothing

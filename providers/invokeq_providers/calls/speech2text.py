@@ -3,8 +3,9 @@
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 
-from invokeq.protocol.entities import Speech2TextResult
+from invokeq.protocol.entities import ModelType, Speech2TextResult
 from invokeq.protocol.requests import Speech2TextRequest
+from invokeq_providers.calls.bill import Account
 from invokeq_providers.calls.said import Result, Said, Services
 from invokeq_providers.prepare_speech2text import prepare_speech2text
 
@@ -21,5 +22,6 @@ async def serve_speech2text(
         request_id=services.request_id,
         user=services.user,
     )
-    text = await provider.speech2text(replace(call, alive=services.heard))
-    yield Result(Speech2TextResult(result=text).model_dump())
+    account = Account(provider.facts(ModelType.SPEECH2TEXT, request.model))
+    text = await provider.speech2text(replace(call, alive=services.heard, bill=account.bill))
+    yield Result(Speech2TextResult(result=text).model_dump(), account.usage)

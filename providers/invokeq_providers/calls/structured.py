@@ -8,7 +8,6 @@ from typing import Any
 
 from invokeq.protocol.entities import (
     AssistantPromptMessage,
-    LLMResultChunk,
     LLMResultChunkDelta,
     LLMResultChunkWithStructuredOutput,
 )
@@ -16,6 +15,7 @@ from invokeq.protocol.errors import UnusableAnswerError
 from invokeq.protocol.requests import LLMStructuredOutputRequest
 from invokeq_providers.answer_schema import UnfitAnswerError, check_schema, read_answer
 from invokeq_providers.calls.said import Said, Services
+from invokeq_providers.chunks import LLMChunk, TextChunk
 from invokeq_providers.collect import collect
 from invokeq_providers.prepare_structured import prepare_structured
 
@@ -33,8 +33,9 @@ async def serve_structured(
     await asyncio.to_thread(check_schema, request.structured_output_schema)
     provider = services.provider(request.provider)
     call = prepare_structured(request, provider, request_id=services.request_id, user=services.user)
+    services.ignored(provider.name, call.model, call.ignored_parameters)
     answer = _Answer()
-    collected: list[LLMResultChunk] = []
+    collected: list[LLMChunk] = []
     async with aclosing(provider.llm(replace(call, alive=services.heard))) as chunks:
         async for chunk in chunks:
             answer.add(chunk)
@@ -69,8 +70,11 @@ class _Answer:
         self._calls_tools = False
         self._finish_reason: str | None = None
 
-    def add(self, chunk: LLMResultChunk) -> None:
+    def add(self, chunk: LLMChunk) -> None:
         """Take the next chunk."""
+        if isinstance(chunk, TextChunk):
+            self._texts.append(chunk.text)
+            return
         message = chunk.delta.message
         self._texts.append(message.get_text_content())
         self._calls_tools = self._calls_tools or bool(message.tool_calls)

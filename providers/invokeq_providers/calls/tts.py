@@ -9,8 +9,10 @@ from typing import Final
 from invokeq.protocol.entities import ModelPropertyKey, ModelType
 from invokeq.protocol.errors import InvokeqError, UnusableAnswerError
 from invokeq.protocol.requests import TTSRequest
+from invokeq.protocol.usage import BillingUnit
 from invokeq_providers.base import Provider, Speech, SpeechCall
-from invokeq_providers.calls.said import Said, Segment, Services
+from invokeq_providers.calls.bill import Account
+from invokeq_providers.calls.said import Said, Segment, Services, Used
 from invokeq_providers.calls.side_by_side import in_order
 from invokeq_providers.prepare_tts import prepare_tts
 from invokeq_providers.properties import count_property
@@ -22,13 +24,18 @@ SIDE_BY_SIDE: Final = 3
 async def serve_tts(request: TTSRequest, services: Services) -> AsyncGenerator[Said, None]:
     """Say each segment as soon as all before it are said.
 
-    What was said before a fault stays; the error's field `segments` tells how many there were.
+    What was said before a fault stays; the error's field `segments` tells how many there were. No
+    vendor says what speech has used, so a model that has a price is billed by the character.
     """
     provider = services.provider(request.provider)
     calls = prepare_tts(request, provider, request_id=services.request_id, user=services.user)
     facts = provider.facts(ModelType.TTS, request.model)
     bound = count_property(facts, ModelPropertyKey.MAX_WORKERS, SIDE_BY_SIDE)
-    jobs = (partial(_speak, provider, call, services) for call in calls)
+    account = Account(facts)
+    jobs = (
+        partial(_speak, provider, replace(call, alive=services.heard, bill=account.bill), services)
+        for call in calls
+    )
     said = 0
     try:
         async with aclosing(in_order(jobs, bound)) as segments:
@@ -38,10 +45,14 @@ async def serve_tts(request: TTSRequest, services: Services) -> AsyncGenerator[S
     except InvokeqError as error:
         _note_segments(error, said)
         raise
+    if account.usage is None and facts.pricing is not None:
+        account.bill(len(request.content_text), BillingUnit.CHARACTER)
+    if account.usage is not None:
+        yield Used(account.usage)
 
 
 async def _speak(provider: Provider, call: SpeechCall, services: Services) -> Speech:
-    speech = await provider.tts(replace(call, alive=services.heard))
+    speech = await provider.tts(call)
     if not speech.audio:
         problem = f"there is no audio for {len(call.text)} characters"
         raise UnusableAnswerError(provider=provider.name, model=call.model, problem=problem)

@@ -5,7 +5,7 @@ stream that it cannot read, and an answer must not lose words. Retries are left 
 """
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ import orjson
 from cohere.core.api_error import ApiError
 from cohere.core.parse_error import ParsingError
 
+from invokeq.protocol.entities import ModelType
 from invokeq_providers.http_errors import Failure, retry_after_seconds
 from invokeq_providers.vendor import (
     MAX_CONNECTIONS,
@@ -66,7 +67,8 @@ class CohereVendor(VendorProvider):
         self._client: cohere.AsyncClientV2 | None = None
         self._http: httpx.AsyncClient | None = None
 
-    async def start(self) -> None:
+    async def start(self, model_types: Collection[ModelType] | None = None) -> None:
+        del model_types  # what it opens serves all of them
         self.open()
 
     async def close(self) -> None:

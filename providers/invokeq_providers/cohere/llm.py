@@ -9,11 +9,11 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, Final
 
-from invokeq.protocol.entities import LLMResultChunk
 from invokeq.protocol.errors import InvalidRequestError
 from invokeq_providers.base import LLMCall
 from invokeq_providers.chat import chat_messages, chat_parameters, chat_tools
 from invokeq_providers.chat_answer import ChatAnswer
+from invokeq_providers.chunks import LLMChunk
 from invokeq_providers.cohere.api import HTTP_FAULTS, Body, CohereVendor
 from invokeq_providers.event_stream import events_of, type_of
 
@@ -29,14 +29,14 @@ _FINISH_REASONS: Final = {
 _FAILED: Final = frozenset({"ERROR", "TIMEOUT"})
 
 
-async def answer_chat(vendor: CohereVendor, call: LLMCall) -> AsyncGenerator[LLMResultChunk, None]:
+async def answer_chat(vendor: CohereVendor, call: LLMCall) -> AsyncGenerator[LLMChunk, None]:
     """Answer with the chunks of the vendor, the last of them with usage."""
     ours = call.stop if len(call.stop) > _STOP_WORDS else ()
     body = _body(vendor, call, () if ours else call.stop)
     fragments = vendor.settings.tool_call_fragments
     answer = ChatAnswer(call, time.monotonic, stop=ours, fragments=fragments)
 
-    def feed(event: Any) -> LLMResultChunk | None:
+    def feed(event: Any) -> LLMChunk | None:
         _raise_reported(vendor, call.model, event, answer.chunks)
         return answer.feed(translated_event(event))
 

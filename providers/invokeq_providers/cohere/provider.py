@@ -1,10 +1,11 @@
 """The provider of the type `cohere`: which file serves which kind of call."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
-from invokeq.protocol.entities import LLMResultChunk, ModelType
+from invokeq.protocol.entities import ModelType
 from invokeq_providers.base import Embedded, EmbeddingCall, LLMCall, RerankCall, Score
+from invokeq_providers.chunks import LLMChunk
 from invokeq_providers.cohere.api import CohereOptions, CohereVendor
 from invokeq_providers.cohere.llm import answer_chat
 from invokeq_providers.cohere.search import embed, rerank
@@ -14,14 +15,14 @@ from invokeq_providers.options import parse_options
 class CohereProvider(CohereVendor):
     """Provider of the type `cohere`."""
 
-    model_types: ClassVar[frozenset[ModelType]] = frozenset(
+    model_types: frozenset[ModelType] = frozenset(
         {ModelType.LLM, ModelType.TEXT_EMBEDDING, ModelType.RERANK}
     )
 
     def __init__(self, name: str, options: Mapping[str, Any]) -> None:
         super().__init__(name, options, parse_options(CohereOptions, name, options))
 
-    def llm(self, call: LLMCall) -> AsyncGenerator[LLMResultChunk, None]:
+    def llm(self, call: LLMCall) -> AsyncGenerator[LLMChunk, None]:
         return answer_chat(self, call)
 
     async def text_embedding(self, call: EmbeddingCall) -> Embedded:

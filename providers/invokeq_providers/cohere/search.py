@@ -8,6 +8,7 @@ from invokeq.protocol.entities import (
     MultiModalContent,
     MultiModalContentType,
 )
+from invokeq.protocol.usage import BillingUnit
 from invokeq_providers.base import Embedded, EmbeddingCall, RerankCall, Score
 from invokeq_providers.cohere.api import Body, CohereVendor
 from invokeq_providers.documents import data_url, only_text
@@ -49,7 +50,11 @@ async def rerank(vendor: CohereVendor, call: RerankCall) -> Sequence[Score]:
         body["top_n"] = call.top_n
     async with vendor.errors.translated(call.model):
         answer = await vendor.ask(vendor.open().rerank, body)
-    return vendor.errors.read(call.model, _scores, answer)
+    scores = vendor.errors.read(call.model, _scores, answer)
+    searches = vendor.errors.read(call.model, _searches, answer)
+    if searches is not None:
+        call.bill(searches, BillingUnit.SEARCH)
+    return scores
 
 
 def _content(document: MultiModalContent) -> Body:
@@ -70,10 +75,19 @@ def _embedded(answer: Mapping[str, Any]) -> Embedded:
     embeddings: Mapping[str, Any] = answer["embeddings"]
     # A server that does not know base64 gives numbers, under either name.
     rows = rows_of(embeddings.get("base64") or embeddings["float"])
-    meta: Mapping[str, Any] = answer.get("meta") or {}
-    billed: Mapping[str, Any] = meta.get("billed_units") or {}
+    billed = _billed(answer)
     counted = (billed.get("input_tokens"), billed.get("image_tokens"))
     return Embedded(rows, int(sum(count or 0 for count in counted)))
+
+
+def _searches(answer: Mapping[str, Any]) -> float | None:
+    searches = _billed(answer).get("search_units")
+    return None if searches is None else float(searches)
+
+
+def _billed(answer: Mapping[str, Any]) -> Mapping[str, Any]:
+    meta: Mapping[str, Any] = answer.get("meta") or {}
+    return meta.get("billed_units") or {}
 
 
 def _scores(answer: Mapping[str, Any]) -> list[Score]:

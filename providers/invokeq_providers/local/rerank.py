@@ -8,8 +8,7 @@ mixes up. A long document is read in windows, and its best one counts.
 from typing import Final
 
 from invokeq_providers.base import RerankCall, Score
-from invokeq_providers.local.embedding import Encoder, MiniLM, plain_text
-from invokeq_providers.local.thread import Stop
+from invokeq_providers.local.embedding import MiniLM, Texts, plain_text
 
 MAX_WINDOWS: Final = 8  # of a document; what comes after about 1,800 tokens does not count
 
@@ -19,16 +18,12 @@ async def rank(minilm: MiniLM, call: RerankCall) -> list[Score]:
     query = plain_text("query", call.query)
     documents = [plain_text(f"docs[{i}]", document) for i, document in enumerate(call.docs)]
 
-    def work(encoder: Encoder, stop: Stop) -> list[Score]:
-        windows = encoder.tokens(documents, windows=MAX_WINDOWS)
-        rows = [encoder.tokens([query])[0][0], *(row for rows in windows for row in rows)]
-        vectors = encoder.vectors(rows, stop)
-        cosines: list[float] = (vectors[1:] @ vectors[0]).tolist()
-        best: list[Score] = []
-        at = 0
-        for index, document in enumerate(windows):
-            best.append(Score(index, max(cosines[at : at + len(document)])))
-            at += len(document)
-        return best
-
-    return await minilm.run(work, call.alive)
+    windows = [1, *(MAX_WINDOWS for _ in documents)]
+    found = await minilm.vectors(Texts([query, *documents], windows), call.alive)
+    cosines: list[float] = (found.rows[1:] @ found.rows[0]).tolist()
+    best: list[Score] = []
+    at = 0
+    for index, count in enumerate(found.windows[1:]):
+        best.append(Score(index, max(cosines[at : at + count])))
+        at += count
+    return best

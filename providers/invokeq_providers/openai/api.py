@@ -7,7 +7,7 @@ more: llama.cpp's server, for one, closes after every stream a connection that i
 keep.
 """
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -15,6 +15,7 @@ import httpx2
 import openai
 import orjson
 
+from invokeq.protocol.entities import ModelType
 from invokeq_providers.openai.errors import KINDS
 from invokeq_providers.vendor import VendorOptions, VendorProvider
 from invokeq_providers.vendor_http import lost_before_answer, new_http_client
@@ -43,7 +44,8 @@ class OpenAIVendor(VendorProvider):
         self.settings = options
         self._client: openai.AsyncOpenAI | None = None
 
-    async def start(self) -> None:
+    async def start(self, model_types: Collection[ModelType] | None = None) -> None:
+        del model_types  # what it opens serves all of them
         self._open()
 
     async def close(self) -> None:

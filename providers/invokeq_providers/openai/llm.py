@@ -11,11 +11,12 @@ from typing import Any, Final
 
 import orjson
 
-from invokeq.protocol.entities import AIModelEntity, LLMMode, LLMResultChunk, ModelPropertyKey
+from invokeq.protocol.entities import AIModelEntity, LLMMode, ModelPropertyKey
 from invokeq.protocol.errors import InvalidRequestError
 from invokeq_providers.base import LLMCall
 from invokeq_providers.chat import chat_messages, chat_parameters, chat_tools
 from invokeq_providers.chat_answer import ChatAnswer
+from invokeq_providers.chunks import LLMChunk
 from invokeq_providers.event_stream import events_of
 from invokeq_providers.openai.api import Body, OpenAIVendor
 from invokeq_providers.openai.errors import HTTP_FAULTS, raise_reported
@@ -23,7 +24,7 @@ from invokeq_providers.openai.errors import HTTP_FAULTS, raise_reported
 _VENDOR_STOP_WORDS: Final = 4  # more are refused, and reasoning models refuse any
 
 
-async def answer_chat(vendor: OpenAIVendor, call: LLMCall) -> AsyncGenerator[LLMResultChunk, None]:
+async def answer_chat(vendor: OpenAIVendor, call: LLMCall) -> AsyncGenerator[LLMChunk, None]:
     """Answer with the chunks of the vendor, the last of them with usage."""
     stop, rest = _split_stop(vendor, call)
     path = "/completions" if _is_completion(call.facts) else "/chat/completions"

@@ -1,9 +1,9 @@
 """The provider of the type `openai`: which file serves which kind of call."""
 
 from collections.abc import AsyncGenerator, Mapping
-from typing import Any, ClassVar
+from typing import Any
 
-from invokeq.protocol.entities import LLMResultChunk, ModelType
+from invokeq.protocol.entities import ModelType
 from invokeq_providers.base import (
     Embedded,
     EmbeddingCall,
@@ -13,6 +13,7 @@ from invokeq_providers.base import (
     SpeechCall,
     TranscriptionCall,
 )
+from invokeq_providers.chunks import LLMChunk
 from invokeq_providers.openai.api import OpenAIOptions, OpenAIVendor
 from invokeq_providers.openai.embedding import embed
 from invokeq_providers.openai.llm import answer_chat
@@ -25,7 +26,7 @@ from invokeq_providers.options import parse_options
 class OpenAIProvider(OpenAIVendor):
     """Provider of the type `openai`."""
 
-    model_types: ClassVar[frozenset[ModelType]] = frozenset(
+    model_types: frozenset[ModelType] = frozenset(
         {
             ModelType.LLM,
             ModelType.TEXT_EMBEDDING,
@@ -38,7 +39,7 @@ class OpenAIProvider(OpenAIVendor):
     def __init__(self, name: str, options: Mapping[str, Any]) -> None:
         super().__init__(name, options, parse_options(OpenAIOptions, name, options))
 
-    def llm(self, call: LLMCall) -> AsyncGenerator[LLMResultChunk, None]:
+    def llm(self, call: LLMCall) -> AsyncGenerator[LLMChunk, None]:
         return answer_chat(self, call)
 
     async def text_embedding(self, call: EmbeddingCall) -> Embedded:

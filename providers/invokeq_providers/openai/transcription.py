@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from invokeq.protocol.usage import BillingUnit
 from invokeq_providers.base import TranscriptionCall
 from invokeq_providers.openai.api import Body, OpenAIVendor
 
@@ -13,7 +14,18 @@ async def transcribe(vendor: OpenAIVendor, call: TranscriptionCall) -> str:
     file = ("file", (call.filename, call.audio, call.mime_type))
     async with vendor.errors.translated(call.model):
         answer = await vendor.ask("/audio/transcriptions", body, [file])
-    return vendor.errors.read(call.model, _text, answer)
+    text = vendor.errors.read(call.model, _text, answer)
+    vendor.errors.read(call.model, lambda found: _bill(call, found), answer)
+    return text
+
+
+def _bill(call: TranscriptionCall, answer: Mapping[str, Any]) -> None:
+    """Bill seconds or tokens, whichever the model is billed by."""
+    usage: Mapping[str, Any] = answer.get("usage") or {}
+    if usage.get("seconds") is not None:
+        call.bill(float(usage["seconds"]), BillingUnit.SECOND)
+    elif usage.get("total_tokens") is not None:
+        call.bill(int(usage["total_tokens"]), BillingUnit.TOKEN)
 
 
 def _text(answer: Mapping[str, Any]) -> str:

@@ -15,13 +15,12 @@ import orjson
 
 from invokeq.protocol.entities import (
     AssistantPromptMessage,
-    LLMResultChunk,
     LLMUsage,
     PromptMessageRole,
 )
 from invokeq.protocol.errors import InvalidParameterError
 from invokeq_providers.base import LLMCall
-from invokeq_providers.chunks import last_chunk, text_chunk
+from invokeq_providers.chunks import LLMChunk, TextChunk, last_chunk
 from invokeq_providers.scripted.instance import instance_of
 from invokeq_providers.scripted.plan import Plan, planned_failure
 from invokeq_providers.stop import StopFilter
@@ -40,7 +39,7 @@ class ScriptedAnswer:
         self._call = call
         self._plan = plan
 
-    async def chunks(self) -> AsyncGenerator[LLMResultChunk, None]:
+    async def chunks(self) -> AsyncGenerator[LLMChunk, None]:
         """Give the chunks as the plan has them."""
         call, plan = self._call, self._plan
         started = time.perf_counter()
@@ -57,7 +56,7 @@ class ScriptedAnswer:
             await pace.until(index)
             await self._obey(index)
             if text := stop.feed(piece):
-                yield text_chunk(call.model, index, text)
+                yield TextChunk(call.model, index, text)
                 index += 1
             if stop.stopped:
                 break

@@ -10,7 +10,7 @@ from invokeq.protocol.errors import (
     RateLimitedError,
     RejectedByProviderError,
 )
-from invokeq_providers.options import ProviderOptions
+from invokeq_providers.options import BatchableOptions
 
 FailWith = Literal["rate_limit", "server_error", "connection", "bad_request", "auth", "internal"]
 
@@ -87,7 +87,7 @@ class ModerationPlan(CallPlan):
     flagged_words: list[str] = ["attack"]
 
 
-class ScriptedOptions(ProviderOptions, Plan):
+class ScriptedOptions(BatchableOptions, Plan):
     """`journal_file` gets a line `<request id> <event>` an event, for tests in another process.
 
     Without `counts_tokens` it does not know what a token is, as most vendors' providers do not.

@@ -7,11 +7,12 @@ stream reached its source.
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, ClassVar, Final, NamedTuple, Protocol, TypeVar
 
-from invokeq.protocol.entities import AIModelEntity, LLMResultChunk, ModelType
+from invokeq.protocol.entities import AIModelEntity, ModelType
+from invokeq.protocol.usage import BillingUnit
 from invokeq_providers.base import (
     Embedded,
     EmbeddingCall,
@@ -24,6 +25,7 @@ from invokeq_providers.base import (
     SpeechCall,
     TranscriptionCall,
 )
+from invokeq_providers.chunks import LLMChunk
 from invokeq_providers.facts import ModelFacts, shipped_facts
 from invokeq_providers.options import parse_options
 from invokeq_providers.scripted import speech
@@ -59,7 +61,7 @@ class ScriptedProvider(Provider):
     every call but an LLM's before it answers, so that a test decides in which order they do.
     """
 
-    model_types: ClassVar[frozenset[ModelType]] = frozenset(
+    model_types: frozenset[ModelType] = frozenset(
         {
             ModelType.LLM,
             ModelType.TEXT_EMBEDDING,
@@ -75,6 +77,7 @@ class ScriptedProvider(Provider):
         super().__init__(name, options)
         self.gate: Callable[[Step], Awaitable[None]] | None = None
         self._options = parse_options(ScriptedOptions, name, options)
+        self.batch = self._options.batch
         self._facts = ModelFacts(name, shipped_facts("scripted"), self._options.models)
         self._journal = Journal(self.journal, self._options.journal_file)
         self._numbers: OrderedDict[str, int] = OrderedDict()
@@ -92,13 +95,14 @@ class ScriptedProvider(Provider):
     def models(self) -> Sequence[AIModelEntity]:
         return self._facts.models()
 
-    async def start(self) -> None:
+    async def start(self, model_types: Collection[ModelType] | None = None) -> None:
+        del model_types  # what it opens serves all of them
         self._journal.open()
 
     async def close(self) -> None:
         self._journal.close()
 
-    async def llm(self, call: LLMCall) -> AsyncGenerator[LLMResultChunk, None]:
+    async def llm(self, call: LLMCall) -> AsyncGenerator[LLMChunk, None]:
         answer = ScriptedAnswer(self.name, call, self._plan(call))
         self._journal.open()
         self._journal.note(call.request_id, "started")
@@ -129,6 +133,7 @@ class ScriptedProvider(Provider):
     async def rerank(self, call: RerankCall) -> Sequence[Score]:
         plan = self._options.rerank
         texts = inputs(call.docs)
+        call.bill(sum(len(text.split()) for text in texts), BillingUnit.TOKEN)
         return await self._run(call, plan, texts, lambda spoilt: score(call, plan, spoilt=spoilt))
 
     async def tts(self, call: SpeechCall) -> Speech:
@@ -145,6 +150,7 @@ class ScriptedProvider(Provider):
         plan = self._options.speech2text
         heard = plan.text if plan.text is not None else speech.heard(call.audio)
         text = f"{len(call.audio)} bytes of {call.mime_type}" if heard is None else heard
+        call.bill(len(call.audio) / speech.BYTES_A_SECOND, BillingUnit.SECOND)
         return await self._run(call, plan, [text], lambda _: text)
 
     async def moderation(self, call: ModerationCall) -> bool:

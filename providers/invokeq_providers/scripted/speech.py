@@ -7,6 +7,8 @@ A segment is an ID3v2.4 tag (the text as title, the voice as artist) and frames 
 from collections.abc import Iterator
 from typing import Final
 
+BYTES_A_SECOND: Final = 4000
+
 _FRAME: Final = bytes.fromhex("fffb10c4") + bytes(100)
 _FEWEST_FRAMES: Final = 2
 _HEADER: Final = b"ID3\x04\x00\x00"
