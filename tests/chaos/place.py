@@ -1,0 +1,83 @@
+"""A server, a way to it that can be cut, and workers that can be killed."""
+
+import asyncio
+import os
+import signal
+import tempfile
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Self
+
+from invokeq_worker.embedded import EmbeddedValkey
+from tests.proxy import Proxy
+from tests.waiting import eventually
+from tests.workers import WorkerProcess, running_worker
+
+AOF = {"appendonly": "yes", "appendfsync": "everysec"}
+
+
+class Place:
+    """What faults are injected into; workers reach the server through `proxy`, readers do not."""
+
+    def __init__(self, directory: Path, stack: ExitStack, concurrency: int) -> None:
+        self._directory = directory
+        self._stack = stack
+        self._concurrency = concurrency
+        self._names = count(1)
+        self._data = directory / "data"
+        self._data.mkdir()
+        self.server = EmbeddedValkey.start(data_directory=self._data, options=AOF)
+        stack.callback(self._stop)
+        port = self.server.port
+        assert port is not None
+        self._port = port
+        self.proxy = stack.enter_context(Proxy.running(port))
+        self.workers: list[WorkerProcess] = []
+
+    @classmethod
+    @contextmanager
+    def running(cls, workers: int, concurrency: int = 500) -> Generator[Self]:
+        """Run it until the block ends."""
+        with tempfile.TemporaryDirectory(prefix="invokeq-chaos-") as name, ExitStack() as stack:
+            place = cls(Path(name), stack, concurrency)
+            for _ in range(workers):
+                place.start_worker()
+            yield place
+
+    @property
+    def url(self) -> str:
+        return self.server.url
+
+    def _stop(self) -> None:
+        self.server.stop()  # the one that is running then
+
+    def start_worker(self) -> WorkerProcess:
+        """Start one more worker, and wait until it is there."""
+        worker = self._stack.enter_context(
+            running_worker(
+                f"redis://127.0.0.1:{self.proxy.port}/0",
+                self._directory,
+                name=f"w{next(self._names)}",
+                concurrency=self._concurrency,
+            )
+        )
+        self.workers.append(worker)
+        return worker
+
+    async def replace(self, worker: WorkerProcess) -> None:
+        """Start a worker in the place of one that has ended or is about to."""
+        self.workers.remove(worker)
+        await asyncio.to_thread(self.start_worker)
+
+    def kill_server(self) -> None:
+        """Kill the server as a power cut does; what it has not written to its file is gone."""
+        assert self.server.pid is not None
+        os.kill(self.server.pid, signal.SIGKILL)
+        eventually("the server is dead", lambda: not self.server.running)
+        self.server.stop()
+
+    def start_server(self) -> None:
+        """Start it again on the same port, with the data that it had written."""
+        self.server = EmbeddedValkey.start(port=self._port, data_directory=self._data, options=AOF)
