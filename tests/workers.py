@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import redis
-
 from invokeq.protocol import keys
+from invokeq_worker.pools import make_client
 from tests.waiting import eventually
 
 STOP_SECONDS = 20.0
@@ -56,8 +55,9 @@ def write_config(
     limits: Mapping[str, float] | None = None,
     trusted: Sequence[str] = (),
     summary_model: str | None = None,
+    more: str = "",
 ) -> Path:
-    """Write an invokeq.toml with one pool called `main`."""
+    """Write an invokeq.toml with one pool called `main`; `more` is added as it is."""
     lines = ["[redis]", f'url = "{url}"', "[pools.main]"]
     lines += [f"queues = {list(queues)!r}", f"concurrency = {concurrency}"]
     lines += ["[limits]", *(f"{name} = {value}" for name, value in (limits or {}).items())]
@@ -67,7 +67,7 @@ def write_config(
     for name, options in providers.items():
         lines.append(f"[providers.{name}]")
         lines += [f"{key} = {_toml(value)}" for key, value in options.items()]
-    path.write_text("\n".join(lines) + "\n")
+    path.write_text("\n".join([*lines, more]) + "\n")
     return path
 
 
@@ -79,6 +79,7 @@ def running_worker(
     name: str = "w1",
     providers: Mapping[str, Mapping[str, Any]] | None = None,
     env: Mapping[str, str] | None = None,
+    program: Sequence[str] = ("-m", "invokeq_worker"),
     **config: Any,
 ) -> Generator[WorkerProcess]:
     """Run one worker, with the scripted vendor or `providers`; ready when its lease is seen."""
@@ -86,7 +87,7 @@ def running_worker(
     tables = providers or {"scripted": {"type": "scripted", "journal_file": str(journal)}}
     path = write_config(directory / f"{name}.toml", url, providers=tables, **config)
     log = directory / f"{name}.log"
-    command = [sys.executable, "-m", "invokeq_worker", "--pool", "main", "--name", name]
+    command = [sys.executable, *program, "--pool", "main", "--name", name]
     with log.open("wb") as output:
         process = subprocess.Popen(
             [*command, "--config", str(path)],
@@ -107,7 +108,7 @@ def running_worker(
 
 def await_worker(url: str, worker: WorkerProcess) -> None:
     """Wait until a worker has its lease, or fail with what it printed."""
-    with redis.Redis.from_url(url, protocol=2) as client:
+    with make_client(url, 5.0) as client:
 
         def leased() -> bool:
             assert worker.process.poll() is None, worker.log.read_text()

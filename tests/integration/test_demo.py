@@ -98,9 +98,10 @@ def descendants(pid: int) -> set[int]:
 def test_all_calls_work_and_nothing_stays_behind(tmp_path: Path) -> None:
     with running_demo(tmp_path) as demo:
         demo.until("Why is the sky blue?")
-        assert len(demo.family) == 2, "an embedded Valkey and a worker"
+        assert len(demo.family) == 3, "an embedded Valkey, a worker and the plugin"
         assert demo.end() == 0, demo.printed
         demo.leaves_nothing()
+    assert re.search(r"^plugin   process \d+, invokeq/ask_model ", demo.printed, re.MULTILINE)
     fixed, picked = demo.printed.split("\n\ntool ")[1:3]
     assert fixed.startswith("llm_fixed, ")
     assert picked.startswith("llm, ")
@@ -142,7 +143,7 @@ def test_the_numbers_are_those_that_redis_has(
 ) -> None:
     with running_demo(tmp_path, redis_url) as demo:
         demo.until("all calls work")
-        assert len(demo.family) <= 1, "nothing but a worker"
+        assert len(demo.family) <= 1, "nothing but a worker: the plugin has ended"
         assert demo.end() == 0
         demo.leaves_nothing()
     trips = list(PATH.finditer(demo.printed))
@@ -163,7 +164,7 @@ def test_kill_9_in_the_middle_of_an_answer_ends_all_of_it(tmp_path: Path) -> Non
         demo.process.kill()
         demo.end()
         assert "usage" not in demo.printed, "the answer was shown only when it was complete"
-        assert len(demo.family) == 2
+        assert len(demo.family) == 3
         demo.leaves_nothing()
 
 
@@ -174,7 +175,7 @@ def test_ctrl_c_in_the_middle_of_an_answer_cleans_up(tmp_path: Path) -> None:
         assert demo.end() == 130
         assert demo.printed.endswith("\nstopped\n")
         assert "Traceback" not in demo.printed
-        assert len(demo.family) == 2
+        assert len(demo.family) == 3
         demo.leaves_nothing()
     assert list(tmp_path.iterdir()) == []
 

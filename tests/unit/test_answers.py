@@ -1,6 +1,7 @@
 """What events become: one shape for each kind of call."""
 
 from array import array
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -10,9 +11,15 @@ from invokeq.core import answers
 from invokeq.core.speech import AudioSegment
 from invokeq.core.vectors import VectorBatch
 from invokeq.protocol import events
-from invokeq.protocol.entities import EmbeddingUsage
-from invokeq.protocol.errors import InvocationCancelledError, ProtocolError, RateLimitedError
+from invokeq.protocol.entities import EmbeddingUsage, LLMUsage
+from invokeq.protocol.errors import (
+    InvocationCancelledError,
+    PartialAnswerError,
+    ProtocolError,
+    RateLimitedError,
+)
 from invokeq.protocol.events import Event, EventId, EventKind
+from invokeq.protocol.usage import BillingUnit, UnitUsage, Usage
 
 USAGE = EmbeddingUsage.model_validate(
     {
@@ -65,7 +72,6 @@ def test_no_texts_give_no_vectors() -> None:
     "said",
     [
         [vectors(0, [[1.0]])],
-        [vectors(1, [[1.0]]), end(1)],
         [vectors(0, [[1.0]]), end(2)],
         [vectors(0, [[1.0]]), vectors(2, [[1.0]]), end(3)],
     ],
@@ -73,6 +79,82 @@ def test_no_texts_give_no_vectors() -> None:
 def test_vectors_that_are_missing_are_an_error(said: list[Event]) -> None:
     with pytest.raises(ProtocolError, match="breaks off after"):
         result(answers.EMBEDDING, *said)
+
+
+@pytest.mark.parametrize("shape", [answers.EMBEDDING, answers.ANY])
+@pytest.mark.parametrize("said", [[vectors(1, [[1.0]]), end(2)], [end(2)]])
+def test_vectors_without_the_first_are_no_whole(
+    shape: answers.Shape[Any, Any], said: list[Event]
+) -> None:
+    with pytest.raises(PartialAnswerError, match=r"vectors.*without `after`"):
+        result(shape, *said)
+
+
+def scores(start: int, *ranked: tuple[int, float]) -> Event:
+    return event(EventKind.SCORES, events.scores(start, ranked))
+
+
+def ranking_end(count: int) -> Event:
+    return event(EventKind.RESULT, events.result({"model": "m", "ranked": count}))
+
+
+RANKED = [scores(0, (2, 0.1 + 0.2)), scores(1, (0, -7.0)), ranking_end(2)]
+
+
+def test_a_ranking_gets_its_texts_where_they_are() -> None:
+    whole = result(answers.rerank_shape(["a", "b", "c"]), *RANKED)
+    assert [(d.index, d.text, d.score) for d in whole.docs] == [(2, "c", 0.1 + 0.2), (0, "a", -7.0)]
+    sighted = result(answers.multimodal_rerank_shape(["", "b", "c"]), *RANKED)
+    assert [d.text for d in sighted.docs] == ["c", ""]
+    for shape in (answers.RANKING, answers.ANY):
+        assert [(d.index, d.text) for d in result(shape, *RANKED).docs] == [(2, ""), (0, "")]
+    assert result(answers.ANY, ranking_end(0)).docs == []
+
+
+def test_a_ranking_that_is_none_is_an_error() -> None:
+    with pytest.raises(ProtocolError, match="ranks document 2 of 2"):
+        result(answers.rerank_shape(["a", "b"]), *RANKED)
+    for said in (RANKED[:2], [RANKED[0], ranking_end(2)], [RANKED[0], scores(5, (1, 1.0))]):
+        with pytest.raises(ProtocolError, match="breaks off after"):
+            result(answers.RANKING, *said)
+    for said in (RANKED[1:], RANKED[2:]):
+        with pytest.raises(PartialAnswerError, match="ranks"):
+            result(answers.ANY, *said)
+
+
+def test_structured_output_is_there_though_only_the_last_chunk_has_it() -> None:
+    delta = {"index": 0, "message": {"role": "assistant", "content": "x"}}
+    plain = event(EventKind.CHUNK, orjson.dumps({"model": "m", "delta": delta}))
+    last = {"model": "m", "delta": delta, "structured_output": {"a": True}}
+    final = event(EventKind.CHUNK, orjson.dumps(last))
+    whole = result(answers.ANY, plain, final)
+    assert (whole.structured_output, whole.message.content) == ({"a": True}, "xx")
+
+
+def test_nothing_left_of_an_answer_is_no_answer() -> None:
+    with pytest.raises(PartialAnswerError):
+        result(answers.ANY, event(EventKind.DONE, events.done(None)))
+
+
+SEARCHES = UnitUsage(
+    unit=BillingUnit.SEARCH,
+    amount=Decimal(3),
+    unit_price=Decimal("2.00"),
+    price_unit=Decimal("0.001"),
+    total_price=Decimal("0.006"),
+    currency="USD",
+    latency=0.5,
+)
+
+
+@pytest.mark.parametrize("usage", [USAGE, SEARCHES, LLMUsage.empty_usage(), None])
+def test_the_end_tells_what_was_used(usage: Usage | None) -> None:
+    told = None if usage is None else usage.model_dump(mode="json")
+    for payload in (events.done(told), events.cancelled("caller", told)):
+        assert answers.usage_of(event(EventKind.DONE, payload)) == usage
+    assert answers.usage_of(event(EventKind.FAILED, events.failed({}))) is None
+    with pytest.raises(ProtocolError):
+        answers.usage_of(event(EventKind.DONE, events.done({"unit": "yard"})))
 
 
 @pytest.mark.parametrize("change", [{"dtype": "<f2"}, {"count": 5}, {"dimensions": "x"}])

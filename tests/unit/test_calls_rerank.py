@@ -5,12 +5,16 @@ from typing import Any
 
 import pytest
 
+from invokeq.protocol import events
 from invokeq.protocol.entities import MultiModalContent
 from invokeq.protocol.errors import InvalidRequestError, ModelNotFoundError, UnusableAnswerError
 from invokeq.protocol.requests import MultiModalRerankRequest, RerankRequest
 from invokeq_providers.base import Score
-from invokeq_providers.calls.rerank import rank
+from invokeq_providers.calls import Result, Scores
+from invokeq_providers.calls.rerank import AT_ONCE, rank
 from tests.calls import Bench
+
+Ranked = tuple[int, float]
 
 DOCS = ["zero", "one", "two", "three"]
 SCORES = {"rerank": {"scores": [0.1, 7.5, -2.0, 7.5]}}
@@ -25,19 +29,38 @@ def content(text: str, content_type: str = "text") -> MultiModalContent:
     return MultiModalContent.model_validate({"content": text, "content_type": content_type})
 
 
-async def ranked(options: dict[str, Any], **fields: Any) -> list[tuple[int, str, float]]:
-    value = await Bench(options).result(request(**fields))
-    assert value["model"] == "overlap"
-    return [(document["index"], document["text"], document["score"]) for document in value["docs"]]
+async def serve(bench: Bench, asked: RerankRequest | MultiModalRerankRequest) -> list[Ranked]:
+    """Serve a request to its end, and check that nothing of the ranking is missing."""
+    *batches, end = await bench.said(asked)
+    found: list[Ranked] = []
+    for batch in batches:
+        assert isinstance(batch, Scores)
+        assert batch.start == len(found)
+        assert len(batch.ranked) <= AT_ONCE
+        found += batch.ranked
+    assert isinstance(end, Result)
+    assert end.value == {"model": asked.model, "ranked": len(found)}
+    return found
+
+
+async def ranked(options: dict[str, Any], **fields: Any) -> list[Ranked]:
+    return await serve(Bench(options), request(**fields))
 
 
 async def test_scores_are_untouched_sorted_and_ties_keep_their_order() -> None:
-    assert await ranked(SCORES) == [
-        (1, "one", 7.5),
-        (3, "three", 7.5),
-        (0, "zero", 0.1),
-        (2, "two", -2.0),
-    ]
+    assert await ranked(SCORES) == [(1, 7.5), (3, 7.5), (0, 0.1), (2, -2.0)]
+
+
+async def test_many_documents_are_said_in_parts() -> None:
+    """Fails if a ranking is said at once; tried with an AT_ONCE without bound."""
+    docs = [f"doc {n}" for n in range(2 * AT_ONCE + 1)]
+    bench = Bench()
+    parts = [piece for piece in await bench.said(request(docs)) if isinstance(piece, Scores)]
+    assert [len(part.ranked) for part in parts] == [AT_ONCE, AT_ONCE, 1]
+    assert [len(events.scores(part.start, part.ranked)) < 512 * 1024 for part in parts] == [
+        True
+    ] * 3
+    assert len(await serve(Bench(), request(docs))) == len(docs)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +79,7 @@ async def test_the_threshold_comes_before_top_n(
     threshold: float | None, top_n: int | None, kept: list[int]
 ) -> None:
     found = await ranked(SCORES, score_threshold=threshold, top_n=top_n)
-    assert [index for index, _, _ in found] == kept
+    assert [index for index, _ in found] == kept
 
 
 def test_ranking_needs_no_bounds() -> None:
@@ -70,7 +93,7 @@ async def test_no_documents_are_an_empty_result_without_a_call() -> None:
         provider="scripted", model="overlap", query=content("q"), docs=[]
     )
     for empty in (request([]), asked):
-        assert await bench.result(empty) == {"model": "overlap", "docs": []}
+        assert await serve(bench, empty) == []
     assert bench.events == []
 
 
@@ -106,22 +129,21 @@ async def test_scores_that_cannot_be_trusted_are_an_error(spoil: str, problem: s
 
 async def test_a_vendor_may_give_only_the_best_when_asked_for_them() -> None:
     options = {"rerank": {"spoil": "missing", "scores": [4, 3, 2, 1]}}
-    assert [index for index, _, _ in await ranked(options, top_n=3)] == [0, 1, 2]
+    assert [index for index, _ in await ranked(options, top_n=3)] == [0, 1, 2]
 
 
 async def test_texts_in_any_script_are_scored() -> None:
     docs = ["кот спит", "собака лает"]
     found = await ranked({}, docs=docs, query="собака")
-    assert found[0] == (1, "собака лает", 1.0)
+    assert found[0] == (1, 1.0)
 
 
-async def test_a_picture_comes_back_by_its_index_alone() -> None:
+async def test_pictures_are_ranked() -> None:
     docs = [content("iVBORw0KGgo=", "image"), content("words")]
     asked = MultiModalRerankRequest(
         provider="scripted", model="overlap-vision", query=content("words"), docs=docs
     )
-    value = await Bench().result(asked)
-    assert [(d["index"], d["text"]) for d in value["docs"]] == [(1, "words"), (0, "")]
+    assert [index for index, _ in await serve(Bench(), asked)] == [1, 0]
 
 
 async def test_a_picture_for_a_model_without_eyes_is_named() -> None:
@@ -132,4 +154,4 @@ async def test_a_picture_for_a_model_without_eyes_is_named() -> None:
         await Bench().said(asked)
     assert caught.value.field == "query"
     plain = asked.model_copy(update={"query": content("a")})
-    assert len((await Bench().result(plain))["docs"]) == 1
+    assert len(await serve(Bench(), plain)) == 1

@@ -18,6 +18,7 @@ from invokeq.protocol.errors import (
 )
 from invokeq.protocol.requests import LLMStructuredOutputRequest
 from invokeq_providers.calls import Said, serve
+from invokeq_providers.chunks import LLMChunk, as_entity
 from tests.calls import Bench
 
 SCHEMA: dict[str, Any] = {
@@ -55,7 +56,7 @@ def request(
 
 
 def chunks(said: Sequence[Said]) -> list[LLMResultChunk]:
-    found = [piece for piece in said if isinstance(piece, LLMResultChunk)]
+    found = [as_entity(piece) for piece in said if isinstance(piece, LLMChunk)]
     assert len(found) == len(said)
     return found
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -16,7 +17,8 @@ from invokeq.protocol.errors import (
     UnusableAnswerError,
 )
 from invokeq.protocol.requests import TTSRequest
-from invokeq_providers.calls import Said, Segment, serve
+from invokeq.protocol.usage import BillingUnit, UnitUsage
+from invokeq_providers.calls import Said, Segment, Used, serve
 from invokeq_providers.calls.tts import SIDE_BY_SIDE
 from invokeq_providers.scripted import speech
 from tests.calls import Bench, Gate
@@ -30,9 +32,10 @@ def request(text: str = TEXT, voice: str = "ann", model: str = "silence") -> TTS
 
 
 def heard(said: Sequence[Said]) -> list[str | None]:
-    """Give what the segments say."""
+    """Give what the segments say; what they cost is the last thing, if anything."""
     texts: list[str | None] = []
-    for piece in said:
+    segments = said[:-1] if isinstance(said[-1], Used) else said
+    for piece in segments:
         assert isinstance(piece, Segment)
         assert recognise(piece.audio) == MP3
         assert piece.mime_type == "audio/mpeg"
@@ -134,9 +137,20 @@ async def test_an_unknown_voice_is_an_error_that_lists_the_voices() -> None:
 
 @pytest.mark.parametrize(("asked", "spoken"), [("", "ann"), ("bob", "bob"), ("Bob", "bob")])
 async def test_the_voice_is_the_one_asked_for_or_the_default(asked: str, spoken: str) -> None:
-    (piece,) = await Bench().said(request("Hello.", voice=asked))
+    piece, _ = await Bench().said(request("Hello.", voice=asked))
     assert isinstance(piece, Segment)
     assert piece.audio == speech.speak("Hello.", spoken, None)
+
+
+async def test_a_model_that_has_a_price_is_billed_by_the_character() -> None:
+    *_, used = await Bench().said(request())
+    assert isinstance(used, Used)
+    assert isinstance(used.usage, UnitUsage)
+    assert (used.usage.unit, used.usage.amount) == (BillingUnit.CHARACTER, len(TEXT))
+    assert used.usage.total_price == Decimal("0.0083400")
+    free = {"models": {"free": {"like": "silence", "pricing": None}}}
+    said = await Bench(free).said(request("Hello.", model="free"))
+    assert [type(piece) for piece in said] == [Segment]
 
 
 @pytest.mark.parametrize("blank", [" ", "\n\t \u3000"])

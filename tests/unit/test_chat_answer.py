@@ -8,6 +8,7 @@ import pytest
 from invokeq.protocol.entities import AIModelEntity, LLMResultChunk
 from invokeq_providers.base import LLMCall
 from invokeq_providers.chat_answer import SIGN_OF_LIFE_S, ChatAnswer
+from invokeq_providers.chunks import as_entity
 
 FACTS = AIModelEntity.model_validate(
     {
@@ -54,7 +55,7 @@ def read(
 ) -> list[LLMResultChunk]:
     answer = answer or ChatAnswer(CALL, Clock())
     chunks = [chunk for one in events if (chunk := answer.feed(one)) is not None]
-    return [*chunks, answer.last()]
+    return [as_entity(chunk) for chunk in (*chunks, answer.last())]
 
 
 def texts(chunks: Sequence[LLMResultChunk]) -> list[str]:
@@ -201,7 +202,7 @@ def test_a_long_silence_behind_tool_arguments_shows_life() -> None:
     again = answer.feed(event(tool_calls=[piece(0, None, None, "}")]))
     assert begun is None
     assert alive is not None
-    assert texts([alive]) == [""]
+    assert texts([as_entity(alive)]) == [""]
     assert alive.delta.message.tool_calls == []
     assert again is None
 

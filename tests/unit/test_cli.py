@@ -16,12 +16,13 @@ from invokeq.cli.errors import exit_on_error
 from invokeq.cli.inputs import read_text, read_texts
 from invokeq.cli.invoke_llm import parse_parameters, prompt_messages
 from invokeq.cli.meter import Meter, cost
-from invokeq.cli.models import ANY, parse_type, rows_of
+from invokeq.cli.models import parse_type, rows_of
 from invokeq.cli.options import split_model
 from invokeq.cli.root import app, extra_for, run
 from invokeq.cli.schema import read_schema
 from invokeq.cli.text import amount, duration, one_line, printable
 from invokeq.core.directory import LiveWorker
+from invokeq.core.scope import ANY_MODEL
 from invokeq.errors import InvalidRequestError, RateLimitedError, StreamExpiredError
 from invokeq.protocol.directory import ProviderEntry, WorkerEntry
 from invokeq.protocol.entities import (
@@ -33,7 +34,7 @@ from invokeq.protocol.entities import (
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 COMMANDS = (
     *(("invoke", kind) for kind in ("llm", "embed", "rerank", "tts", "stt", "moderate", "summary")),
-    *(("attach",), ("status",), ("cancel",), ("models",)),
+    *(("attach",), ("status",), ("cancel",), ("models",), ("plugin", "run")),
 )
 
 
@@ -314,7 +315,7 @@ def test_a_provider_that_takes_any_name_is_listed_with_a_star() -> None:
     )
     workers = (LiveWorker(entry, {"openai": provider}),)
     rows = [(name, facts.model, facts.model_type.value) for name, facts in rows_of(workers, None)]
-    assert rows == [("openai", ANY, "llm"), ("openai", ANY, "tts")]
+    assert rows == [("openai", ANY_MODEL, "llm"), ("openai", ANY_MODEL, "tts")]
     assert [facts.model_type for _, facts in rows_of(workers, ModelType.TTS)] == [ModelType.TTS]
 
 

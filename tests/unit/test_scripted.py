@@ -19,6 +19,7 @@ from invokeq.protocol.errors import (
 )
 from invokeq.protocol.requests import LLMRequest
 from invokeq_providers import LLMCall, prepare_llm
+from invokeq_providers.chunks import as_entity
 from invokeq_providers.scripted import ScriptedProvider
 
 TOOL = {"name": "search", "description": "Searches.", "parameters": {"type": "object"}}
@@ -45,7 +46,7 @@ def call(
 
 async def answer(provider: ScriptedProvider, prepared: LLMCall) -> list[LLMResultChunk]:
     async with aclosing(provider.llm(prepared)) as chunks:
-        return [chunk async for chunk in chunks]
+        return [as_entity(chunk) async for chunk in chunks]
 
 
 def texts(chunks: Sequence[LLMResultChunk]) -> list[str]:
@@ -129,7 +130,7 @@ async def test_it_fails_as_planned(kind: str, error: type[Exception]) -> None:
 
     async def consume() -> None:
         async for chunk in provider.llm(prepared):
-            taken.append(chunk)  # noqa: PERF401  a comprehension would lose them
+            taken.append(as_entity(chunk))  # noqa: PERF401  a comprehension would lose them
 
     with pytest.raises(error) as caught:
         await consume()

@@ -10,16 +10,18 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from invokeq.protocol.entities import ModelType
-from invokeq.protocol.errors import InvalidConfigurationError
+from invokeq.protocol.errors import InvalidConfigurationError, MissingExtraError
 from invokeq_providers.base import Provider
 from invokeq_providers.registry import build_providers
 from invokeq_worker.settings import Settings, load_settings, read_settings, served_providers
 from invokeq_worker.tables import (
     LimitSettings,
     LogSettings,
+    PermissionSettings,
     PluginSettings,
     PoolSettings,
     RedisSettings,
+    RetrySettings,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -204,8 +206,21 @@ def test_variables_that_kubernetes_sets_for_a_service_are_not_settings() -> None
             "pools.llm.threads: no such setting; there are: concurrency, processes, queues",
         ),
         (
-            "[plugins.p]\nmodels = []",
-            "plugins.p.models: no such setting; there are: trusted",
+            "[plugins.p]\nmodel = []",
+            "plugins.p.model: no such setting; did you mean models?",
+        ),
+        (
+            '[plugins.p]\nmodels = ["gpt-4o"]',
+            "plugins.p.models[0]: must be provider/model, such as openai/gpt-4o*, or * for any",
+        ),
+        (
+            '[plugins.p]\nmodel_types = ["rerankk"]',
+            "plugins.p.model_types[0]: no model type is called 'rerankk'; did you mean rerank?",
+        ),
+        ('[permissions]\nunknown = "ask"', "permissions.unknown: must be 'allow' or 'deny'"),
+        (
+            '[plugins.p]\nmanifest = "nowhere.yaml"',
+            "plugins.p.manifest: nowhere.yaml: file: no such file or directory",
         ),
         ('[limits]\nresult_ttl = "x"', "limits.result_ttl: must be a whole number"),
         ("[limits]\nresult_ttl = 0", "limits.result_ttl: must be at least 1"),
@@ -402,6 +417,16 @@ def test_a_queue_that_nobody_can_serve_is_a_mistake() -> None:
         served_providers(settings, "b", speaker)
 
 
+def test_a_queue_that_lacks_a_package_names_its_extra() -> None:
+    """Fails if all that is said is that there is no model; tried without `Provider.missing`."""
+    settings = load('[providers.a]\n[providers.b]\n[pools.a]\nqueues = ["speech2text"]')
+    providers: dict[str, Provider] = {"a": Speaker("a", {}), "b": Writer("b", {})}
+    error = MissingExtraError(feature="b/whisper", package="faster_whisper", extra="local-audio")
+    providers["b"].missing = {ModelType.SPEECH2TEXT: error}
+    with pytest.raises(MissingExtraError, match=r"b/whisper.*'invokeq\[local-audio\]'"):
+        served_providers(settings, "a", providers)
+
+
 def test_a_pool_needs_no_provider_that_its_queues_leave_out() -> None:
     settings = load(
         """
@@ -435,7 +460,9 @@ def test_full_provider_ids_mean_the_same_as_short_names() -> None:
         ("redis", RedisSettings),
         ("pools.NAME", PoolSettings),
         ("limits", LimitSettings),
+        ("retries", RetrySettings),
         ("plugins.NAME", PluginSettings),
+        ("permissions", PermissionSettings),
         ("log", LogSettings),
     ],
 )
@@ -465,6 +492,8 @@ def test_what_the_example_shows_as_defaults_are_the_defaults() -> None:
     settings = load(text, {"OPENAI_API_KEY": "sk-of-the-example"})
     assert settings.limits == LimitSettings()
     assert settings.limits.model_fields_set == LimitSettings.model_fields.keys()
+    assert settings.retries == RetrySettings()
+    assert settings.retries.model_fields_set == RetrySettings.model_fields.keys() - {"providers"}
     assert settings.log == LogSettings()
     assert settings.log.model_fields_set == LogSettings.model_fields.keys()
     assert settings.redis == RedisSettings()

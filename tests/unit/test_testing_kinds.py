@@ -18,6 +18,7 @@ from invokeq.protocol.entities import (
     LLMModelConfig,
     LLMResultChunkDelta,
     LLMResultChunkWithStructuredOutput,
+    LLMUsage,
     ModerationModelConfig,
     MultiModalContent,
     MultiModalContentType,
@@ -255,6 +256,32 @@ def test_a_judgement_is_a_bool(answer: bool) -> None:
     session = FakeSession()
     session.model.moderation.answers(answer)
     assert session.model.moderation.invoke(MODERATION, "text") is answer
+
+
+def test_the_usage_is_there_at_the_end() -> None:
+    session = FakeSession()
+    session.model.summary.answers("two words")
+    session.model.text_embedding.answers([1.0])
+    session.model.rerank.answers([0.5])
+    summary = session.model.summary.submit("one two three", "")
+    assert summary.usage is None
+    summary.result()
+    assert isinstance(summary.usage, LLMUsage)
+    assert (summary.usage.prompt_tokens, summary.usage.completion_tokens) == (3, 2)
+    vectors = session.model.text_embedding.submit(EMBEDDING, ["one two"])
+    assert vectors.result().usage == vectors.usage
+    ranking = session.model.rerank.submit(RERANK, ["a"], "q")
+    assert [doc.text for doc in ranking.result().docs] == ["a"]
+    assert ranking.usage is None
+    assert [doc.text for doc in session.attach(ranking.request_id).result().docs] == [""]
+
+
+def test_a_ranking_of_documents_that_were_not_asked_for_is_a_mistake_of_the_script() -> None:
+    session = FakeSession()
+    docs = [{"index": 3, "text": "x", "score": 0.5}]
+    session.model.rerank.answers(RerankResult.model_validate({"model": "m", "docs": docs}))
+    with pytest.raises(UnscriptedCallError, match="does not have; it has 1"):
+        session.model.rerank.invoke(RERANK, ["a"], "q")
 
 
 def test_only_long_texts_are_summarised() -> None:

@@ -64,9 +64,15 @@ def test_an_api_of_texts_refuses_a_picture() -> None:
 @pytest.mark.parametrize(
     ("make", "model_type"),
     [
-        *((OpenAIProvider, model_type) for model_type in OpenAIProvider.model_types),
-        *((CohereProvider, model_type) for model_type in CohereProvider.model_types),
-        *((JinaProvider, model_type) for model_type in JinaProvider.model_types),
+        *(
+            (OpenAIProvider, model_type)
+            for model_type in sorted(OpenAIProvider.model_types, key=str)
+        ),
+        *(
+            (CohereProvider, model_type)
+            for model_type in sorted(CohereProvider.model_types, key=str)
+        ),
+        *((JinaProvider, model_type) for model_type in sorted(JinaProvider.model_types, key=str)),
     ],
 )
 def test_another_server_may_have_any_model_of_any_type(
