@@ -93,14 +93,11 @@ class _Commands:
 
     async def submit_many(self, jobs: int) -> float:
         """Enqueue no-op invocations in groups; gives the seconds."""
-        session: Any = self._session
+        prepare = self._session.model.llm.prepare
         begun = time.perf_counter()
         for at in range(0, jobs, GROUP):
-            calls = [
-                session.model.llm.prepare(NOOP, MESSAGES, detached=True)
-                for _ in range(min(GROUP, jobs - at))
-            ]
-            session.submit_many(calls)
+            calls = [prepare(NOOP, MESSAGES, detached=True) for _ in range(min(GROUP, jobs - at))]
+            self._session.submit_many(calls)
         return time.perf_counter() - begun
 
     async def lane_of_its_own(self, lanes: int, jobs: int) -> float:

@@ -295,10 +295,18 @@ def together(texts: list[str]) -> list[str]:
 
 
 def beside_a_silent_one(text: str) -> str:
-    """Get an answer while a greenlet waits for one that never comes, then kill that greenlet."""
+    """Get an answer while a greenlet waits for one that never ends, then kill that greenlet."""
+    begun = threading.Event()
+
+    def wait() -> None:
+        messages: Any = [UserPromptMessage(content="never ends")]
+        for _ in BOUND.model.llm.invoke(config(hang_after=1), messages, stream=True):
+            begun.set()
+
     spawn: Any = gevent.spawn
-    silent = spawn(chunks_of, "never", hang_after=0)
+    silent = spawn(wait)
     try:
+        assert begun.wait(20)
         return text_of(chunks_of(text))
     finally:
         silent.kill()

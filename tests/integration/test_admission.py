@@ -86,7 +86,7 @@ def test_a_lane_takes_exactly_its_bound_from_racing_clients(
     redis_url: str, redis_client: redis.Redis, pool: Pool
 ) -> None:
     """Nothing leaves the lane meanwhile, so the first eight pushes, whoever's they are, stay, and
-    all others step back. Fails without the taking back: `settle` that returns at once was tried."""
+    all others step back. Fails without it: an `over_bound` that gives None was tried."""
     pool.start(lane_depth=8)
     sessions = [Session("acme", redis=redis_url) for _ in range(40)]
     assert together(40, lambda i: wait_in_line(sessions[i])) == {

@@ -26,20 +26,25 @@ from tests.waiting import eventually
 from tests.workers import WorkerProcess, running_worker
 
 LANE = "llm:acme"
+PUSHES = ("RPUSH", "LPUSH")
 ECHO = {"provider": "scripted", "model": "echo", "mode": "chat"}
-WHERE = {"provider": "scripted", "model": "m"}
 QUEUES = ("llm", "text-embedding", "rerank", "tts", "speech2text", "moderation")
 
-OnceHook = Callable[[int, Batch, Callable[[Batch], list[Reply]]], list[Reply]]
+OneBatch = Callable[[Batch], list[Reply]]
+Hook = Callable[[int, Batch, OneBatch], list[Reply]]
 
 
 def echoes(session: Session | AsyncSession, texts: Sequence[str], **extras: Any) -> list[Any]:
     return [session.model.llm.prepare(ECHO, user(text), **extras) for text in texts]
 
 
+def scripted(model: str) -> dict[str, str]:
+    return {"provider": "scripted", "model": model}
+
+
 def suspend(client: redis.Redis) -> None:
     """Let no worker claim anything."""
-    client.set(keys.SUSPENDED, 1)
+    client.set(keys.SUSPENDED, 1, ex=60)
 
 
 def in_lane(client: redis.Redis) -> list[str]:
@@ -47,18 +52,18 @@ def in_lane(client: redis.Redis) -> list[str]:
     return [request_id.decode() for request_id in found]
 
 
-def left(client: redis.Redis) -> list[bytes]:
+def left(client: redis.Redis) -> list[Any]:
     """Name what there is of jobs, in whatever state, and beside them."""
     found: Any = [*client.keys("rq:job:*"), *client.keys("invokeq:{*")]
     return [*found, *in_lane(client)]
 
 
-def watch(session: Session, monkeypatch: pytest.MonkeyPatch, hook: OnceHook) -> None:
+def watch(session: Session, monkeypatch: pytest.MonkeyPatch, hook: Hook) -> None:
     """Have a hook carry out the batches that enqueue, and tell it their number, from 0."""
     once, number = session.broker.once, iter(range(1_000_000))
 
     def watched(batch: Batch) -> list[Reply]:
-        pushes = any(command[0] in ("RPUSH", "LPUSH") for command in batch.commands)
+        pushes = any(command[0] in PUSHES for command in batch.commands)
         return hook(next(number), batch, once) if pushes else once(batch)
 
     monkeypatch.setattr(session.broker, "once", watched)
@@ -88,7 +93,7 @@ def test_they_stand_in_their_lane_in_order_and_cost_a_round_trip_a_group(
     suspend(redis_client)
     sizes: list[int] = []
 
-    def hook(_: int, batch: Batch, once: Callable[[Batch], list[Reply]]) -> list[Reply]:
+    def hook(_: int, batch: Batch, once: OneBatch) -> list[Reply]:
         sizes.append(sum(command[0] == "RPUSH" for command in batch.commands))
         return once(batch)
 
@@ -101,16 +106,25 @@ def test_they_stand_in_their_lane_in_order_and_cost_a_round_trip_a_group(
     assert sizes[3:] == [1, 1, 3]
 
 
-def test_a_sleeping_worker_is_woken_once_a_group(
-    redis_client: redis.Redis, session: Session, worker: WorkerProcess
+def test_a_group_rings_once_for_each_of_its_lanes(
+    redis_client: redis.Redis,
+    session: Session,
+    worker: WorkerProcess,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Fails without the ring, when only the heartbeat's look at the lanes finds them: tried."""
-    suspend(redis_client)
-    redis_client.delete(keys.bell("llm"))
-    session.submit_many(echoes(session, ["x"] * 300, detached=True))
-    assert redis_client.llen(keys.bell("llm")) == 2
-    assert redis_client.smembers(keys.ready("llm")) == {b"acme"}
+    """Behind its last job. Fails when every call rings, and when none does: tried."""
+    rung: list[list[int]] = []
+
+    def hook(_: int, batch: Batch, once: OneBatch) -> list[Reply]:
+        pushed = [str(command[1]) for command in batch.commands if command[0] in PUSHES]
+        rung.append([at for at, key in enumerate(pushed) if key == keys.bell("llm")])
+        return once(batch)
+
+    watch(session, monkeypatch, hook)
+    invocations = session.submit_many(echoes(session, ["x"] * 300, detached=True))
+    assert rung == [[256], [44]]
     assert redis_client.sismember(keys.QUEUES, keys.lane_list(LANE))
+    assert [each.result().message.content for each in invocations] == ["x"] * 300
 
 
 def test_calls_of_all_kinds_go_together(redis_url: str, tmp_path: Path) -> None:
@@ -120,10 +134,10 @@ def test_calls_of_all_kinds_go_together(redis_url: str, tmp_path: Path) -> None:
     ):
         model = session.model
         calls: list[Call[Any, Any]] = [
-            model.moderation.prepare(WHERE, "an attack"),
+            model.moderation.prepare(scripted("words"), "an attack"),
             model.llm.prepare(ECHO, user("hello")),
-            model.text_embedding.prepare(WHERE, ["a", "b"]),
-            model.rerank.prepare(WHERE, ["tea", "a queue"], "queue"),
+            model.text_embedding.prepare(scripted("hash"), ["a", "b"]),
+            model.rerank.prepare(scripted("overlap"), ["tea", "a queue"], "queue"),
             model.summary.prepare("short", ""),
         ]
         flagged, echo, vectors, ranking, summary = [
@@ -178,7 +192,7 @@ def test_what_nobody_serves_is_found_before_anything_is_sent(
     suspend(redis_client)
     pushed: list[int] = []
 
-    def hook(number: int, batch: Batch, once: Callable[[Batch], list[Reply]]) -> list[Reply]:
+    def hook(number: int, batch: Batch, once: OneBatch) -> list[Reply]:
         pushed.append(number)
         return once(batch)
 
@@ -198,11 +212,11 @@ def test_a_broker_that_fails_midway_keeps_none_of_them(
     worker: WorkerProcess,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It runs out of memory after it has carried the second group out, as far as one can tell. Fails
-    when the group is not among what is taken back: tried."""
+    """It carries the second group out and then fails, as far as one can tell. Fails when that group
+    is not among what is taken back: tried."""
     suspend(redis_client)
 
-    def hook(number: int, batch: Batch, once: Callable[[Batch], list[Reply]]) -> list[Reply]:
+    def hook(number: int, batch: Batch, once: OneBatch) -> list[Reply]:
         replies = once(batch)
         return [*replies[:-1], OutOfMemoryError("OOM")] if number == 1 else replies
 
@@ -221,7 +235,7 @@ def test_what_a_worker_has_claimed_is_cancelled(
     rid = "ab" * 16
     config = stream_config(hang_after=1, chunks=3)
 
-    def hook(number: int, batch: Batch, once: Callable[[Batch], list[Reply]]) -> list[Reply]:
+    def hook(number: int, batch: Batch, once: OneBatch) -> list[Reply]:
         if number == 1:
             eventually("it runs", lambda: "started" in worker.vendor_events(rid))
             return [OutOfMemoryError("OOM")]
@@ -234,8 +248,9 @@ def test_what_a_worker_has_claimed_is_cancelled(
     ]
     with pytest.raises(BrokerFullError):
         session.submit_many(calls)
-    eventually("it stopped", lambda: "cancelled" in worker.vendor_events(rid))
-    assert session.attach(rid).status().state == "cancelled"
+    eventually("it stopped", lambda: "closed" in worker.vendor_events(rid))
+    state = session.attach(rid).status
+    eventually("its end is in the books", lambda: state().state == "cancelled")
 
 
 def test_a_request_id_that_is_there_twice_runs_once(
@@ -260,6 +275,7 @@ def test_what_was_there_before_is_not_taken_back(
     with pytest.raises(QueueFullError):
         session.submit_many([*again, *echoes(session, ["x"] * 300)])
     assert in_lane(redis_client) == [rid]
+    assert session.attach(rid).status().state == "queued"
 
 
 def test_a_prepared_call_is_sent_as_often_as_one_likes(
@@ -303,3 +319,24 @@ async def test_on_asyncio_nothing_is_left_either(
             await session.submit_many(echoes(session, ["x"] * 400, detached=True))
     assert caught.value.taken_back == 300
     assert left(redis_client) == []
+
+
+async def test_on_asyncio_a_broker_that_fails_keeps_none_either(
+    redis_url: str,
+    redis_client: redis.Redis,
+    bounded: WorkerProcess,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Fails when the plan does not hear of the fault: tried."""
+    async with AsyncSession("acme", redis=redis_url) as session:
+        await session.workers()
+        once, number = session.broker.once, iter(range(1000))
+
+        async def failing(batch: Batch) -> list[Reply]:
+            replies = await once(batch)
+            return [OutOfMemoryError("OOM")] if next(number) == 0 else replies
+
+        monkeypatch.setattr(session.broker, "once", failing)
+        with pytest.raises(BrokerFullError):
+            await session.submit_many(echoes(session, ["x"] * 10, detached=True))
+        assert left(redis_client) == []

@@ -2,7 +2,7 @@
 
 import inspect
 import io
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import FrozenInstanceError
 from typing import Any
@@ -29,7 +29,7 @@ MODELS: list[Any] = [Session("acme").model, AsyncSession("acme").model]
 
 
 @contextmanager
-def sends_nothing() -> Iterator[Session]:
+def sends_nothing() -> Generator[Session]:
     with Session("acme", redis="redis://127.0.0.1:1/0", max_request_bytes=500) as session:
         yield session
 
@@ -151,7 +151,8 @@ async def test_the_same_on_asyncio() -> None:
     session.model.speech2text.answers("heard")
     call = session.model.llm.prepare(WHERE, HELLO)
     spoken = await session.model.speech2text.prepare(WHERE, io.BytesIO(WAV))
-    first, heard = await session.submit_many([call, spoken])
+    calls: list[Call[Any, Any]] = [call, spoken]
+    first, heard = await session.submit_many(calls)
     assert [item async for item in heard] == ["heard"]
     assert (await first.result()).message.content == "Hi"
     session.model.llm.answers("two", FULL)

@@ -70,23 +70,24 @@ def encode_request(request: Request) -> bytes:
     return payload.encode()
 
 
+_FINITE: Final = frozenset({str, int, bool, type(None)})
+
+
 def find_non_finite(value: object, path: str) -> str | None:
     """Give the path of the first NaN or infinity in a JSON value; JSON has neither."""
     match value:
         case float():
             return None if math.isfinite(value) else path
         case dict():
-            items = [(f".{key}", item) for key, item in cast(dict[str, object], value).items()]
+            steps = [(f".{key}", item) for key, item in cast(dict[str, object], value).items()]
         case list():
-            items = [(f"[{i}]", item) for i, item in enumerate(cast(list[object], value))]
+            steps = [(f"[{i}]", item) for i, item in enumerate(cast(list[object], value))]
         case _:
             return None
-    found = (
-        find_non_finite(item, path + step)
-        for step, item in items
-        if isinstance(item, float | dict | list)
-    )
-    return next(filter(None, found), None)
+    for step, item in steps:
+        if type(item) not in _FINITE and (found := find_non_finite(item, path + step)):
+            return found
+    return None
 
 
 def encode(envelope: Envelope, payload: bytes, file: bytes | None = None) -> EncodedRequest:
