@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PY := $(BIN)/python
-EXTRAS := cli,worker,anthropic,cohere,jina,openai,local,local-audio,dify,gateway,dev
+EXTRAS := cli,worker,anthropic,cohere,jina,openai,local,local-audio,dify,gateway,bench,dev
 AIMOCK_VERSION := 1.43.0
 AIMOCK := .cache/npm/.aimock-$(AIMOCK_VERSION)
 
@@ -76,11 +76,7 @@ fuzz: $(VENV)/.ready ## Try 100,000 hostile messages on whatever decodes them
 demo: $(VENV)/.ready ## Run a Dify tool plugin whose LLM calls go through Redis to a local model
 	@$(PY) examples/demo.py
 
-$(VENV)/.bench: $(VENV)/.ready
-	@$(PIP) install $(QUIET) -c constraints.txt -e '.[$(EXTRAS),bench]'
-	@touch $@
-
-bench: $(VENV)/.bench ## Measure, beside other queues; ARGS="--quick", see bench/README.md
+bench: $(VENV)/.ready ## Measure, beside other queues; ARGS="--quick", see bench/README.md
 	@$(PY) -m bench $(ARGS)
 
 check-install: ## Install without extras into a fresh environment and look at what came

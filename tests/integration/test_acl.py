@@ -28,7 +28,7 @@ from invokeq.errors import (
 from invokeq.protocol import keys
 from invokeq.protocol.codec import OrjsonSerializer
 from invokeq.protocol.entities import LLMModelConfig
-from invokeq.protocol.errors import ProtocolError, WorkerLostError
+from invokeq.protocol.errors import ProtocolError, QueueFullError, WorkerLostError
 from invokeq.protocol.requests import new_request_id
 from invokeq_worker.acl import Role, acl_rules, set_user, user_name
 from tests.integration.conftest import stream_config, user
@@ -229,6 +229,28 @@ def test_a_plugin_can_cancel_what_waits(
     with pytest.raises(InvocationCancelledError):
         list(waiting)
     redis_client.delete(keys.SUSPENDED)
+    assert users.refused() == []
+
+
+@pytest.mark.usefixtures("confined")
+def test_a_plugin_can_submit_the_same_request_twice(acme: Session, users: Users) -> None:
+    submit = acme.model.llm.submit
+    first = submit(stream_config(chunks=200, rate=100), user("x"), request_id="ab" * 16)
+    second = submit(stream_config(chunks=200, rate=100), user("x"), request_id="ab" * 16)
+    assert len(list(second)) == len(list(first)) == 201
+    assert users.refused() == []
+
+
+@pytest.mark.usefixtures("confined")
+def test_a_plugin_can_be_refused_for_a_full_lane(
+    acme: Session, users: Users, redis_client: redis.Redis
+) -> None:
+    redis_client.set(keys.SUSPENDED, 1, ex=60)
+    (live,) = acme.workers()
+    redis_client.rpush(keys.lane_list("llm:acme"), *["x"] * live.bounds.lane)
+    with pytest.raises(QueueFullError):
+        acme.model.llm.submit(ECHO, user("x"))
+    redis_client.delete(keys.SUSPENDED, keys.lane_list("llm:acme"))
     assert users.refused() == []
 
 

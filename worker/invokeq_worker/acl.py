@@ -47,9 +47,7 @@ _NAMED: Final = f"{_CONNECTION} +client|setname +client|info"
 
 def _plugin(name: str) -> Rights:
     rid = _ANY_ID
-    beside = (
-        keys.reader(rid),
-        keys.owner(rid),
+    parts = (
         keys.body_part(rid, 0).removesuffix("0") + "*",
         keys.file_part(rid, 0).removesuffix("0") + "*",
     )
@@ -57,12 +55,18 @@ def _plugin(name: str) -> Rights:
         f"{_CONNECTION} +time +multi +exec +publish",
         (keys.CANCEL_CHANNEL,),
         (
-            Grant("+hset +hmget +expire", (keys.job(rid),)),
+            Grant("+hset +hget +hmget +expire", (keys.job(rid),)),
             Grant("+lpush +rpush +lrem +lpos +llen", (keys.lane_list(f"*:{name}"),)),
             Grant("+zadd", (keys.registry("canceled", f"*:{name}"),)),
             Grant("+sadd", (keys.QUEUES, keys.ready("*"))),
             Grant("+lpush", (keys.bell("*"),)),
-            Grant("+set", beside),
+            Grant("+set +getex +expire", (keys.reader(rid),)),
+            Grant("+set +get +expire", (keys.owner(rid),)),
+            Grant("+set +expire", parts),
+            Grant(
+                "+zadd +zcard +zrange +zrem +zremrangebyscore +expire",
+                (keys.waiting(f"*:{name}", "*"),),
+            ),
             Grant("+xread +xrevrange +xadd +expire", (keys.events(rid),)),
             Grant("+zrange +zscore", (keys.LEASES,), read_only=True),
             Grant("+hgetall", (keys.DIRECTORY,), read_only=True),

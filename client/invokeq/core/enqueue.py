@@ -1,5 +1,6 @@
 """Puts one call into its lane: the RQ job, what travels beside it, and the ring of the bell."""
 
+import secrets
 import sys
 import time
 from collections.abc import Sequence
@@ -80,8 +81,10 @@ def take_id(entry: Entry) -> Plan[bool]:
     is our own."""
     if entry.call.options.request_id is None:
         return True
-    (taken,) = yield Batch([("SET", keys.owner(entry.request_id), b"1", "NX", "EX", QUEUE_TTL)])
-    return bool(taken)
+    key, mark = keys.owner(entry.request_id), secrets.token_bytes(8)
+    # Read back, because the write may be sent twice, and the second one would find the first.
+    _, owner = yield Batch([("SET", key, mark, "NX", "EX", QUEUE_TTL), ("GET", key)])
+    return owner == mark
 
 
 def enter(
@@ -93,7 +96,7 @@ def enter(
     try:
         admission.check_queue(queue, directory.depth(queue), admitted.bounds)
     except QueueFullError:
-        yield Batch([("DEL", keys.owner(rid))])
+        yield Batch([("EXPIRE", keys.owner(rid), 0)])
         raise
     directory.count(queue)
     envelope = _envelope(session, entry)
