@@ -12,7 +12,8 @@ Redis = Annotated[
         "--redis",
         metavar="URL",
         envvar="INVOKEQ_REDIS_URL",
-        help="The Redis server: redis://, rediss:// or unix://. [default: redis://localhost:6379/0]",
+        help="The Redis server: redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://."
+        " [default: redis://localhost:6379/0]",
     ),
 ]
 
