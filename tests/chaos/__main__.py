@@ -18,9 +18,9 @@ COLUMNS = (
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--times", type=int, default=5, help="injections of each fault")
+    parser.add_argument("--times", type=int, default=2, help="injections of each fault")
     parser.add_argument("--streams", type=int, default=100)
-    parser.add_argument("--crashes", type=int, default=200, help="kills of the crash test; 0: none")
+    parser.add_argument("--crashes", type=int, default=40, help="kills of the crash test; 0: none")
     parser.add_argument("--fault", default="", help="only faults whose name contains this")
     arguments = parser.parse_args()
     size = Size(arguments.streams, chunks=150, rate=25, times=arguments.times)
