@@ -33,10 +33,8 @@ def _measure(setting: Setting, up: Running) -> None:
     book.add(NAME, ALONE, "/s", jobs / up.ask("enqueue", jobs=jobs), of=up.name)
     if up.subject is not INVOKEQ:
         book.add(NAME, BULK, "/s", jobs / up.ask("fill", jobs=jobs), of=up.name)
-    elif up.ask("can_submit_many"):
-        try:
-            book.add(NAME, BULK, "/s", jobs / up.ask("submit_many", jobs=jobs))
-        except ChildError as error:
-            book.dash(NAME, BULK, "/s", str(error))
-    else:
-        book.dash(NAME, BULK, "/s", "there is no submit_many")
+        return
+    try:
+        book.add(NAME, BULK, "/s", jobs / up.ask("submit_many", jobs=jobs))
+    except ChildError as error:
+        book.dash(NAME, BULK, "/s", str(error))

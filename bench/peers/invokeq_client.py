@@ -88,9 +88,6 @@ class _Commands:
                 session.model.llm.submit(config, MESSAGES, detached=True)
             return time.perf_counter() - begun
 
-    async def can_submit_many(self) -> bool:
-        return hasattr(self._session, "submit_many")
-
     async def submit_many(self, jobs: int) -> float:
         """Enqueue no-op invocations in groups; gives the seconds."""
         prepare = self._session.model.llm.prepare

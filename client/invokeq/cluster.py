@@ -66,7 +66,7 @@ class ClusterBroker(Broker):
         slots = self._slots or self._learn()
         replies: list[Reply] = []
         try:
-            for node, commands in runs(_commands(batch), slots):
+            for node, commands in runs(batch.sent, slots):
                 said = self._at(node).once(Batch(commands))
                 for at, reply in enumerate(said):
                     if _is_ask(reply, commands[at]):
@@ -148,10 +148,6 @@ class AsyncClusterBroker(AsyncBroker):
             except (RedisConnectionError, RedisTimeoutError) as error:
                 problem = error
         raise problem or RedisConnectionError("no node of the cluster answers")
-
-
-def _commands(batch: Batch) -> list[Command]:
-    return [*batch.commands, batch.wait.command()] if batch.wait else batch.commands
 
 
 def _is_ask(reply: Reply, command: Command) -> bool:

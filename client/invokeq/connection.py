@@ -164,7 +164,7 @@ class Broker(Shell):
 
     def once(self, batch: Batch) -> list[Reply]:
         """Send a batch a single time; redis' errors of single commands stand as replies."""
-        commands = [*batch.commands, batch.wait.command()] if batch.wait else batch.commands
+        commands = batch.sent
         connection = self._take()
         intact = False
         try:

@@ -15,6 +15,7 @@ from invokeq.protocol.entities import (
 from invokeq.protocol.errors import InvalidConfigurationError
 from invokeq_providers import build_providers
 from invokeq_providers.base import Embedded, EmbeddingCall, Provider
+from invokeq_providers.delegating import DelegatingProvider
 from invokeq_providers.scripted import ScriptedProvider
 from invokeq_providers.scripted.vectors import scripted_vector
 from invokeq_providers.shared_embedding import SharedEmbedding
@@ -158,4 +159,4 @@ def test_a_wrong_option_is_named(table: dict[str, Any], setting: str) -> None:
 
 def test_it_stands_for_every_method_of_a_provider() -> None:
     methods = {name for name, what in vars(Provider).items() if callable(what) and name[0] != "_"}
-    assert methods <= vars(SharedEmbedding).keys()
+    assert methods <= vars(DelegatingProvider).keys()

@@ -10,7 +10,6 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Protocol, TypeVar
 
-from invokeq.protocol.entities import AIModelEntity, ModelType
 from invokeq.protocol.errors import InvokeqError
 from invokeq_providers.base import (
     Embedded,
@@ -25,6 +24,7 @@ from invokeq_providers.base import (
     TranscriptionCall,
 )
 from invokeq_providers.chunks import LLMChunk
+from invokeq_providers.delegating import DelegatingProvider
 from invokeq_worker.vendor_calls import ModelRef, VendorCalls
 
 
@@ -37,23 +37,12 @@ Call = TypeVar("Call", bound=_Call)
 T = TypeVar("T")
 
 
-class RetryingProvider(Provider):
+class RetryingProvider(DelegatingProvider):
     """Stands before a provider during one invocation, whose `calls` it counts and tells."""
 
     def __init__(self, provider: Provider, calls: VendorCalls) -> None:
-        super().__init__(provider.name, provider.options)
-        self.any_model = provider.any_model
-        self._provider = provider
+        super().__init__(provider)
         self._calls = calls
-
-    def models(self) -> Sequence[AIModelEntity]:
-        return self._provider.models()
-
-    def facts(self, model_type: ModelType, model: str) -> AIModelEntity:
-        return self._provider.facts(model_type, model)
-
-    async def count_tokens(self, model: str, texts: Sequence[str]) -> Sequence[int] | None:
-        return await self._provider.count_tokens(model, texts)
 
     async def llm(self, call: LLMCall) -> AsyncGenerator[LLMChunk, None]:
         said = False

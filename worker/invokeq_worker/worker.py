@@ -255,26 +255,26 @@ class InvocationWorker(BaseWorker):
 
     async def _reconcile(self) -> None:
         """Put back what was claimed in our name by a claim whose answer never came."""
-        members = await self._beats_once("SMEMBERS", keys.worker_executions(self.name))
-        for member in members:
-            composite = member.decode()
-            if composite in self._held:
-                continue
-            request_id, _, execution = composite.partition(":")
-            lane = await self._beats_once("HGET", keys.execution(request_id, execution), "lane")
-            if lane:
-                ttl = self._settings.limits.queue_ttl
-                log.warning("claim was lost", request_id=request_id)
-                self._context.writer.command(
-                    scripts.requeue(self.name, lane.decode(), request_id, execution, ttl)
-                )
-
-    async def _beats_once(self, *command: str) -> Any:
         link = self._beats.twin()
         try:
-            return await link.one(*command, timeout=SETTLE_TIMEOUT)
+            executions = keys.worker_executions(self.name)
+            for member in await link.one("SMEMBERS", executions, timeout=SETTLE_TIMEOUT):
+                composite = member.decode()
+                if composite not in self._held:
+                    request_id, _, execution = composite.partition(":")
+                    await self._put_back(link, request_id, execution)
         finally:
             await link.close()
+
+    async def _put_back(self, link: Link, request_id: str, execution: str) -> None:
+        key = keys.execution(request_id, execution)
+        lane = await link.one("HGET", key, "lane", timeout=SETTLE_TIMEOUT)
+        if lane:
+            ttl = self._settings.limits.queue_ttl
+            log.warning("claim was lost", request_id=request_id)
+            self._context.writer.command(
+                scripts.requeue(self.name, lane.decode(), request_id, execution, ttl)
+            )
 
     def _on_cancel(self, request_id: str, reason: str) -> None:
         run = self._runs.get(request_id)

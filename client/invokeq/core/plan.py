@@ -44,6 +44,11 @@ class Batch:
     patience: float = 0.0
     wait: StreamWait | None = None
 
+    @property
+    def sent(self) -> list[Command]:
+        """All commands, for whoever sends the wait as one of them."""
+        return self.commands if self.wait is None else [*self.commands, self.wait.command()]
+
 
 def together(plans: Sequence[Plan[T]]) -> Plan[list[T | InvokeqError]]:
     """Carry plans that wait for nothing out side by side: each round trip is the next of them all.
