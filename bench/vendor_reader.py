@@ -46,9 +46,17 @@ class _Reader:
                     pass
         return taken
 
-    async def embed(self, texts: int, model: str) -> float:
-        """Give the seconds of one embedding call of the provider."""
+    async def embed(self, way: str, texts: int, model: str) -> float:
+        """Give the seconds of one embedding call: of the SDK, or of the provider, which makes no
+        lists of numbers."""
         batch = [f"text {n}" for n in range(texts)]
+        if way == "sdk":
+            begun = time.perf_counter()
+            answer = await self._open_sdk().embeddings.create(model=model, input=batch)
+            taken = time.perf_counter() - begun
+            assert len(answer.data) == texts
+            assert isinstance(answer.data[0].embedding, list)
+            return taken
         request = TextEmbeddingRequest(provider=NAME, model=model, texts=batch)
         services = await self._services()
         begun = time.perf_counter()
@@ -67,14 +75,7 @@ class _Reader:
         return self._by_sdk(model) if way == "sdk" else self._by_provider(model)
 
     async def _by_sdk(self, model: str) -> AsyncIterator[Any]:
-        if self._sdk is None:
-            self._sdk = openai.AsyncOpenAI(
-                api_key="none",
-                base_url=self._url,
-                max_retries=0,
-                http_client=openai.DefaultAioHttpClient(),
-            )
-        stream = await self._sdk.chat.completions.create(
+        stream = await self._open_sdk().chat.completions.create(
             model=model,
             messages=[{"role": "user", "content": "x"}],
             stream=True,
@@ -84,6 +85,16 @@ class _Reader:
             async for chunk in stream:
                 if chunk.choices:
                     yield chunk
+
+    def _open_sdk(self) -> openai.AsyncOpenAI:
+        if self._sdk is None:
+            self._sdk = openai.AsyncOpenAI(
+                api_key="none",
+                base_url=self._url,
+                max_retries=0,
+                http_client=openai.DefaultAioHttpClient(),
+            )
+        return self._sdk
 
     async def _by_provider(self, model: str) -> AsyncIterator[Any]:
         request = LLMRequest(

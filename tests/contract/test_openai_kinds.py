@@ -16,8 +16,11 @@ import pytest
 
 from invokeq.protocol.entities import MultiModalContent
 from invokeq.protocol.errors import InvalidRequestError, ProviderUnavailableError
+from invokeq.protocol.requests import TextEmbeddingRequest
 from invokeq_providers.base import Embedded
+from invokeq_providers.calls.embedding import SIDE_BY_SIDE
 from invokeq_providers.openai import OpenAIProvider, speech
+from invokeq_providers.prepare_embedding import prepare_embedding
 from tests.contract import calls
 from tests.contract.recorded import Answer, Recorded, said
 from tests.contract.vendors import ANSWER, AUDIO, VECTOR, Aimock
@@ -136,6 +139,13 @@ async def test_a_request_holds_no_more_tokens_than_it_may(
     assert [len(asked.body["input"]) for asked in recorded.asked] == [36, 4]
     assert [row[0] for row in embedded.rows] == [1.0] * 36 + [2.0] * 4
     assert embedded.tokens == 10
+
+
+async def test_a_long_call_goes_as_requests_side_by_side(provider: OpenAIProvider) -> None:
+    """Fails with the 2048 texts a request that the API takes."""
+    texts = [f"text {n}" for n in range(1000)]
+    request = TextEmbeddingRequest(provider="openai", model=SMALL, texts=texts)
+    assert len(prepare_embedding(request, provider)) == SIDE_BY_SIDE
 
 
 async def test_documents_go_as_text_or_not_at_all(

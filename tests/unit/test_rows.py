@@ -5,12 +5,14 @@ from array import array
 from base64 import b64encode
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from invokeq_providers import rows as rows_module
 from invokeq_providers.openai.embedding import split_texts
-from invokeq_providers.rows import indexed_rows, rows_of
+from invokeq_providers.rows import indexed_rows, read_embeddings, rows_of
 
 FLOATS = st.lists(st.floats(width=32, allow_nan=True))
 
@@ -58,6 +60,65 @@ def test_indices_say_the_order_where_there_are_any() -> None:
     assert [row[0] for row in indexed_rows(data)] == [0, 1]
     bare = [{"embedding": [1]}, {"embedding": [0]}]
     assert [row[0] for row in indexed_rows(bare)] == [1, 0]
+
+
+def body_of(*vectors: Any, **more: Any) -> bytes:
+    data = [{"object": "embedding", "embedding": v, "index": i} for i, v in enumerate(vectors)]
+    return orjson.dumps({"object": "list", "data": data, **more})
+
+
+@given(st.lists(FLOATS))
+def test_an_answer_comes_out_bit_by_bit(vectors: list[list[float]]) -> None:
+    rows, _ = read_embeddings(body_of(*map(base64_of, vectors)))
+    assert [row.tobytes() for row in rows] == [array("f", v).tobytes() for v in vectors]
+
+
+def test_packed_vectors_are_never_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails when `read_embeddings` goes the way of numbers with all answers."""
+    monkeypatch.delattr(rows_module, "indexed_rows")
+    rows, usage = read_embeddings(body_of(base64_of([1, 2]), usage={"prompt_tokens": 7}))
+    assert rows == [array("f", [1, 2])]
+    assert usage == {"prompt_tokens": 7}
+
+
+@pytest.mark.parametrize(
+    ("vectors", "typecode"),
+    [
+        ([[0.5, 1.0], [2.0, -3.0]], "f"),
+        ([[0.5], [0.1]], "d"),
+        ([base64_of([0.5]), [0.25]], "f"),
+        ([base64_of([0.5]), [0.1]], "d"),
+        ([[0.5], base64_of([0.25])], "f"),
+        ([], ""),
+    ],
+)
+def test_an_answer_may_have_numbers(vectors: list[Any], typecode: str) -> None:
+    rows, usage = read_embeddings(body_of(*vectors, usage=None))
+    assert rows == rows_of(vectors)
+    assert {row.typecode for row in rows} == set(typecode)
+    assert usage == {}
+
+
+@pytest.mark.parametrize("index", [[1, 0], [1, None], ["1", "0"], [1.0, 0.0]])
+def test_an_answer_is_in_the_order_of_its_indices(index: list[Any]) -> None:
+    data = [{"embedding": base64_of([float(i or 0)]), "index": i} for i in index]
+    rows, _ = read_embeddings(orjson.dumps({"data": data}))
+    assert [row[0] for row in rows] == [0, 1]
+
+
+@pytest.mark.parametrize("vector", ["%", "AAA=", "AAAAAAA=", "AAAAA", None, 1, ["a"], {"a": 1}])
+@pytest.mark.parametrize("others", [[], [base64_of([1])]])
+def test_an_answer_without_vectors_is_refused(others: list[str], vector: Any) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        read_embeddings(body_of(*others, vector))
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"null", b"{}", b'{"data": 1}', b'{"data": [{"embedding": "AAAA'], ids=str
+)
+def test_what_is_no_answer_is_refused(body: bytes) -> None:
+    with pytest.raises((ValueError, TypeError, AttributeError, LookupError)):
+        read_embeddings(body)
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ from invokeq_providers.calls import Vectors
 def vectors_payload(piece: Vectors) -> tuple[bytes, bytes]:
     """Give the JSON and the bytes of a `vectors` event; bit-exact."""
     first = piece.rows[0]
-    packed: array[float] = array(first.typecode)
-    for row in piece.rows:
-        packed.extend(row)
+    packed = b"".join(piece.rows)
     if sys.byteorder == "big":
-        packed.byteswap()
+        numbers = array(first.typecode, packed)
+        numbers.byteswap()
+        packed = numbers.tobytes()
     dtype = f"<f{first.itemsize}"
-    return events.vectors(piece.start, len(piece.rows), len(first), dtype), packed.tobytes()
+    return events.vectors(piece.start, len(piece.rows), len(first), dtype), packed

@@ -81,9 +81,10 @@ def unpack_vectors(event: Event) -> VectorBatch:
     numbers.frombytes(event.blob)
     if sys.byteorder == "big":
         numbers.byteswap()
-    flat: list[float] = numbers.tolist()
     width = int(meta["dimensions"])
-    rows = [flat[at : at + width] for at in range(0, len(flat), width)] if width else []
+    # Row by row: a list of all numbers, cut afterwards, would be touched once more.
+    places = range(0, len(numbers), width) if width else ()
+    rows = [numbers[at : at + width].tolist() for at in places]
     return VectorBatch(int(meta["start"]), rows)
 
 

@@ -1,12 +1,12 @@
 """OpenAI's embedding models."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 from invokeq_providers.base import Embedded, EmbeddingCall
 from invokeq_providers.documents import only_text
 from invokeq_providers.openai.api import Body, OpenAIVendor
-from invokeq_providers.rows import indexed_rows, wanted_dimensions
+from invokeq_providers.rows import read_embeddings, wanted_dimensions
 
 # "Create embeddings" in the API reference: a request may have this many tokens in all its texts,
 # and a text this many. A token has at least one byte, so the bytes of a text bound its tokens.
@@ -47,12 +47,11 @@ async def _embed_part(vendor: OpenAIVendor, call: EmbeddingCall, texts: Sequence
         body["dimensions"] = dimensions
     if call.user:
         body["user"] = call.user
-    async with vendor.errors.translated(call.model):
-        answer = await vendor.ask("/embeddings", body)
+    async with vendor.errors.translated(call.model), vendor.post("/embeddings", body) as response:
+        answer = await response.aread()
     return vendor.errors.read(call.model, _embedded, answer)
 
 
-def _embedded(answer: Mapping[str, Any]) -> Embedded:
-    usage: Mapping[str, Any] = answer.get("usage") or {}
-    tokens = int(usage.get("prompt_tokens") or usage.get("total_tokens") or 0)
-    return Embedded(indexed_rows(answer["data"]), tokens)
+def _embedded(answer: bytes) -> Embedded:
+    rows, usage = read_embeddings(answer)
+    return Embedded(rows, int(usage.get("prompt_tokens") or usage.get("total_tokens") or 0))
