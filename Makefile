@@ -15,7 +15,7 @@ QUIET := -qq
 JOBS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint format types imports unit integration chaos fuzz demo bench check-install lock clean
+.PHONY: help setup test lint format types imports unit integration test-cluster chaos fuzz demo bench check-install lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -66,6 +66,9 @@ unit: $(VENV)/.ready ## Run the tests that need no server
 
 integration: $(VENV)/.ready $(AIMOCK) ## Run the tests against real servers; SERVER=all for every one
 	@$(PY) -m pytest tests/contract tests/integration $(if $(SERVER),--server $(SERVER))
+
+test-cluster: $(VENV)/.ready $(AIMOCK) ## Run the integration tests on a cluster of three masters
+	@$(PY) -m pytest tests/integration --server cluster -n $(JOBS) --dist loadfile
 
 chaos: $(VENV)/.ready ## Inject faults into real processes, and account for every event
 	@$(PY) -m tests.chaos $(ARGS)

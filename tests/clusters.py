@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import quote
 
 import redis
 
@@ -24,7 +25,7 @@ def free_port() -> int:
 
 @dataclass(frozen=True, slots=True)
 class RunningCluster:
-    """Masters that share the slots, and a replica of each; `url` names the masters."""
+    """Masters that share the slots, and a replica of each or none; `url` names the masters."""
 
     masters: list[EmbeddedValkey]
     replicas: list[EmbeddedValkey]
@@ -40,10 +41,11 @@ class RunningCluster:
 
 
 @contextmanager
-def running_cluster(size: int = 3) -> Generator[RunningCluster]:
+def running_cluster(size: int = 3, *, replicas: bool = True) -> Generator[RunningCluster]:
     """Run a cluster; ready when every node knows all, and replicas have what masters have."""
+    copies = 2 if replicas else 1
     with ExitStack() as stack:
-        nodes = [stack.enter_context(_node()) for _ in range(2 * size)]
+        nodes = [stack.enter_context(_node()) for _ in range(copies * size)]
         clients = [
             stack.enter_context(redis.Redis.from_url(node.url, protocol=2)) for node in nodes
         ]
@@ -56,11 +58,11 @@ def running_cluster(size: int = 3) -> Generator[RunningCluster]:
         for client in clients[1:]:
             client.execute_command("CLUSTER", "MEET", "127.0.0.1", nodes[0].port, bus)
         for client in clients:
-            eventually("all know all", lambda c=client: _knows(c) == 2 * size, within=20)
-        for master, replica in zip(clients[:size], clients[size:], strict=True):
+            eventually("all know all", lambda c=client: _knows(c) == len(nodes), within=20)
+        for master, replica in zip(clients, clients[size:], strict=False):
             replica.execute_command("CLUSTER", "REPLICATE", master.execute_command("CLUSTER MYID"))
         for client in clients:
-            eventually("it is whole", lambda c=client: _is_whole(c, size), within=30)
+            eventually("it is whole", lambda c=client: _is_whole(c, size, copies), within=30)
         for replica in clients[size:]:
             eventually("it follows", lambda c=replica: _follows(c), within=30)
         yield RunningCluster(nodes[:size], nodes[size:])
@@ -80,9 +82,10 @@ def _knows(client: redis.Redis) -> int:
     return int(_info(client)["cluster_known_nodes"])
 
 
-def _is_whole(client: redis.Redis, size: int) -> bool:
+def _is_whole(client: redis.Redis, size: int, copies: int) -> bool:
     slots: list[list[Any]] = cast(Any, client.execute_command("CLUSTER", "SLOTS"))
-    return _info(client)["cluster_state"] == "ok" and [len(part) for part in slots] == [4] * size
+    whole = [len(part) - 2 for part in slots] == [copies] * size
+    return whole and _info(client)["cluster_state"] == "ok"
 
 
 def _follows(client: redis.Redis) -> bool:
@@ -103,15 +106,20 @@ class RunningSentinel:
     master: EmbeddedValkey
     replica: EmbeddedValkey
     port: int
+    password: str | None = None
 
     @property
     def url(self) -> str:
-        return f"redis+sentinel://127.0.0.1:{free_port()},127.0.0.1:{self.port}/mymaster"
+        """The address; the Sentinel that it names first is not there."""
+        hosts = f"127.0.0.1:{free_port()},127.0.0.1:{self.port}"
+        asking = f"?sentinel_password={quote(self.password, safe='')}" if self.password else ""
+        return f"redis+sentinel://{hosts}/mymaster{asking}"
 
 
 @contextmanager
-def running_sentinel(directory: Path) -> Generator[RunningSentinel]:
-    """Run all three; ready when the Sentinel knows the replica, and it follows."""
+def running_sentinel(directory: Path, password: str | None = None) -> Generator[RunningSentinel]:
+    """Run all three; ready when the Sentinel, which may want a password, knows the replica, and it
+    follows."""
     with ExitStack() as stack:
         options = {"repl-diskless-sync-delay": "0"}
         master = stack.enter_context(EmbeddedValkey.start(options=options))
@@ -120,17 +128,20 @@ def running_sentinel(directory: Path) -> Generator[RunningSentinel]:
         client.replicaof("127.0.0.1", master.port)
         eventually("it follows", lambda: _follows(client))
         port = free_port()
-        stack.enter_context(_sentinel(directory, port, master))
-        asking = stack.enter_context(redis.Redis(port=port, protocol=2))
+        stack.enter_context(_sentinel(directory, port, master, password))
+        asking = stack.enter_context(redis.Redis(port=port, password=password, protocol=2))
         eventually("the replica is known", lambda: _replicas(asking) == 1, within=20)
-        yield RunningSentinel(master, replica, port)
+        yield RunningSentinel(master, replica, port, password)
 
 
 @contextmanager
-def _sentinel(directory: Path, port: int, master: EmbeddedValkey) -> Generator[None]:
+def _sentinel(
+    directory: Path, port: int, master: EmbeddedValkey, password: str | None
+) -> Generator[None]:
     config = directory / "sentinel.conf"
+    wanted = f'requirepass "{password}"\n' if password else ""
     config.write_text(
-        f"port {port}\nbind 127.0.0.1\ndir {directory}\n"
+        f"{wanted}port {port}\nbind 127.0.0.1\ndir {directory}\n"
         f"sentinel monitor mymaster 127.0.0.1 {master.port} 1\n"
         "sentinel down-after-milliseconds mymaster 1000\n"
         "sentinel failover-timeout mymaster 6000\n"

@@ -1,26 +1,16 @@
 """Fixtures that every test may use: a real server, its address, and a client of it."""
 
-import os
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 import redis
 
 from tests.keys_left import leaked_keys
-from tests.servers import DEFAULT, Server, ServerMissingError, chosen_servers, running_server
+from tests.servers import CLUSTER, Server, ServerMissingError, chosen_servers, running_server
 
 _CHOSEN = pytest.StashKey[list[str]]()
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add `--server`."""
-    parser.addoption(
-        "--server",
-        default=os.environ.get("INVOKEQ_TEST_SERVER") or DEFAULT,
-        help="valkey9 (default), valkey81, redis62, system, a redis:// URL, several with commas,"
-        " or all; also by INVOKEQ_TEST_SERVER",
-    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -41,6 +31,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "redis_server" in metafunc.fixturenames:
         names = metafunc.config.stash[_CHOSEN]
         metafunc.parametrize("redis_server", names, indirect=True, scope="session")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out, on a cluster, what is about one server, and say why."""
+    for item in items:
+        mark = item.get_closest_marker("one_server")
+        spec: Any = getattr(item, "callspec", None)
+        if mark and spec and CLUSTER in str(spec.params.get("redis_server")):
+            item.add_marker(pytest.mark.skip(reason=f"one server: {mark.args[0]}"))
 
 
 @pytest.fixture(scope="session")

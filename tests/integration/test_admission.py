@@ -52,7 +52,7 @@ def wait_in_line(session: Session, **extras: Any) -> str:
 
 
 def jobs(client: redis.Redis) -> set[str]:
-    found: Any = client.keys("rq:job:*")
+    found: Any = client.keys(keys.job("*"))
     return {key.decode().rpartition(":")[2] for key in found} - {"bb" * 16}
 
 

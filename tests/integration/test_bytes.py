@@ -8,6 +8,8 @@ from bench.bytes import Traffic, embeddings, json_of_vectors, serving, speech
 from invokeq import Session
 from tests.servers import Server
 
+pytestmark = pytest.mark.one_server("counts the bytes that one server gets and sends")
+
 ALLOWED = 1.1
 """Times the bytes of the answer itself: what goes through the server, heartbeats included."""
 

@@ -12,6 +12,7 @@ import orjson
 import pytest
 import redis
 from rq import Queue, SimpleWorker
+from rq.defaults import RQ_KEY_PREFIX
 from rq.job import Job
 
 from invokeq import Session
@@ -167,5 +168,5 @@ def test_a_stock_rq_worker_fails_our_jobs_with_a_sentence(redis_client: redis.Re
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).setLevel(logging.NOTSET)
     assert "Run `invokeq worker`" in why_failed(redis_client, rid)
-    for key in redis_client.keys("rq:*"):  # RQ keeps more than we do, and some of it for ever
+    for key in redis_client.keys(f"{RQ_KEY_PREFIX}:*"):  # RQ keeps some of its own for ever
         redis_client.expire(key, 60)

@@ -5,19 +5,20 @@ from collections.abc import Collection
 import pytest
 import redis
 
+from invokeq.protocol import keys
 from tests.keys_left import leaked_keys
 
 
 @pytest.fixture
 def permanent_keys() -> Collection[str]:
-    return {"rq:queue:*", "leak"}
+    return {keys.lane_list("*"), "leak"}
 
 
 def test_a_key_without_ttl_is_a_leak(redis_client: redis.Redis) -> None:
     redis_client.set("leak", 1)
     redis_client.set("expires", 1, ex=60)
-    redis_client.set("rq:queue:llm", 1)
-    assert leaked_keys(redis_client, {"rq:queue:*"}) == ["leak"]
+    redis_client.set(keys.lane_list("llm"), 1)
+    assert leaked_keys(redis_client, {keys.lane_list("*")}) == ["leak"]
 
 
 def test_each_test_begins_with_an_empty_database(redis_client: redis.Redis) -> None:

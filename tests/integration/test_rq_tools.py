@@ -15,6 +15,7 @@ from invokeq import Session
 from invokeq.errors import InvocationCancelledError, ProviderUnavailableError, StreamExpiredError
 from invokeq.protocol import keys
 from invokeq.protocol.codec import OrjsonSerializer
+from tests.clients import rq_url
 from tests.integration.conftest import stream_config, user
 from tests.waiting import eventually
 from tests.workers import WorkerProcess
@@ -25,7 +26,7 @@ SERIALIZER = "invokeq.protocol.codec.OrjsonSerializer"
 
 def rq_cli(url: str, *words: str) -> str:
     """Run RQ's command as an operator would; gives what it printed."""
-    command = [str(Path(sys.executable).parent / "rq"), words[0], "-u", url, *words[1:]]
+    command = [str(Path(sys.executable).parent / "rq"), words[0], "-u", rq_url(url), *words[1:]]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

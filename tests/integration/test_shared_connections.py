@@ -14,6 +14,8 @@ from invokeq.follower import KEPT, Follower
 from invokeq.line import Line
 from tests.waiting import eventually_async
 
+pytestmark = pytest.mark.one_server("a Line or a Follower has connections to one server")
+
 LONG = 30_000
 
 

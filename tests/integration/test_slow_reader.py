@@ -28,6 +28,7 @@ from invokeq.errors import (
 from invokeq.invocation import Invocation
 from invokeq.protocol import keys
 from invokeq_worker.embedded import EmbeddedValkey
+from tests.clients import connect
 from tests.integration.conftest import stream_config, user
 from tests.waiting import eventually
 from tests.workers import WorkerProcess, running_worker
@@ -54,7 +55,7 @@ class Held:
     """The most that Redis ever held of one stream, looked at over and over by a thread."""
 
     def __init__(self, url: str, request_id: str) -> None:
-        self._client = redis.Redis.from_url(url, protocol=2)
+        self._client = connect(url)
         self._key = keys.events(request_id)
         self._stopped = threading.Event()
         self.most = 0

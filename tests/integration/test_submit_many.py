@@ -54,7 +54,7 @@ def in_lane(client: redis.Redis) -> list[str]:
 
 def left(client: redis.Redis) -> list[Any]:
     """Name what there is of jobs, in whatever state, and beside them."""
-    found: Any = [*client.keys("rq:job:*"), *client.keys("invokeq:{*")]
+    found: Any = [*client.keys(keys.job("*")), *client.keys("invokeq:{*")]
     return [*found, *in_lane(client)]
 
 

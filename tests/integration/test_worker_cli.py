@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 
 from invokeq_worker.checks import live_workers
+from tests.clients import connect
 from tests.waiting import eventually
 from tests.workers import write_config
 
@@ -85,7 +85,7 @@ def background(
 
 
 def workers_at(url: str) -> list[dict[str, Any]]:
-    with redis.Redis.from_url(url, protocol=2) as client:
+    with connect(url) as client:
         return live_workers(client, url)
 
 
@@ -205,7 +205,7 @@ def test_up_runs_everything_until_ctrl_c(tmp_path: Path) -> None:
         url = up.redis_url()
         entries = workers_at(url)
         assert sorted(entry["pool"] for entry in entries) == ["a", "b", "b"]
-        with redis.Redis.from_url(url, protocol=2) as client:
+        with connect(url) as client:
             server = client.info("server")["process_id"]
         assert up.end(signal.SIGINT) == 0
     assert none_runs([server, *(entry["pid"] for entry in entries)])
@@ -216,7 +216,7 @@ def test_kill_9_of_up_leaves_no_process(tmp_path: Path) -> None:
     with background(tmp_path, "up") as up:
         eventually("it is ready", lambda: up.says("ready: "), within=BOUND)
         url = up.redis_url()
-        with redis.Redis.from_url(url, protocol=2) as client:
+        with connect(url) as client:
             pids = {client.info("server")["process_id"], *pids_at(url)}
         assert len(pids) == 2
         up.process.kill()
@@ -229,7 +229,7 @@ def test_up_ends_when_its_server_does(tmp_path: Path) -> None:
         eventually("it is ready", lambda: up.says("ready: "), within=BOUND)
         url = up.redis_url()
         pids = pids_at(url)
-        with redis.Redis.from_url(url, protocol=2) as client:
+        with connect(url) as client:
             os.kill(client.info("server")["process_id"], signal.SIGKILL)
         assert up.process.wait(BOUND) == 1
         assert "the embedded server ended" in up.err.read_text().splitlines()[-1]

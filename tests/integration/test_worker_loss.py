@@ -9,8 +9,9 @@ from rq import Queue
 
 from invokeq import Session
 from invokeq.errors import InvocationCancelledError, WorkerLostError
-from invokeq.protocol import keys
+from invokeq.protocol import events, keys
 from invokeq.protocol.codec import OrjsonSerializer
+from invokeq.protocol.events import EventKind
 from tests.integration.conftest import stream_config, user
 from tests.waiting import eventually
 from tests.workers import running_worker
@@ -131,6 +132,41 @@ def test_without_any_worker_left_the_reader_is_told(
             list(invocation)
 
 
+@pytest.mark.parametrize(
+    ("kind", "last", "book", "state"),
+    [
+        (EventKind.DONE, events.done(None), "finished", "done"),
+        (EventKind.FAILED, events.failed({"code": "internal"}), "failed", "failed"),
+    ],
+)
+def test_a_worker_that_dies_between_its_last_event_and_its_books(
+    redis_url: str,
+    redis_client: redis.Redis,
+    tmp_path: Path,
+    session: Session,
+    kind: EventKind,
+    last: bytes,
+    book: str,
+    state: str,
+) -> None:
+    """On a cluster they are in two slots. Fails when the reaper looks for no last event: it then
+    fails what was done, and runs again what had failed."""
+    with running_worker(redis_url, tmp_path, name="victim") as victim:
+        plan = stream_config(hang_after=int(kind is EventKind.DONE))
+        invocation = session.model.llm.submit(plan, user("x"), detached=True)
+        rid = invocation.request_id
+        eventually("it runs", lambda: "started" in victim.vendor_events(rid))
+        if kind is EventKind.DONE:
+            next(iter(invocation))
+        assert victim.stop(signal.SIGKILL) != 0
+    redis_client.xadd(keys.events(rid), {"k": kind.value, "d": last}, id="1-100")
+    with running_worker(redis_url, tmp_path, name="heir") as heir:
+        eventually("books are closed", lambda: books(redis_client)[book] == 1, within=BOUND)
+        assert sum(books(redis_client).values()) == 1
+        assert invocation.status().state == state
+        assert heir.vendor_events(rid) == []
+
+
 def test_sigterm_lets_what_runs_finish_and_claims_nothing_more(
     redis_url: str, redis_client: redis.Redis, tmp_path: Path, session: Session
 ) -> None:
@@ -145,7 +181,7 @@ def test_sigterm_lets_what_runs_finish_and_claims_nothing_more(
         assert waiting.status().state == "queued"
         with running_worker(redis_url, tmp_path, name="new"):
             assert list(waiting)
-        eventually("books", lambda: books(redis_client)["finished"] == 2)
+            eventually("books", lambda: books(redis_client)["finished"] == 2)
 
 
 def test_the_end_of_the_grace_time_hands_back_the_unspoken_and_ends_the_rest(

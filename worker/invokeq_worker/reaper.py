@@ -3,7 +3,8 @@ error.
 
 Of each attempt of a dead worker the stream is shut first (a `lost` event with the highest sequence
 there is), so that a worker that was only frozen cannot write into it any more. Only then is it
-decided: nothing said, and the attempts not used up: back to the head of its lane. Otherwise a
+decided: ended, but for the books, which on a cluster are elsewhere: they are closed as the last
+event says. Nothing said, and the attempts not used up: back to the head of its lane. Otherwise a
 `failed` event with WorkerLostError. Whoever finds a dead worker does this; a lock of some seconds
 keeps two from doing it at once, and both doing it would do no harm.
 """
@@ -17,7 +18,7 @@ from redis.exceptions import ResponseError
 
 from invokeq.protocol import events, keys
 from invokeq.protocol.errors import ProtocolError, WorkerLostError
-from invokeq.protocol.events import ANSWERS, LAST_SEQUENCE, EventId, EventKind
+from invokeq.protocol.events import ANSWERS, LAST_SEQUENCE, TERMINAL, EventId, EventKind
 from invokeq.protocol.resp import Command, Reply
 from invokeq_worker import books, scripts
 from invokeq_worker.books import Ending, Retention
@@ -28,6 +29,13 @@ LOCK_MS: Final = 10_000
 """How long one worker has the cleaning of a dead one to itself."""
 
 TIMEOUT: Final = 10.0
+
+_ENDINGS: Final = {
+    EventKind.DONE: Ending.FINISHED,
+    EventKind.FAILED: Ending.FAILED,
+    EventKind.CANCELLED: Ending.CANCELED,
+}
+_UNKNOWN: Final = "The worker died before it had written down why; the stream says it."
 
 log: Final = structlog.get_logger(__name__)
 
@@ -40,11 +48,14 @@ class Found:
     spoken: int
     """Events of the answer that were written; 0 if it may be run again without anyone noticing."""
 
+    ended: EventKind | None
+    """Its terminal event, if that was written."""
+
 
 def may_run_again(found: Found, max_attempts: int) -> bool:
     """Nothing of an answer may be said twice, and a job that kills its workers must not go on for
     ever."""
-    return found.spoken == 0 and found.job.attempt < max_attempts
+    return found.ended is None and found.spoken == 0 and found.job.attempt < max_attempts
 
 
 class Reaper:
@@ -86,6 +97,9 @@ class Reaper:
                 scripts.requeue(dead, job.lane, job.id, job.execution, self._retention.queue_ttl)
             )
             return
+        if found.ended is not None:
+            await self._close_books(dead, job, found.ended)
+            return
         error = WorkerLostError(
             request_id=job.id, attempt=job.attempt, worker=dead, events=found.spoken
         )
@@ -108,6 +122,24 @@ class Reaper:
             scripts.finish(dead, [closing]),
         )
 
+    async def _close_books(self, dead: str, job: Claimed, ended: EventKind) -> None:
+        """Do what a worker did not live to do after its last event."""
+        log.warning("books closed", request_id=job.id, attempt=job.attempt, ended=ended)
+        ending = _ENDINGS[ended]
+        now = time.time()
+        closing = books.close(
+            job,
+            ending,
+            started=now,
+            ended=now,
+            retention=self._retention,
+            exception=_UNKNOWN if ending is Ending.FAILED else "",
+        )
+        await self._send(
+            ("EXPIRE", keys.events(job.id), self._retention.result_ttl),
+            scripts.finish(dead, [closing]),
+        )
+
     async def _find(self, dead: str, request_id: str, execution: str) -> Found | None:
         """Shut the attempt's stream and look at what it says. Two round trips."""
         (lane, attempt), (owner, status) = await self._send(
@@ -125,7 +157,7 @@ class Reaper:
         said = ("XRANGE", key, f"{number}-0", str(EventId(number, LAST_SEQUENCE - 1)))
         _, entries = await self._send(shut, said)
         job = Claimed(lane.decode(), request_id, execution, number, False, b"")
-        return Found(job, _count_answers(entries))
+        return Found(job, *_said(entries))
 
     async def _send(self, *commands: Command) -> list[Reply]:
         """Exchange commands of which only an XADD may be refused: then its event is there
@@ -155,10 +187,10 @@ def _append(key: str, event_id: EventId, kind: EventKind, payload: bytes) -> Com
     return ("XADD", key, str(event_id), "k", kind.value, "d", payload)
 
 
-def _count_answers(entries: Any) -> int:
-    """Count the events of the answer in the entries of one attempt; one that nobody can read is
-    one."""
-    count = 0
+def _said(entries: Any) -> tuple[int, EventKind | None]:
+    """Count the events of the answer in the entries of one attempt, of which one that nobody can
+    read is one; and give its terminal event."""
+    count, ended = 0, None
     for entry_id, flat in entries:
         fields = dict(zip(flat[::2], flat[1::2], strict=True))
         try:
@@ -169,4 +201,5 @@ def _count_answers(entries: Any) -> int:
         if entry_id == entries[0][0]:  # what was trimmed before it were answers, but for `started`
             count += max(0, found[0].id.sequence - 1)
         count += sum(event.kind in ANSWERS for event in found)
-    return count
+        ended = next((event.kind for event in found if event.kind in TERMINAL), ended)
+    return count, ended

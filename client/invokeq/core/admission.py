@@ -106,8 +106,8 @@ def take_back(admission: Admission, request_id: str, parts: Sequence[str]) -> Pl
     if status not in (None, b"queued"):
         return False
     commands: list[Command] = [("EXPIRE", key, 0) for key in (job, *parts)]
-    if admission.tenant is not None:
-        commands.append(("ZREM", keys.waiting(lane, admission.tenant), request_id))
+    if admission.tenant is not None:  # first, beside the job: on a cluster the parts are elsewhere
+        commands.insert(0, ("ZREM", keys.waiting(lane, admission.tenant), request_id))
     yield Batch(commands)
     return True
 

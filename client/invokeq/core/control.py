@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from invokeq.core.plan import Batch, Plan
 from invokeq.protocol import events, keys
-from invokeq.protocol.errors import StreamExpiredError
+from invokeq.protocol.errors import ProtocolError, StreamExpiredError
 from invokeq.protocol.events import EventId, EventKind
 from invokeq.protocol.lease import DETACHED, cancel_order
 from invokeq.protocol.resp import Command, Reply
@@ -28,6 +28,12 @@ _STATES: Final[dict[str, State]] = {
     "failed": "failed",
     "stopped": "cancelled",
     "canceled": "cancelled",
+}
+
+_ENDS: Final[dict[EventKind, State]] = {
+    EventKind.DONE: "done",
+    EventKind.FAILED: "failed",
+    EventKind.CANCELLED: "cancelled",
 }
 
 
@@ -120,12 +126,15 @@ def status(request_id: str) -> Plan[InvocationStatus]:
     state, lane, attempt, worker, enqueued, started, ended = (_text(value) for value in values)
     if state not in _STATES:
         raise StreamExpiredError(stream=request_id, request_id=request_id)
+    known = _STATES[state]
+    if known == "running" and top:  # on a cluster the books are closed after the last event
+        known = _ended(top[0], int(attempt or 0)) or known
     position: int | None = None
     if state == "queued":
         (position,) = yield Batch([("LPOS", keys.lane_list(lane), request_id)])
     return InvocationStatus(
         request_id=request_id,
-        state=_STATES[state],
+        state=known,
         lane=lane,
         attempt=int(attempt or 0),
         worker=worker or None,
@@ -135,6 +144,16 @@ def status(request_id: str) -> Plan[InvocationStatus]:
         started_at=_time(started),
         ended_at=_time(ended),
     )
+
+
+def _ended(entry: Reply, attempt: int) -> State | None:
+    """Tell how an attempt ended if an entry, the last of its stream, says so."""
+    entry_id, flat = entry
+    try:
+        last = events.unpack(entry_id, dict(zip(flat[::2], flat[1::2], strict=True)))[-1]
+    except ProtocolError:
+        return None
+    return _ENDS.get(last.kind) if last.id.attempt >= attempt else None
 
 
 def _text(value: Reply) -> str:

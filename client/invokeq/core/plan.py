@@ -6,7 +6,6 @@ round trip. The sync and the async shell differ only in how they carry a batch o
 """
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias, TypeVar, cast
 
 from invokeq.protocol.errors import InvokeqError
@@ -31,18 +30,19 @@ class StreamWait(NamedTuple):
         return ("XREAD", *wait, "STREAMS", self.stream, self.after)
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """Commands that are sent together and bear being sent again, and after them perhaps a wait.
 
     The wait's reply comes last. `patience` is how many seconds the shell keeps trying when the
     connection breaks; 0 means one second try at once, for a connection that the server closed
-    meanwhile.
+    meanwhile. `sides` are the lengths of the batches that it was joined from, which need not wait
+    for each other.
     """
 
     commands: list[Command]
     patience: float = 0.0
     wait: StreamWait | None = None
+    sides: tuple[int, ...] = ()
 
     @property
     def sent(self) -> list[Command]:
@@ -73,7 +73,9 @@ def together(plans: Sequence[Plan[T]]) -> Plan[list[T | InvokeqError]]:
     while batches:
         sent, batches = batches, {}
         commands = [command for batch in sent.values() for command in batch.commands]
-        replies = yield Batch(commands, max(batch.patience for batch in sent.values()))
+        patience = max(batch.patience for batch in sent.values())
+        sides = tuple(len(batch.commands) for batch in sent.values())
+        replies = yield Batch(commands, patience, sides=sides)
         at = 0
         for index, batch in sent.items():
             end = at + len(batch.commands)
