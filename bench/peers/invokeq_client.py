@@ -6,14 +6,13 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
-import orjson
 import redis
 import redis.asyncio
 
 from bench.peers.lines import serve
 from bench.peers.spread import lateness
 from invokeq import AsyncSession, Session
-from invokeq.protocol import keys
+from invokeq.protocol import events, keys
 from invokeq.protocol.entities import (
     LLMModelConfig,
     PromptMessage,
@@ -189,7 +188,7 @@ async def _late(
         for run in (run for run in runs if run.arrivals):
             key = keys.events(run.request_id)
             entries: Any = await client.xrange(key, count=1)
-            start = float(orjson.loads(entries[0][1][b"d"])["at"])
+            start = float(events.unpack(*entries[0])[0].data["at"])
             if rate:
                 delays += [at - start - n / rate for n, at in enumerate(run.arrivals)]
             spans.append((run.ended or time.time()) - start)

@@ -4,6 +4,7 @@ from invokeq.async_invocation import AsyncInvocation
 from invokeq.async_session import AsyncSession
 from invokeq.core.call import Call
 from invokeq.core.control import InvocationStatus
+from invokeq.core.history import VendorRetry
 from invokeq.invocation import Invocation
 from invokeq.protocol.errors import InvokeqError
 from invokeq.session import Session
@@ -16,4 +17,5 @@ __all__ = [
     "InvocationStatus",
     "InvokeqError",
     "Session",
+    "VendorRetry",
 ]

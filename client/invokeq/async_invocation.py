@@ -1,7 +1,7 @@
 """The same invocation for asyncio; see `invokeq.invocation` for what it promises."""
 
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
@@ -9,10 +9,11 @@ from invokeq.async_connection import AsyncBroker
 from invokeq.core import control
 from invokeq.core.answers import Shape, usage_of
 from invokeq.core.control import InvocationStatus
+from invokeq.core.history import VendorRetry, retry_of
 from invokeq.core.plan import Plan
 from invokeq.core.reading import Reader
 from invokeq.protocol.errors import BrokerUnavailableError, InvokeqError
-from invokeq.protocol.events import TERMINAL
+from invokeq.protocol.events import TERMINAL, EventKind
 from invokeq.protocol.usage import Usage
 
 Item = TypeVar("Item")
@@ -39,6 +40,7 @@ class AsyncInvocation(Generic[Item, Result]):
         self._items: AsyncGenerator[Item, None] | None = None
         self._seen = reader.state.last
         self._usage: Usage | None = None
+        self._tell_retry: Callable[[VendorRetry], object] | None = None
 
     @property
     def request_id(self) -> str:
@@ -72,6 +74,11 @@ class AsyncInvocation(Generic[Item, Result]):
         """
         items = [item async for item in self]
         return self._shape.result_of(iter(items))
+
+    def on_retry(self, tell: Callable[[VendorRetry], object]) -> None:
+        """Have `tell` hear of each vendor call that failed, when the reading comes to it; the items
+        say nothing of them."""
+        self._tell_retry = tell
 
     async def cancel(self) -> bool:
         """Stop it wherever it is; false if it had ended already."""
@@ -111,6 +118,8 @@ class AsyncInvocation(Generic[Item, Result]):
                 for event in await self._run(self._reader.next_events()):
                     if event.kind in TERMINAL:
                         self._usage = usage_of(event)
+                    elif event.kind is EventKind.RETRY and self._tell_retry is not None:
+                        self._tell_retry(retry_of(event))
                     item = self._shape.item_of(event)
                     self._seen = event.id
                     if item is not None:

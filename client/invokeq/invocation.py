@@ -6,7 +6,7 @@ unless it is detached.
 """
 
 import contextlib
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
@@ -14,10 +14,11 @@ from invokeq.connection import Broker
 from invokeq.core import control
 from invokeq.core.answers import Shape, usage_of
 from invokeq.core.control import InvocationStatus
+from invokeq.core.history import VendorRetry, retry_of
 from invokeq.core.plan import Plan
 from invokeq.core.reading import Reader
 from invokeq.protocol.errors import BrokerUnavailableError, InvokeqError
-from invokeq.protocol.events import TERMINAL
+from invokeq.protocol.events import TERMINAL, EventKind
 from invokeq.protocol.usage import Usage
 
 Item = TypeVar("Item")
@@ -43,6 +44,7 @@ class Invocation(Generic[Item, Result]):
         self._items: Generator[Item, None, None] | None = None
         self._seen = reader.state.last
         self._usage: Usage | None = None
+        self._tell_retry: Callable[[VendorRetry], object] | None = None
 
     @property
     def request_id(self) -> str:
@@ -75,6 +77,11 @@ class Invocation(Generic[Item, Result]):
         is the rest; of vectors and rankings that is a PartialAnswerError.
         """
         return self._shape.result_of(iter(self))
+
+    def on_retry(self, tell: Callable[[VendorRetry], object]) -> None:
+        """Have `tell` hear of each vendor call that failed, when the reading comes to it; the items
+        say nothing of them."""
+        self._tell_retry = tell
 
     def cancel(self) -> bool:
         """Stop it wherever it is; false if it had ended already."""
@@ -114,6 +121,8 @@ class Invocation(Generic[Item, Result]):
                 for event in self._run(self._reader.next_events()):
                     if event.kind in TERMINAL:
                         self._usage = usage_of(event)
+                    elif event.kind is EventKind.RETRY and self._tell_retry is not None:
+                        self._tell_retry(retry_of(event))
                     item = self._shape.item_of(event)
                     self._seen = event.id
                     if item is not None:

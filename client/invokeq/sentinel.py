@@ -47,7 +47,8 @@ def make_pool(url: str, settings: dict[str, Any]) -> ConnectionPool:
     address, options = parse_address(url), {**settings, "retry": Retry(NoBackoff(), 0)}
     if address.kind != "sentinel":
         return ConnectionPool.from_url(url, **options)
-    sentinel = redis.sentinel.Sentinel(address.nodes, sentinel_kwargs=_ASKING)
+    asking = {**_ASKING, **address.asking.options, "retry": options["retry"]}
+    sentinel = redis.sentinel.Sentinel(address.nodes, sentinel_kwargs=asking)
     return _MasterPool(address.service, sentinel, **{**_options(address), **options})
 
 
@@ -56,7 +57,8 @@ def make_async_pool(url: str, settings: dict[str, Any]) -> AsyncConnectionPool:
     address, options = parse_address(url), {**settings, "retry": AsyncRetry(NoBackoff(), 0)}
     if address.kind != "sentinel":
         return AsyncConnectionPool.from_url(url, **options)
-    sentinel = redis.asyncio.sentinel.Sentinel(address.nodes, sentinel_kwargs=_ASKING)
+    asking = {**_ASKING, **address.asking.options, "retry": options["retry"]}
+    sentinel = redis.asyncio.sentinel.Sentinel(address.nodes, sentinel_kwargs=asking)
     return _AsyncMasterPool(address.service, sentinel, **{**_options(address), **options})
 
 

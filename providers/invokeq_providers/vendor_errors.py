@@ -29,13 +29,15 @@ class ErrorKinds:
     """The exceptions of one SDK and of the HTTP client under it.
 
     `faults` are the bases of all of them; `silences` mean that a read took too long; `wrappers` are
-    those that say less than their cause. `failure` reads the ones that carry an HTTP status.
+    those that say less than their cause. `failure` reads the ones that carry an HTTP status. `lost`
+    tells those for which a new connection is likely to do: the error then has `reconnect`.
     """
 
     faults: tuple[type[Exception], ...]
     silences: tuple[type[Exception], ...]
     wrappers: tuple[type[Exception], ...]
     failure: Callable[[Exception], Failure | None]
+    lost: Callable[[Exception], bool] = lambda _: False
 
 
 class VendorErrors:
@@ -105,7 +107,10 @@ class VendorErrors:
             return ProviderSilenceError(
                 provider=self._provider, model=model, seconds=self._read_timeout, chunks=chunks
             )
-        return self.unavailable(model, _describe(cause or error), chunks)
+        unavailable = self.unavailable(model, _describe(cause or error), chunks)
+        if self._kinds.lost(error):
+            unavailable.fields["reconnect"] = True
+        return unavailable
 
 
 def said_in(body: Any) -> str | None:

@@ -31,7 +31,9 @@ def new_http_client(
 def lost_before_answer(error: Exception) -> bool:
     """Tell whether a connection was there and went away, before a byte of an answer came.
 
-    That is how it ends when the server closes a kept connection while a request is on its way.
+    That is how it ends when the server closes a kept connection while a request is on its way:
+    llama.cpp's, for one, closes after every stream a connection that it said it would keep. It may
+    have read the request all the same.
     """
     cause: BaseException | None = error.__cause__
     while cause is not None:

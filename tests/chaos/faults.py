@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
@@ -17,6 +18,7 @@ LEASE_SECONDS: Final = 5.0
 SHORT_CUT: Final = 3.0
 LONG_CUT: Final = 10.0
 DOWN_SECONDS: Final = 1.0
+FROZEN_SECONDS: Final = 30.0
 KILLS: Final = 10
 
 
@@ -25,7 +27,9 @@ class Fault:
     """A fault, the workers it needs, and the typed errors that its readers may be told."""
 
     name: str
-    inject: Callable[[Place, Load], Awaitable[None]]
+    inject: Callable[[Place, Load], Awaitable[float | None]]
+    """Gives the seconds of the recovery, if streams recover while the fault lasts."""
+
     workers: int = 2
     allowed: tuple[str, ...] = ()
     heals: bool = True
@@ -40,9 +44,10 @@ async def kill_worker(place: Place, load: Load) -> None:
     await place.replace(worker)
 
 
-async def freeze_worker(place: Place, load: Load) -> None:
-    """Stop a worker until others have taken over from it, and wake it up again."""
+async def _freeze(place: Place, load: Load, seconds: float) -> float:
+    """Stop a worker for so long, and until others have taken over, and wake it up again."""
     worker = place.workers[0]
+    begun = time.monotonic()
     worker.process.send_signal(signal.SIGSTOP)
     try:
         with redis.Redis.from_url(place.url) as admin:
@@ -51,8 +56,22 @@ async def freeze_worker(place: Place, load: Load) -> None:
                 lambda: admin.zscore(keys.LEASES, worker.name) is None,
                 within=BOUND,
             )
+        await load.recovery(time.monotonic())
+        recovered = time.monotonic() - begun
+        await asyncio.sleep(begun + seconds - time.monotonic())
     finally:
         worker.process.send_signal(signal.SIGCONT)
+    return recovered
+
+
+async def freeze_worker(place: Place, load: Load) -> float:
+    """Stop a worker for half a minute, while others do its work."""
+    return await _freeze(place, load, FROZEN_SECONDS)
+
+
+async def freeze_worker_shortly(place: Place, load: Load) -> float:
+    """Stop a worker until others have taken over from it, and no longer."""
+    return await _freeze(place, load, 0.0)
 
 
 async def restart_workers(place: Place, load: Load) -> None:
@@ -104,8 +123,8 @@ async def kill_connections(place: Place, load: Load) -> None:
 
 FAULTS: Final = (
     Fault("kill -9 of a worker", kill_worker, 3, ("WorkerLostError",), heals=False),
-    Fault("a worker stopped (SIGSTOP), then woken", freeze_worker, 3, ("WorkerLostError",), False),
-    Fault("rolling restart of all workers", restart_workers, 2),
+    Fault("a worker stopped (SIGSTOP) for 30 s", freeze_worker, 3, ("WorkerLostError",)),
+    Fault("rolling restart of 4 workers", restart_workers, 4),
     Fault("kill -9 of Redis, back after 1 s", kill_server),
     Fault("network between workers and Redis cut for 3 s", cut_network_shortly),
     Fault("the same for 10 s", cut_network, allowed=("WorkerLostError", "NoWorkerError")),

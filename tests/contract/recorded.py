@@ -15,7 +15,7 @@ from typing import Any, Literal, cast
 
 import orjson
 
-End = Literal["done", "cut", "hang"]
+End = Literal["done", "cut", "hang", "gone"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ class Asked:
 class Answer:
     """One answer; after its pieces it is complete, breaks off, or says nothing more.
 
-    With no pieces and `hang`, not even the headers come.
+    With no pieces and `hang`, not even the headers come. With `gone` the connection is closed
+    before a byte of it.
     """
 
     pieces: tuple[bytes, ...] = ()
@@ -112,6 +113,8 @@ class Recorded:
         """Answer one request; tells whether the connection may be used again."""
         self.asked.append(await _read_request(reader))
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if answer.end == "gone":
+            return False
         if answer.pieces or answer.end != "hang":
             writer.write(_head(answer))
         for piece in answer.pieces:

@@ -30,6 +30,9 @@ from invokeq_providers.dify_plugin import DifyPluginProvider
 from invokeq_providers.local import LocalProvider
 from invokeq_providers.openai import OpenAIProvider
 from invokeq_providers.scripted import ScriptedProvider
+from invokeq_worker.retry_policy import RetryPolicy
+from invokeq_worker.retrying import RetryingProvider
+from invokeq_worker.vendor_calls import VendorCalls
 from tests.contract.dify_plugins import echo_options
 from tests.contract.vendors import (
     ANSWER,
@@ -163,8 +166,12 @@ async def cohere_target(aimock: Aimock) -> AsyncGenerator[Target, None]:
 
 @pytest.fixture
 async def llama_target(llama_url: str) -> AsyncGenerator[Target, None]:
+    # The server closes after every stream a connection that it said it would keep: as in a worker,
+    # a call that meets one is made again.
+    calls = VendorCalls("contract", lambda _: RetryPolicy(), None, lambda _: None)
     async with relay_to(llama_url) as relay:
-        provider = OpenAIProvider("llama", {"base_url": relay.base_url})
+        vendor = OpenAIProvider("llama", {"base_url": relay.base_url})
+        provider = RetryingProvider(vendor, calls)
         yield Target(
             provider,
             "smollm2",

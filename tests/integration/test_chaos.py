@@ -5,17 +5,24 @@ lost when the server dies; without the reaper, streams of a killed worker have n
 """
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from tests.chaos.crash import crash_row
-from tests.chaos.faults import FAULTS, Fault
+from tests.chaos.faults import FAULTS, Fault, freeze_worker, freeze_worker_shortly
 from tests.chaos.run import Size, run_fault
 
+SHORT = [
+    replace(fault, name="a worker stopped (SIGSTOP)", inject=freeze_worker_shortly)
+    if fault.inject is freeze_worker
+    else fault
+    for fault in FAULTS
+]
 SMALL = Size(streams=12, chunks=60, rate=20, times=1)
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", SHORT, ids=lambda fault: fault.name)
 @pytest.mark.timeout(120)
 def test_a_fault(fault: Fault) -> None:
     row = asyncio.run(run_fault(fault, SMALL))

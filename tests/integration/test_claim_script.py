@@ -2,10 +2,13 @@
 
 import random
 import re
+from typing import Any, cast
 
 import redis
 
+from invokeq.protocol import keys
 from invokeq.protocol.rq_time import iso
+from invokeq_worker import scripts
 from invokeq_worker.scripts import CLAIM
 
 LAST_DAY = 4_102_444_799  # of the year 2099
@@ -24,3 +27,29 @@ def test_times_are_written_as_rq_writes_them(redis_client: redis.Redis) -> None:
         micros = at * 7 % 1_000_000
         written = script(args=[at, micros])
         assert written.decode() == iso(at).replace(".000000Z", f".{micros:06d}Z")
+
+
+def claim(client: redis.Redis, name: str) -> scripts.Claim:
+    """Claim as the worker of that name does."""
+    client.script_load(CLAIM.source)
+    reply = cast(Any, client).execute_command(*scripts.claim(name, ("llm",), 32, "ab" * 12))
+    return scripts.parse_claim(reply)
+
+
+def test_who_has_no_lease_gets_nothing_and_wakes_another(redis_client: redis.Redis) -> None:
+    """A frozen worker's claim, sent ahead behind the bell, comes when others have cleaned up: what
+    it took would be lost. Fails without the look at the leases: tried."""
+    waiting, lane, bell = "ab" * 16, "llm:acme", keys.bell("llm")
+    redis_client.hset(keys.job(waiting), mapping={"status": "queued", "data": "x"})
+    redis_client.expire(keys.job(waiting), 60)
+    redis_client.rpush(keys.lane_list(lane), waiting)
+    redis_client.sadd(keys.ready("llm"), "acme")
+    seconds, _ = redis_client.time()
+    redis_client.zadd(keys.LEASES, {"frozen": seconds * 1000 - 1, "w1": (seconds + 60) * 1000})
+    for name in ("frozen", "nobody"):
+        nothing = claim(redis_client, name)
+        assert (nothing.suspended, nothing.jobs) == (True, [])
+        assert redis_client.llen(bell) == 1
+        assert redis_client.llen(keys.lane_list(lane)) == 1
+    assert [job.id for job in claim(redis_client, "w1").jobs] == [waiting]
+    redis_client.expire(keys.worker("w1"), 60)

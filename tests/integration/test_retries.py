@@ -92,6 +92,26 @@ def test_a_vendor_that_recovers_is_asked_again(
     assert invocation.status().attempt == 1
 
 
+def test_a_kept_connection_that_was_gone_is_a_call_like_any_other(
+    redis_url: str, redis_client: redis.Redis, tmp_path: Path, session: Session, vendor: Recorded
+) -> None:
+    """Fails when the provider sends the request again by itself: then nothing is told. Tried."""
+    vendor.answer(chat("first"), Answer(end="gone"), GOOD, Answer(end="gone"))
+    own = "[retries.providers.other]\ncalls = 1\n"
+    with worker_of(redis_url, tmp_path, vendor, own):
+        assert text_of(session.model.llm.submit(model(), user("x"))) == "first"
+        invocation = session.model.llm.submit(model(), user("x"))
+        assert text_of(invocation) == "all good"
+        assert len(vendor.asked) == 3
+        (failed,) = retries(redis_client, invocation.request_id)
+        assert (failed["error"]["code"], failed["call"]) == ("provider_unavailable", 1)
+        assert (failed["wait"], failed["next"]) == (0.0, "openai/m")
+        with pytest.raises(ProviderUnavailableError) as caught:
+            list(session.model.llm.invoke(model("other/m"), user("x")))
+        assert caught.value.calls == 1
+        assert len(vendor.asked) == 4
+
+
 def test_a_vendor_that_stays_away_is_asked_as_often_as_the_operator_says(
     redis_url: str, tmp_path: Path, session: Session, vendor: Recorded
 ) -> None:

@@ -76,3 +76,26 @@ def test_one_server_is_left_as_it_is(url: str) -> None:
 def test_a_database_of_a_cluster_is_refused() -> None:
     with pytest.raises(InvalidConfigurationError, match="database"):
         parse_address("redis+cluster://h:1/3")
+
+
+def test_what_sentinels_want_is_not_for_the_data_servers() -> None:
+    url = "redis+sentinel://u:p@one/m?sentinel_password=a%26b%2Bc+d&db=3&sentinel_username=who"
+    address = parse_address(url)
+    assert address.asking == ("who", "a&b+c+d")
+    assert address.asking.options == {"username": "who", "password": "a&b+c+d"}
+    assert address.url_of(("one", 1)) == "redis://u:p@one:1/0?db=3"
+    alone = parse_address("redis+sentinel://one/m?sentinel_password=x")
+    assert (alone.asking.options, alone.rest) == ({"password": "x"}, "/0")
+    assert parse_address("redis+sentinel://u:p@one/m").asking.options == {}
+
+
+def test_a_user_for_sentinels_needs_a_password() -> None:
+    with pytest.raises(InvalidConfigurationError, match="sentinel_password"):
+        parse_address("redis+sentinel://one/m?sentinel_username=who")
+
+
+@pytest.mark.parametrize("kind", ["redis+sentinel://u:canary@h/m", "redis://u:canary@h/0"])
+def test_an_address_shows_no_password(kind: str) -> None:
+    """Fails with the `repr` of a NamedTuple: tried."""
+    shown = repr(parse_address(f"{kind}?sentinel_password=canary"))
+    assert "canary" not in shown

@@ -164,7 +164,7 @@ def test_commands_trim_before_they_add_and_never_within_an_entry() -> None:
 def test_a_reader_in_another_attempt_says_nothing_of_this_one() -> None:
     writer = EventWriter("ab" * 16, 2, lambda _, __: None, lambda: None, WINDOW)
     while not writer.full:
-        writer.event(EventKind.CHUNK, b"x" * 1000)
+        writer.event(EventKind.SEGMENT, b"{}", b"x" * 1000)
     for attempt in (1, 3):
         writer.taken(EventId(attempt, 10**6))
     assert writer.full

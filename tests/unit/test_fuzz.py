@@ -176,7 +176,8 @@ def test_an_event_id(text: str | bytes) -> None:
 good_ids = st.tuples(st.integers(0, 5), st.integers(0, 5) | st.just(2**64 - 1)).map(
     lambda pair: f"{pair[0]}-{pair[1]}".encode()
 )
-kinds = st.sampled_from([kind.value.encode() for kind in EventKind]) | st.binary(max_size=8)
+names_of_kinds = st.sampled_from([*(kind.value for kind in EventKind), events.SEVERAL])
+kinds = names_of_kinds.map(str.encode) | st.binary(max_size=8)
 CHUNK: dict[str, Any] = {
     "model": "m",
     "delta": {"index": 0, "message": {"role": "assistant", "content": "x", "tool_calls": []}},
@@ -202,7 +203,8 @@ def _odd(good: Any) -> st.SearchStrategy[Any]:
 
 
 odd_data = st.sampled_from(EVENT_DATA).flatmap(_odd)
-payloads = st.binary(max_size=60) | (json_values | odd_data).map(orjson.dumps)
+several = st.lists(st.tuples(names_of_kinds, odd_data) | json_values, max_size=3)
+payloads = st.binary(max_size=60) | (json_values | odd_data | several).map(orjson.dumps)
 entries = st.fixed_dictionaries(
     {}, optional={b"k": kinds, b"d": payloads, b"b": st.binary(max_size=40)}
 ) | st.dictionaries(st.binary(max_size=3), st.binary(max_size=20), max_size=3)

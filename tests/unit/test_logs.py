@@ -118,5 +118,13 @@ def test_a_secret_inside_a_longer_one_is_masked_as_part_of_it() -> None:
     assert Redactor(["secret-1", "secret-123"]).redact("secret-123, secret-1") == "***, ***"
 
 
+def test_the_password_of_sentinels_is_masked() -> None:
+    """Fails when only the user's part of a URL is taken for a secret: tried."""
+    url = "redis+sentinel://one/m?db=1&sentinel_password=of%2fsentinels"
+    redactor = Redactor([url])
+    assert redactor.redact("AUTH of/sentinels") == "AUTH ***"
+    assert redactor.redact("?sentinel_password=of%2fsentinels") == "?sentinel_password=***"
+
+
 def test_without_secrets_lines_stay_as_they_are() -> None:
     assert Redactor([]).redact("anything") == "anything"

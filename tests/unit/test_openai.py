@@ -198,25 +198,26 @@ async def test_a_secret_in_an_error_is_blanked(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("error", [httpx2.RemoteProtocolError("gone"), httpx2.ReadError("reset")])
-async def test_a_connection_lost_before_an_answer_is_tried_once_more(
+async def test_a_connection_lost_before_an_answer_is_told_and_nothing_is_sent_twice(
     monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     vendor = Vendor(error, TEXT + FINISH)
-    assert text_of(await ask(monkeypatch, vendor)) == "hi END there"
-    assert len(vendor.requests) == 2
-    dead = Vendor(error)
-    with pytest.raises(ProviderUnavailableError):
-        await ask(monkeypatch, dead)
-    assert len(dead.requests) == 2
+    with pytest.raises(ProviderUnavailableError) as caught:
+        await ask(monkeypatch, vendor)
+    assert caught.value.reconnect is True
+    assert len(vendor.requests) == 1
 
 
 @pytest.mark.parametrize(
     "answer", [httpx2.ConnectError("refused"), httpx2.Response(500), httpx2.Response(429)]
 )
-async def test_nothing_else_is_sent_twice(monkeypatch: pytest.MonkeyPatch, answer: Any) -> None:
+async def test_other_faults_are_no_lost_connections(
+    monkeypatch: pytest.MonkeyPatch, answer: Any
+) -> None:
     vendor = Vendor(answer)
-    with pytest.raises(InvokeqError):
+    with pytest.raises(InvokeqError) as caught:
         await ask(monkeypatch, vendor)
+    assert "reconnect" not in caught.value.fields
     assert len(vendor.requests) == 1
 
 

@@ -15,7 +15,7 @@ from invokeq.protocol.errors import (
     PickupTimeoutError,
     StreamExpiredError,
 )
-from invokeq.protocol.events import START, Event, EventId, EventKind, pack
+from invokeq.protocol.events import START, Event, EventId, EventKind
 from invokeq_worker.stream import MAX_ENTRY
 
 RID = "ab" * 16
@@ -34,6 +34,10 @@ def reader(after: EventId = START, known: bool = True, **changes: Any) -> Reader
         **changes,
     }
     return Reader(RID, "llm:acme", after=after, known=known, **arguments)
+
+
+def pack(chunks: list[bytes]) -> bytes:
+    return events.entry_fields([EventKind.CHUNK] * len(chunks), chunks)[1]
 
 
 def entry(entry_id: str, kind: EventKind, payload: bytes) -> list[Any]:

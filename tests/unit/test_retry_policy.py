@@ -38,6 +38,14 @@ def test_what_the_vendor_asks_for_is_the_least() -> None:
     assert retry_wait(too_long, 1, POLICY, left=None, chance=0.0) is None
 
 
+def test_a_kept_connection_that_was_gone_is_no_reason_to_wait() -> None:
+    """Fails without `at_once`: tried."""
+    gone = ProviderUnavailableError(detail="x", reconnect=True)
+    assert retry_wait(gone, 1, POLICY, left=None, chance=1.0) == 0.0
+    assert retry_wait(gone, 2, POLICY, left=None, chance=1.0) == 2.0
+    assert retry_wait(gone, 1, RetryPolicy(calls=1), left=None, chance=0.0) is None
+
+
 def test_a_wait_that_reaches_the_deadline_is_no_use() -> None:
     assert retry_wait(FAULT, 3, POLICY, left=4.1, chance=1.0) == 4.0
     assert retry_wait(FAULT, 3, POLICY, left=4.0, chance=1.0) is None

@@ -88,7 +88,7 @@ _WORKER_COMMANDS: Final = (
     " +exists +expire +del +get +set +mget"
     " +hget +hmget +hgetall +hset +hdel +hexists +hincrby +hincrbyfloat"
     " +lpush +lpop +blpop +llen +sadd +srem +smembers"
-    " +zadd +zrem +zrange +zrangebyscore +zremrangebyscore"
+    " +zadd +zrem +zrange +zrangebyscore +zremrangebyscore +zscore"
     " +xadd +xrange +xrevrange +xtrim"
 )
 

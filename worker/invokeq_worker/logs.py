@@ -23,6 +23,8 @@ MASK: Final = "***"
 SHORTEST_SECRET: Final = 8
 """Shorter ones are placeholders such as EMPTY or ollama; masking them would mangle every line."""
 
+_SENTINEL_PASSWORD: Final = re.compile(r"(?:^|&)sentinel_password=([^&]+)")
+
 _CHATTY: Final = ("httpcore", "httpx", "openai", "urllib3")
 """At debug these log whole requests, prompts included."""
 
@@ -113,9 +115,11 @@ def _spellings(secret: str) -> Iterator[str]:
 def _parts(secret: str) -> list[str]:
     """Split `Bearer <token>` and URLs with a password; anything else is its only part."""
     try:
-        password = urlsplit(secret).password
+        url = urlsplit(secret)
+        passwords = [url.password] if url.password is not None else []
     except ValueError:  # not a URL
-        password = None
-    if password is not None:
-        return [secret, password, unquote(password)]
+        return [secret, *secret.split()]
+    passwords += _SENTINEL_PASSWORD.findall(url.query)
+    if passwords:
+        return [secret, *passwords, *map(unquote, passwords)]
     return [secret, *secret.split()]

@@ -48,7 +48,7 @@ class _AtRQ(Connection):
         self._where = address
 
     def _connect(self) -> Any:
-        self.host, self.port = _rq_node(self._where)
+        self.host, self.port = _rq_node(self._where, self.socket_connect_timeout)
         return super()._connect()
 
 
@@ -103,7 +103,8 @@ def make_pool(url: str, connect_timeout: float) -> aredis.ConnectionPool:
         cluster = Cluster(address, settings)
         return _ClusterPool(cluster, **{**options, **settings, "connection_class": kind})
     del options["host"], options["port"]
-    sentinel = redis.asyncio.sentinel.Sentinel(address.nodes, sentinel_kwargs=_sentinel_settings())
+    asking = {**_sentinel_settings(address), "retry": AsyncRetry(NoBackoff(), 0)}
+    sentinel = redis.asyncio.sentinel.Sentinel(address.nodes, sentinel_kwargs=asking)
     return _AsyncMasterPool(address.service, sentinel, ssl=over_tls, **{**options, **settings})
 
 
@@ -115,13 +116,7 @@ def open_link(pool: aredis.ConnectionPool) -> Link:
 def make_client(url: str, timeout: float) -> Redis:
     """Make a blocking client that gives up after `timeout` seconds instead of trying again."""
     address = parse_address(url)
-    settings: dict[str, Any] = {
-        "protocol": 2,
-        "socket_connect_timeout": timeout,
-        "socket_timeout": timeout,
-        "retry": Retry(NoBackoff(), 0),
-        "driver_info": None,
-    }
+    settings = _blocking_settings(timeout)
     if address.kind == "server":
         return Redis.from_url(url, **settings)
     options, over_tls = _options(address)
@@ -130,7 +125,8 @@ def make_client(url: str, timeout: float) -> Redis:
         pool = ConnectionPool(connection_class=kind, address=address, **{**options, **settings})
     else:
         del options["host"], options["port"]
-        sentinel = redis.sentinel.Sentinel(address.nodes, sentinel_kwargs=_sentinel_settings())
+        asking = {**_sentinel_settings(address), "retry": Retry(NoBackoff(), 0)}
+        sentinel = redis.sentinel.Sentinel(address.nodes, sentinel_kwargs=asking)
         pool = _MasterPool(address.service, sentinel, ssl=over_tls, **{**options, **settings})
     return Redis.from_pool(pool)
 
@@ -142,8 +138,19 @@ def _options(address: Address) -> tuple[dict[str, Any], bool]:
     return options, options.pop("connection_class", None) is not None
 
 
-def _sentinel_settings() -> dict[str, Any]:
+def _blocking_settings(timeout: float | None) -> dict[str, Any]:
     return {
+        "protocol": 2,
+        "socket_connect_timeout": timeout,
+        "socket_timeout": timeout,
+        "retry": Retry(NoBackoff(), 0),
+        "driver_info": None,
+    }
+
+
+def _sentinel_settings(address: Address) -> dict[str, Any]:
+    return {
+        **address.asking.options,
         "protocol": 2,
         "driver_info": None,
         "socket_connect_timeout": SENTINEL_TIMEOUT,
@@ -151,12 +158,12 @@ def _sentinel_settings() -> dict[str, Any]:
     }
 
 
-def _rq_node(address: Address) -> Node:
+def _rq_node(address: Address, timeout: float | None) -> Node:
     """Ask the nodes that the URL names who has RQ's slot."""
     problem: RedisError | None = None
     for node in address.nodes:
         try:
-            with Redis.from_url(address.url_of(node), protocol=2, socket_timeout=5.0) as client:
+            with Redis.from_url(address.url_of(node), **_blocking_settings(timeout)) as client:
                 reply = cast(Any, client).execute_command("CLUSTER", "SLOTS")
                 found = SlotMap(reply, node).node_of(RQ_SLOT)
         except RedisError as error:

@@ -33,14 +33,17 @@ def retry_wait(
 
     Full jitter: `chance`, from 0 to 1, is the share of the backoff after `made` calls. What the
     vendor asked to wait comes on top of it, so that those who were sent away together do not come
-    back together. `left` are the seconds until the deadline; a wait that reaches it is no use.
+    back together. A first call whose kept connection was gone is made again at once. `left` are the
+    seconds until the deadline; a wait that reaches it is no use.
     """
     if not isinstance(error, _PASSING) or made >= policy.calls:
         return None
     asked = error.retry_after or 0.0
     if asked > policy.longest_wait:
         return None
-    wait = asked + chance * min(policy.cap, policy.base * 2.0 ** (made - 1))
+    at_once = made == 1 and error.fields.get("reconnect") is True
+    backoff = 0.0 if at_once else chance * min(policy.cap, policy.base * 2.0 ** (made - 1))
+    wait = asked + backoff
     return wait if left is None or wait < left else None
 
 

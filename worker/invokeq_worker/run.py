@@ -19,7 +19,6 @@ from redis.exceptions import ResponseError
 from invokeq.protocol import codec, events, keys
 from invokeq.protocol.entities import LLMResultChunk
 from invokeq.protocol.errors import (
-    DeadlineExceededError,
     InternalError,
     InvokeqError,
     ProviderSilenceError,
@@ -114,8 +113,8 @@ class Run:
 
     def cancel(self, reason: str, ending: Ending = Ending.CANCELED) -> None:
         """Stop the run: the provider's connection is closed, then `cancelled` is written."""
-        self._ending = ending
-        self._interrupt(Interruption("cancel", reason))
+        if self._interrupt(Interruption("cancel", reason)):
+            self._ending = ending
 
     def hand_back(self) -> bool:
         """Stop the run and put its job back, unless it has begun to speak; tells whether it did."""
@@ -158,6 +157,8 @@ class Run:
         finally:
             if self._deadline is not None:
                 self._deadline.cancel()
+            self._calls = None
+            self.stream.leave()
 
     async def _answer(self) -> None:
         envelope = self.envelope = codec.decode_job(self.job.data)
@@ -259,9 +260,10 @@ class Run:
             return
         left = deadline - time.time()
         if left <= 0:
-            raise DeadlineExceededError(stage="before a worker had begun")
+            self._interruption = self._interruption or Interruption("cancel", events.DEADLINE)
+            raise asyncio.CancelledError(events.DEADLINE)
         loop = asyncio.get_running_loop()
-        self._deadline = loop.call_later(left, self.cancel, "deadline")
+        self._deadline = loop.call_later(left, self.cancel, events.DEADLINE)
 
     def _say_started(self) -> None:
         payload = events.started(self._context.worker, self.started_at)
@@ -283,8 +285,6 @@ class Run:
                 log.info("invocation was taken over", request_id=self.job.id)
             case Interruption("silence"):
                 self._fail(self._silence_error())
-            case Interruption("cancel", "deadline"):
-                self._fail(DeadlineExceededError(stage="while the model answered"))
             case Interruption(reason=reason):
                 self._end_cancelled(reason)
 
@@ -302,7 +302,13 @@ class Run:
             usage = self._calls.tally.usage()
         log.info("invocation cancelled", request_id=self.job.id, reason=reason)
         text = "Job stopped by user" if self._ending is Ending.STOPPED else ""
-        self._end(EventKind.CANCELLED, events.cancelled(reason, usage), self._ending, text)
+        stage = self._stage() if reason == events.DEADLINE else None
+        self._end(EventKind.CANCELLED, events.cancelled(reason, usage, stage), self._ending, text)
+
+    def _stage(self) -> str:
+        """Say how far the run had come when its deadline passed."""
+        asked = self._calls is not None and self._calls.made
+        return "while the model answered" if asked else "before the model was asked"
 
     def _end(self, kind: EventKind, payload: bytes, ending: Ending, exception: str = "") -> None:
         """Write the terminal event, let the stream expire, close the books: one batch."""

@@ -75,7 +75,8 @@ async def exchange(link: Link, commands: Sequence[Command], timeout: float) -> l
 
 def claim(worker: str, queues: Sequence[str], room: int, execution_prefix: str) -> Command:
     names = [name for q in queues for name in (keys.ready(q), keys.bell(q), keys.ring(q))]
-    script_keys = [keys.SUSPENDED, keys.worker(worker), keys.worker_executions(worker), *names]
+    own = [keys.SUSPENDED, keys.worker(worker), keys.worker_executions(worker), keys.LEASES]
+    script_keys = [*own, *names]
     return CLAIM.call(
         script_keys,
         RQ_KEY_PREFIX,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from invokeq.protocol import keys
-from invokeq.protocol.events import ANSWERS, TERMINAL, EventId, EventKind, pack
+from invokeq.protocol.events import ANSWERS, TERMINAL, EventId, EventKind, entry_fields
 from invokeq.protocol.resp import Command
 from invokeq_worker.backlog import Backlog, Window
 
@@ -26,15 +26,15 @@ RUNNING_TTL: Final = 86_400
 class _Entry:
     """What will be one entry of a stream; `sequence` is that of its last event."""
 
-    kind: EventKind
+    kinds: list[EventKind]
     payloads: list[bytes]
     sequence: int
     size: int
     blob: bytes = b""
 
     def command(self, key: str, attempt: int) -> Command:
-        data = pack(self.payloads) if self.kind is EventKind.CHUNK else self.payloads[0]
-        fields = ("k", self.kind.value, "d", data, *(("b", self.blob) if self.blob else ()))
+        kind, data = entry_fields(self.kinds, self.payloads)
+        fields = ("k", kind, "d", data, *(("b", self.blob) if self.blob else ()))
         return ("XADD", key, f"{attempt}-{self.sequence}", *fields)
 
 
@@ -78,32 +78,26 @@ class EventWriter:
         self.ended = False
 
     def event(self, kind: EventKind, payload: bytes, blob: bytes = b"") -> None:
-        """Append an event that has an entry of its own."""
+        """Append an event; it shares an entry with what has not been sent, unless it has bytes."""
         size = len(payload) + len(blob)
-        self._backlog.entry(self._sequence)
-        self._backlog.bytes += size
+        last = self._entries[-1] if self._entries else None
         self._sequence += 1
-        self._entries.append(_Entry(kind, [payload], self._sequence, size, blob))
+        if last and last.size + size <= MAX_ENTRY and not (last.blob or blob):
+            last.kinds.append(kind)
+            last.payloads.append(payload)
+            last.sequence += 1
+            last.size += size
+        else:
+            self._backlog.entry(self._sequence - 1)
+            self._entries.append(_Entry([kind], [payload], self._sequence, size, blob))
+        self._backlog.bytes += size
         self.ended = kind in TERMINAL
         self.events += kind in ANSWERS
         self._on_dirty(self, size)
 
     def chunk(self, payload: bytes) -> None:
-        """Append one chunk; it shares an entry with the chunk before it if that has not been
-        sent."""
-        size = len(payload)
-        last = self._entries[-1] if self._entries else None
-        if last and last.kind is EventKind.CHUNK and last.size + size <= MAX_ENTRY:
-            last.payloads.append(payload)
-            last.sequence += 1
-            last.size += size
-        else:
-            self._backlog.entry(self._sequence)
-            self._entries.append(_Entry(EventKind.CHUNK, [payload], self._sequence + 1, size))
-        self._backlog.bytes += size
-        self._sequence += 1
-        self.events += 1
-        self._on_dirty(self, size)
+        """Append one chunk of an LLM's answer."""
+        self.event(EventKind.CHUNK, payload)
 
     @property
     def full(self) -> bool:
@@ -147,8 +141,17 @@ class EventWriter:
             commands.append((("EXPIRE", self.key, self.ttl), None))
         return commands
 
+    def leave(self) -> None:
+        """Its owner has ended and need not hear of anything: without a way back to it, neither has
+        to wait for the garbage collector."""
+        self._on_fenced = _tell_nobody
+
     def fence(self) -> None:
         """Another attempt owns the stream: say nothing more, and let the invocation know."""
         if not self.fenced:
             self.fenced = True
             self._on_fenced()
+
+
+def _tell_nobody() -> None:
+    pass

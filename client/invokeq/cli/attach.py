@@ -30,7 +30,11 @@ def attach(
     ] = None,
     as_json: Annotated[
         bool,
-        typer.Option("--json", help="Print JSON: a line for each chunk, or the result."),
+        typer.Option(
+            "--json",
+            help="Print JSON: a line for each chunk, or the result; and one for each vendor call"
+            " that failed.",
+        ),
     ] = False,
     redis: Redis = None,
 ) -> None:
@@ -41,12 +45,14 @@ def attach(
     """
     from invokeq.cli.attached import show_any
     from invokeq.cli.meter import Meter
+    from invokeq.cli.retries import show_retry, write_retry
     from invokeq.session import Session
 
     with Session("cli", redis=redis) as session:
         invocation = session.attach(request_id, after)
         with suppress(StreamExpiredError):  # that is for the reader to judge; a Redis that is away
             invocation.status()  # is found out here at once, and not after the reader's patience
+        invocation.on_retry(write_retry if as_json else show_retry)
         try:
             show_any(invocation, Meter(), output=output, as_json=as_json)
         except KeyboardInterrupt:

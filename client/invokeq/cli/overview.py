@@ -2,7 +2,8 @@
 
 A snapshot put together of several reads, so its parts may disagree by what happened in between. It
 costs six round trips at most (seven when a worker's catalog is new), five commands a lane and one a
-worker, and looks at MAX_RUNNING running invocations at most.
+worker, and looks at MAX_RUNNING running invocations at most. What plugins can write there is shown
+as far as it can be read: bytes that are no text as `\ufffd`, what is no time or number as nothing.
 """
 
 from dataclasses import dataclass
@@ -91,13 +92,13 @@ def read_overview(directory: Directory, max_running: int = MAX_RUNNING) -> Plan[
     (seconds, _), suspended, lists = yield Batch(
         [("TIME",), ("EXISTS", keys.SUSPENDED), ("SMEMBERS", keys.QUEUES)]
     )
-    names = sorted(keys.lane_of(key.decode()) for key in lists)
+    names = sorted({keys.lane_of(_text(key)) for key in lists})
     lanes = yield from _read_lanes(names, int(seconds), max_running)
     held: list[int] = []
     if workers:
         held = yield Batch([("SCARD", keys.worker_executions(w.entry.name)) for w in workers])
     heads = yield from _read_heads(lanes)
-    ids = [run.partition(b":")[0].decode() for lane in lanes for run in lane.executions]
+    ids = [_text(run.partition(b":")[0]) for lane in lanes for run in lane.executions]
     return Overview(
         now=datetime.fromtimestamp(int(seconds), UTC),
         suspended=bool(suspended),
@@ -139,7 +140,7 @@ def _read_heads(lanes: list[_Lane]) -> Plan[dict[bytes | None, datetime | None]]
     heads = [lane.head for lane in lanes if lane.head is not None]
     if not heads:
         return {}
-    replies = yield Batch([("HGET", keys.job(head.decode()), "enqueued_at") for head in heads])
+    replies = yield Batch([("HGET", keys.job(_text(head)), "enqueued_at") for head in heads])
     return {head: _time(reply) for head, reply in zip(heads, replies, strict=True)}
 
 
@@ -154,7 +155,7 @@ def _read_runs(ids: list[str]) -> Plan[tuple[RunView, ...]]:
             lane=_text(origin),
             model=_text(model),
             worker=_text(worker),
-            attempt=int(attempt or 0),
+            attempt=_number(attempt),
             since=_time(since),
         )
         for request_id, (status, origin, model, worker, attempt, since) in zip(
@@ -184,8 +185,19 @@ def _listening(lane: str, workers: tuple[LiveWorker, ...]) -> int:
 
 
 def _text(value: Reply) -> str:
-    return value.decode() if value else ""
+    return value.decode(errors="replace") if value else ""
+
+
+def _number(value: Reply) -> int:
+    try:
+        return int(value or 0)
+    except ValueError:
+        return 0
 
 
 def _time(value: Reply) -> datetime | None:
-    return datetime.fromisoformat(value.decode()) if value else None
+    try:
+        time = datetime.fromisoformat(_text(value))
+    except ValueError:
+        return None
+    return time if time.tzinfo else None

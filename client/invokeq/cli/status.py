@@ -1,6 +1,7 @@
 """`invokeq status`: lanes, workers and what runs, or where one invocation stands."""
 
-from dataclasses import fields
+from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -13,6 +14,7 @@ from invokeq.cli.text import duration, one_line
 if TYPE_CHECKING:
     from invokeq.cli.overview import LaneView, Overview, RunView
     from invokeq.core.control import InvocationStatus
+    from invokeq.core.history import VendorRetry
 
 SHOWN_RUNS: Final = 20
 """Running invocations that are shown, the oldest first; --all and --json show up to a thousand."""
@@ -37,30 +39,43 @@ def status(
     """
     import orjson
 
-    from invokeq.cli.overview import Overview, read_overview
+    from invokeq.cli.overview import read_overview
+    from invokeq.core.history import read_retries
     from invokeq.session import Session
 
     with Session("cli", redis=redis) as session:
-        if request_id is not None:
-            found = session.attach(request_id).status()
-        else:
-            found = session.broker.run(read_overview(session.directory))
+        if request_id is None:
+            overview = session.broker.run(read_overview(session.directory))
+            if as_json:
+                typer.echo(orjson.dumps(overview, option=orjson.OPT_INDENT_2))
+            else:
+                _print_overview(overview, show_all)
+            return
+        found = session.attach(request_id).status()
+        retries = session.broker.run(read_retries(request_id))
     if as_json:
-        typer.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2))
-    elif isinstance(found, Overview):
-        _print_overview(found, show_all)
+        counted = {"retries": len(retries), "last_retry": retries[-1] if retries else None}
+        typer.echo(orjson.dumps({**asdict(found), **counted}, option=orjson.OPT_INDENT_2))
     else:
-        _print_invocation(found)
+        _print_invocation(found, retries)
 
 
-def _print_invocation(found: "InvocationStatus") -> None:
+def _print_invocation(found: "InvocationStatus", retries: Sequence["VendorRetry"]) -> None:
     """Print one field a line, without those that have no value."""
-    for field in fields(found):
-        value = getattr(found, field.name)
+    from invokeq.cli.retries import retry_line
+
+    for name, value in asdict(found).items():
         if isinstance(value, datetime):
-            value = value.isoformat(sep=" ", timespec="milliseconds")
-        if value is not None:
-            typer.echo(f"{field.name.replace('_', ' ') + ':':<13}{one_line(str(value))}")
+            _print_field(name, value.isoformat(sep=" ", timespec="milliseconds"))
+        elif value is not None:
+            _print_field(name, str(value))
+    if retries:
+        _print_field("retries", str(len(retries)))
+        _print_field("last_retry", retry_line(retries[-1]))
+
+
+def _print_field(name: str, value: str) -> None:
+    typer.echo(f"{name.replace('_', ' ') + ':':<13}{one_line(value)}")
 
 
 def _print_overview(found: "Overview", show_all: bool) -> None:

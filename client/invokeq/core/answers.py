@@ -39,13 +39,14 @@ from invokeq.protocol.entities import (
     TextEmbeddingResult,
 )
 from invokeq.protocol.errors import (
+    DeadlineExceededError,
     InvocationCancelledError,
     InvokeqError,
     PartialAnswerError,
     ProtocolError,
     error_from_wire,
 )
-from invokeq.protocol.events import Event, EventKind
+from invokeq.protocol.events import DEADLINE, Event, EventKind
 from invokeq.protocol.usage import Usage, read_usage
 
 Item = TypeVar("Item")
@@ -64,9 +65,12 @@ class Shape(NamedTuple, Generic[Item, Result]):
 def error_of(event: Event) -> InvokeqError:
     """Give the error that a `failed` or `cancelled` event stands for."""
     if event.kind is EventKind.CANCELLED:
-        return InvocationCancelledError(
-            attempt=event.id.attempt, reason=event.data.get("reason"), usage=event.data.get("usage")
-        )
+        reason, usage = event.data.get("reason"), event.data.get("usage")
+        attempt = event.id.attempt
+        if reason == DEADLINE:
+            stage = event.data.get("stage")
+            return DeadlineExceededError(attempt=attempt, stage=stage, usage=usage)
+        return InvocationCancelledError(attempt=attempt, reason=reason, usage=usage)
     return error_from_wire(event.data.get("error") or {})
 
 
@@ -85,10 +89,10 @@ def _reading(**readers: EventReader) -> Callable[[Event], Any]:
     """Read the kinds that are named; raise what ends a stream badly; pass over the rest."""
 
     def item_of(event: Event) -> Any:
-        if event.kind in (EventKind.FAILED, EventKind.CANCELLED):
-            raise error_of(event)
-        reader = readers.get(event.kind.value)
+        reader = readers.get(event.kind)
         if reader is None:
+            if event.kind in (EventKind.FAILED, EventKind.CANCELLED):
+                raise error_of(event)
             return None
         try:
             return reader(event)

@@ -61,15 +61,6 @@ class ReaderState:
     ended: bool = False
 
 
-@dataclass(slots=True)
-class _Entry:
-    """An entry as it was fetched; `size` is in bytes."""
-
-    id: bytes
-    fields: dict[bytes, bytes]
-    size: int
-
-
 class Reader:
     """Reads the stream of one request id; for one consumer at a time."""
 
@@ -92,7 +83,8 @@ class Reader:
         self._pickup_timeout = pickup_timeout
         self._patience = patience
         self._lease = Lease(request_id, orphan_timeout, held=holds_lease, first=known)
-        self._fetched: deque[_Entry] = deque()
+        self._stream = keys.events(request_id)
+        self._fetched: deque[tuple[bytes, list[bytes]]] = deque()
         self._given_bytes = 0
         self._alone = known
         self._waiting_since = time.monotonic()
@@ -163,29 +155,28 @@ class Reader:
             ("HMGET", keys.job(self.request_id), "status", "worker_name", "origin"),
             ("TIME",),
             ("ZSCORE", keys.LEASES, self.state.worker or "?"),
-            ("XREVRANGE", keys.events(self.request_id), "+", "-", "COUNT", 1),
+            ("XREVRANGE", self._stream, "+", "-", "COUNT", 1),
         ]
 
     def _wait(self) -> StreamWait:
-        stream = keys.events(self.request_id)
         block_ms = min(self._block_ms, self._lease.longest_wait_ms)
-        return StreamWait(stream, str(self.state.last), READ_COUNT, block_ms)
+        return StreamWait(self._stream, str(self.state.last), READ_COUNT, block_ms)
 
     def _fetch(self, reply: Reply) -> None:
-        for entry_id, flat in reply[0][1] if reply else ():
-            fields = dict(zip(flat[::2], flat[1::2], strict=True))
-            self._fetched.append(_Entry(entry_id, fields, sum(map(len, flat))))
+        if reply:
+            self._fetched.extend(reply[0][1])
 
     def _give(self) -> list[Event]:
         """Decode the next entries of those that were fetched."""
         found: list[Event] = []
         while self._fetched and self._given_bytes < GIVE_BYTES:
-            entry = self._fetched.popleft()
-            self._given_bytes += entry.size
-            found += [e for e in events.unpack(entry.id, entry.fields) if e.id > self.state.last]
-        for event in found:
-            self._check_order(event)
-            self._note(event)
+            entry_id, flat = self._fetched.popleft()
+            self._given_bytes += sum(map(len, flat))
+            for event in events.unpack(entry_id, dict(zip(flat[::2], flat[1::2], strict=True))):
+                if event.id > self.state.last:
+                    self._check_order(event)
+                    self._note(event)
+                    found.append(event)
         return found
 
     def _check_order(self, event: Event) -> None:
@@ -206,16 +197,16 @@ class Reader:
     def _note(self, event: Event) -> None:
         state = self.state
         state.last = event.id
-        if event.kind is EventKind.STARTED:
+        if event.kind in ANSWERS:
+            state.answers += 1
+        elif event.kind in TERMINAL:
+            state.ended = True
+        elif event.kind is EventKind.STARTED:
             state.started = True
             state.worker = str(event.data.get("worker"))
         elif event.kind is EventKind.LOST:
             state.started = False
             self._waiting_since = time.monotonic()
-        elif event.kind in TERMINAL:
-            state.ended = True
-        elif event.kind in ANSWERS:
-            state.answers += 1
 
     def _judge(
         self, job: list[Any], clock: list[bytes], lease: bytes | None, top: list[Any]

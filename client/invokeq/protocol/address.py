@@ -6,13 +6,14 @@
 | `redis+cluster://host:6379,host2:6379` | a cluster, by any of its nodes |
 | `redis+sentinel://host:26379,host2:26379/name` | the master that Sentinels call so |
 
-With `rediss+` it is TLS. User, password and what follows the `?` are for the data servers.
+With `rediss+` it is TLS. User, password and what follows the `?` are for the data servers, but for
+`sentinel_username` and `sentinel_password`, percent-encoded: what Sentinels themselves want.
 """
 
 import binascii
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from rq.defaults import RQ_KEY_PREFIX
 
@@ -21,14 +22,29 @@ from invokeq.protocol.resp import Command
 
 SLOTS: Final = 16384
 
+_FOR_SENTINELS: Final = ("sentinel_username", "sentinel_password")
+
 Kind = Literal["server", "cluster", "sentinel"]
 Node = tuple[str, int]
 
 _DEFAULT_PORTS: Final[Mapping[Kind, int]] = {"server": 6379, "cluster": 6379, "sentinel": 26379}
 
 
+class Login(NamedTuple):
+    """A user and a password; both empty where none are wanted, the user alone for the default."""
+
+    user: str = ""
+    password: str = ""
+
+    @property
+    def options(self) -> dict[str, str]:
+        """What redis-py calls them, without those that are empty."""
+        named = {"username": self.user, "password": self.password}
+        return {name: value for name, value in named.items() if value}
+
+
 class Address(NamedTuple):
-    """A URL taken apart. `url_of(node)` is that of one data server."""
+    """A URL taken apart. `url_of(node)` is that of one data server; `asking` is for Sentinels."""
 
     kind: Kind
     url: str
@@ -37,6 +53,10 @@ class Address(NamedTuple):
     scheme: str = ""
     user: str = ""
     rest: str = ""
+    asking: Login = Login()
+
+    def __repr__(self) -> str:  # the rest holds passwords
+        return f"Address(kind={self.kind!r}, nodes={self.nodes!r}, service={self.service!r})"
 
     def url_of(self, node: Node) -> str:
         host, port = node
@@ -66,8 +86,25 @@ def parse_address(url: str) -> Address:
         return Address("cluster", url, nodes, "", scheme, f"{user}{at}", query)
     if not service:
         raise _wrong("names no master; write redis+sentinel://host:26379/mymaster")
-    rest = f"/{database or 0}{query}"
-    return Address("sentinel", url, nodes, service, scheme, f"{user}{at}", rest)
+    asking, options = _without_asking(parts.query)
+    rest = f"/{database or 0}{f'?{options}' if options else ''}"
+    return Address("sentinel", url, nodes, service, scheme, f"{user}{at}", rest, asking)
+
+
+def _without_asking(query: str) -> tuple[Login, str]:
+    """Take what is for Sentinels out of the options, and leave the rest as it is written."""
+    own: dict[str, str] = {}
+    rest: list[str] = []
+    for option in query.split("&"):
+        name, _, value = option.partition("=")
+        if name in _FOR_SENTINELS:
+            own[name] = unquote(value)
+        else:
+            rest.append(option)
+    asking = Login(*(own.get(name, "") for name in _FOR_SENTINELS))
+    if asking.user and not asking.password:
+        raise _wrong("has a sentinel_username, but no sentinel_password")
+    return asking, "&".join(rest)
 
 
 def _node(text: str, default: int) -> Node:

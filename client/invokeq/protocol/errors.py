@@ -353,15 +353,17 @@ class ProviderSilenceError(InvocationTimeoutError):
 
 
 class DeadlineExceededError(InvocationTimeoutError):
-    """The deadline that the caller set passed."""
+    """The deadline that the caller set passed; `usage` is what had been used by then, or None."""
 
     code = "deadline_exceeded"
     template = "The deadline passed {stage}"
 
 
 class InvocationCancelledError(InvokeqError):
-    """Somebody stopped the invocation: `reason` is caller, consumer_gone, deadline, operator or
-    shutdown."""
+    """Somebody stopped the invocation: `reason` is caller, consumer_gone, operator or shutdown.
+
+    `usage` is what had been used by then, where that is known. A deadline is an error of its own.
+    """
 
     code = "cancelled"
     template = "The invocation was cancelled ({reason})"

@@ -9,7 +9,9 @@ entry, and the entry bears the id of the *last* of them: an entry `1-9` with thr
 1-8 and 1-9. So a reader may continue after any event, even in the middle of an entry.
 
 An entry has the fields `k` (kind), `d` (JSON; for chunks a JSON array, one item an event) and, for
-kinds that carry bytes, `b`: audio and vectors travel as they are, never as text.
+kinds that carry bytes, `b`: audio and vectors travel as they are, never as text. Events of several
+kinds share an entry of the kind `events`, whose `d` is an array of `[kind, data]`: a short answer
+is one entry from `started` to `done`.
 """
 
 from collections.abc import Sequence
@@ -44,8 +46,24 @@ ANSWERS: Final = frozenset(
 )
 """Kinds that carry a piece of the answer: once one is written, the invocation has spoken."""
 
+DEADLINE: Final = "deadline"
+"""The reason of a `cancelled` event that readers get as a DeadlineExceededError."""
+
+SEVERAL: Final = "events"
+"""What an entry is called whose events are of several kinds."""
+
+_KINDS: Final[dict[bytes, EventKind | None]] = {
+    SEVERAL.encode(): None,
+    **{kind.encode(): kind for kind in EventKind},
+}
+_WITHOUT_BYTES: Final[dict[str, EventKind]] = {
+    kind.value: kind for kind in EventKind if kind not in {EventKind.SEGMENT, EventKind.VECTORS}
+}
+
 LAST_SEQUENCE: Final = 2**64 - 1
 """The largest sequence Redis knows; an event `<attempt>-LAST_SEQUENCE` shuts that attempt out."""
+
+_MOST_DIGITS: Final = len(str(LAST_SEQUENCE))
 
 
 class EventId(NamedTuple):
@@ -60,23 +78,19 @@ class EventId(NamedTuple):
     @classmethod
     def parse(cls, text: str | bytes) -> "EventId":
         """Read an id; InvalidRequestError if it is not two whole numbers joined by a hyphen."""
-        raw = text.decode(errors="replace") if isinstance(text, bytes) else text
-        attempt, _, sequence = raw.partition("-")
-        if not (_is_number(attempt) and _is_number(sequence)):
-            raise InvalidRequestError(
-                field="after", problem=f"must look like 1-57 (attempt-sequence), not {raw[:50]!r}"
-            )
-        return cls(int(attempt), int(sequence))
+        raw = text if isinstance(text, bytes) else text.encode(errors="replace")
+        attempt, _, sequence = raw.partition(b"-")
+        if _is_number(attempt) and _is_number(sequence):
+            return cls(int(attempt), int(sequence))
+        shown = raw.decode(errors="replace")[:50]
+        raise InvalidRequestError(
+            field="after", problem=f"must look like 1-57 (attempt-sequence), not {shown!r}"
+        )
 
 
-def _is_number(text: str) -> bool:
+def _is_number(text: bytes) -> bool:
     """Tell whether a text is a number that Redis takes in the id of a stream's entry."""
-    return (
-        text.isascii()
-        and text.isdigit()
-        and len(text) <= len(str(LAST_SEQUENCE))
-        and int(text) <= LAST_SEQUENCE
-    )
+    return text.isdigit() and len(text) <= _MOST_DIGITS and int(text) <= LAST_SEQUENCE
 
 
 START: Final = EventId(0, 0)
@@ -151,33 +165,70 @@ def failed(error: dict[str, Any]) -> bytes:
     return orjson.dumps({"error": error}, default=str)
 
 
-def cancelled(reason: str, usage: dict[str, Any] | None = None) -> bytes:
+def cancelled(reason: str, usage: dict[str, Any] | None = None, stage: str | None = None) -> bytes:
     """`{reason, usage}`: who stopped it, and what had been used by then where that is known.
 
-    `usage` has `estimated: true` where the vendor had not told its tokens yet.
+    `usage` has `estimated: true` where the vendor had not told its tokens yet. With the reason
+    DEADLINE there is `stage` too: how far it had come.
     """
-    return orjson.dumps({"reason": reason, "usage": usage})
+    told = {"reason": reason, "usage": usage}
+    return orjson.dumps(told if stage is None else {**told, "stage": stage})
 
 
-def pack(items: list[bytes]) -> bytes:
-    """Pack JSON documents of consecutive events into the `d` field of one entry."""
-    return b"[" + b",".join(items) + b"]"
+def entry_fields(kinds: Sequence[EventKind], payloads: Sequence[bytes]) -> tuple[str, bytes]:
+    """Give `k` and `d` of the entry that holds consecutive events: JSON, one document an event."""
+    chunks = kinds.count(EventKind.CHUNK)
+    if chunks == len(kinds):
+        return EventKind.CHUNK.value, b"[" + b",".join(payloads) + b"]"
+    if len(kinds) == 1:
+        return kinds[0].value, payloads[0]
+    pairs = (
+        b'["%b",%b]' % (kind.encode(), data) for kind, data in zip(kinds, payloads, strict=True)
+    )
+    return SEVERAL, b"[" + b",".join(pairs) + b"]"
 
 
 def unpack(entry_id: bytes, fields: dict[bytes, bytes]) -> list[Event]:
     """Give the events of one stream entry; ProtocolError if it is not an entry of ours."""
     last = EventId.parse(entry_id)
     try:
-        kind = EventKind(fields[b"k"].decode())
+        kind = _KINDS[fields[b"k"]]
         data = orjson.loads(fields[b"d"])
     except (KeyError, ValueError) as error:
-        raise ProtocolError(where=f"event {last}", problem=f"cannot be read ({error})") from None
-    if kind is not EventKind.CHUNK:
-        if not isinstance(data, dict):
-            raise ProtocolError(where=f"event {last}", problem="has no object as data")
-        return [Event(last, kind, data, fields.get(b"b", b""))]
+        raise _unreadable(last, f"cannot be read ({error!r})") from None
+    if kind is EventKind.CHUNK or kind is None:
+        return _unpack_list(last, kind, data)
+    if not isinstance(data, dict):
+        raise _unreadable(last, "has no object as data")
+    return [Event(last, kind, data, fields.get(b"b", b""))]
+
+
+def _unpack_list(last: EventId, kind: EventKind | None, data: Any) -> list[Event]:
+    """Give the events up to `last` that are items of one array; without a kind each says its
+    own."""
     items = cast(list[Any], data) if isinstance(data, list) else []
-    if not 0 < len(items) <= last.sequence + 1:
-        raise ProtocolError(where=f"event {last}", problem="has no list of chunks")
-    first = last.sequence - len(items) + 1
-    return [Event(EventId(last.attempt, first + i), kind, item) for i, item in enumerate(items)]
+    count = len(items)
+    if kind is not None and count == 1:
+        return [Event(last, kind, items[0])]
+    if not 0 < count <= last.sequence + 1:
+        raise _unreadable(last, "has no list of events")
+    attempt, first = last.attempt, last.sequence - count + 1
+    ids = [EventId(attempt, first + i) for i in range(count)]
+    if kind is None:
+        return list(map(_one_of_several, ids, items))
+    return [Event(event_id, kind, item) for event_id, item in zip(ids, items, strict=True)]
+
+
+def _one_of_several(event_id: EventId, item: Any) -> Event:
+    match item:
+        case [str() as name, data] if name in _WITHOUT_BYTES:
+            kind = _WITHOUT_BYTES[name]
+            if kind is EventKind.CHUNK or isinstance(data, dict):
+                return Event(event_id, kind, data)
+        case _:
+            pass
+    raise _unreadable(event_id, "is no pair of a kind and its data")
+
+
+def _unreadable(event_id: EventId, problem: str) -> ProtocolError:
+    return ProtocolError(where=f"event {event_id}", problem=problem)

@@ -20,6 +20,7 @@ from invokeq.protocol import events, keys
 from invokeq.protocol.errors import (
     BrokerFullError,
     BrokerUnavailableError,
+    DeadlineExceededError,
     InvalidConfigurationError,
     InvokeqError,
     ModelNotFoundError,
@@ -90,8 +91,11 @@ class Record:
             return
         item = next(self._answer, None)
         if item is None:
-            usage = None if self._usage is None else self._usage.model_dump(mode="json")
-            self._end("done", EventKind.DONE, events.done(usage))
+            self._end("done", EventKind.DONE, events.done(self._told_usage()))
+        elif isinstance(item, DeadlineExceededError):
+            usage = item.fields.get("usage") or self._told_usage()
+            payload = events.cancelled(events.DEADLINE, usage, item.fields.get("stage"))
+            self._end("cancelled", EventKind.CANCELLED, payload)
         elif isinstance(item, InvokeqError):
             self._end("failed", EventKind.FAILED, events.failed(item.to_wire()))
         else:
@@ -124,6 +128,9 @@ class Record:
             started_at=self._started,
             ended_at=self._ended,
         )
+
+    def _told_usage(self) -> dict[str, Any] | None:
+        return None if self._usage is None else self._usage.model_dump(mode="json")
 
     def _end(self, state: State, kind: EventKind, payload: bytes) -> None:
         self._write(kind, payload)

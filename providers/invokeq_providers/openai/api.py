@@ -1,10 +1,8 @@
 """Sends requests through the OpenAI SDK, for every kind of call.
 
 The SDK makes the requests; bodies of answers are read here, because building the SDK's objects
-costs more than everything else that a chunk costs together. Retries are left to the worker, with
-one exception: a request whose connection was gone before a byte of an answer came is sent once
-more: llama.cpp's server, for one, closes after every stream a connection that it said it would
-keep.
+costs more than everything else that a chunk costs together. Nothing is sent twice: retries are left
+to the worker, which counts and tells them.
 """
 
 from collections.abc import AsyncGenerator, Collection, Mapping
@@ -18,7 +16,7 @@ import orjson
 from invokeq.protocol.entities import ModelType
 from invokeq_providers.openai.errors import KINDS
 from invokeq_providers.vendor import VendorOptions, VendorProvider
-from invokeq_providers.vendor_http import lost_before_answer, new_http_client
+from invokeq_providers.vendor_http import new_http_client
 
 Body = dict[str, Any]
 File = tuple[str, tuple[str, bytes, str]]
@@ -58,12 +56,7 @@ class OpenAIVendor(VendorProvider):
         self, path: str, body: Body, files: list[File] | None = None, accept: str | None = None
     ) -> AsyncGenerator[httpx2.Response, None]:
         """Send a request, and close its connection when the block is left, however it is left."""
-        try:
-            response = await self._send(path, body, files, accept)
-        except openai.APIConnectionError as error:
-            if not lost_before_answer(error):
-                raise
-            response = await self._send(path, body, files, accept)
+        response = await self._send(path, body, files, accept)
         try:
             yield response
         finally:

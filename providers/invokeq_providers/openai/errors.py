@@ -10,6 +10,7 @@ import openai
 
 from invokeq_providers.http_errors import Failure, retry_after_seconds
 from invokeq_providers.vendor_errors import ErrorKinds, VendorErrors, said_in
+from invokeq_providers.vendor_http import lost_before_answer
 
 # What an error inside a stream says where an HTTP status would be.
 _STATUS_OF: Final = {
@@ -35,12 +36,17 @@ def _failure(error: Exception) -> Failure | None:
     )
 
 
+def _lost(error: Exception) -> bool:
+    return isinstance(error, openai.APIConnectionError) and lost_before_answer(error)
+
+
 HTTP_FAULTS: Final = (httpx2.HTTPError, httpx2.StreamError)
 KINDS: Final = ErrorKinds(
     faults=(openai.OpenAIError, *HTTP_FAULTS),
     silences=(httpx2.ReadTimeout,),
     wrappers=(openai.APIConnectionError,),
     failure=_failure,
+    lost=_lost,
 )
 
 

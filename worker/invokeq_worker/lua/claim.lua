@@ -5,17 +5,21 @@
 -- | 1           | string | suspended                               |
 -- | 2           | hash   | worker                                  |
 -- | 3           | set    | executions of the worker                |
--- | 4, 7, ...   | set    | ready: plugins whose lane may have work |
--- | 5, 8, ...   | list   | bell                                    |
--- | 6, 9, ...   | zset   | ring: lanes by when they were served    |
+-- | 4           | zset   | leases                                  |
+-- | 5, 8, ...   | set    | ready: plugins whose lane may have work |
+-- | 6, 9, ...   | list   | bell                                    |
+-- | 7, 10, ...  | zset   | ring: lanes by when they were served    |
 --
 -- ARGV: prefix, worker name, room, execution id prefix, execution ttl, then the queue names in the order of KEYS.
+-- A worker without a lease gets nothing and is told to stand by, as if all were suspended: it may be frozen, with
+-- this script sent ahead, and what it claimed after others have cleaned up behind it would be lost.
 -- Returns {suspended, work left, {{lane, id, execution, attempt, ended, data}, ...}}.
 --
 -- What plugins write is not believed: not names, nor types, sizes or numbers in the hash of a job. What others will
 -- need to know of an execution stands in its own hash, which no plugin can write.
 
 local FIRST_QUEUE = 6
+local TURN = 4 -- jobs that a lane gives when it is its turn, or more if there are few lanes; each turn has its cost
 local prefix, worker, room = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local execution_prefix, ttl = ARGV[4], tonumber(ARGV[5])
 local time = redis.call('TIME') -- the server's: the worker may have sent this script seconds ago
@@ -91,10 +95,7 @@ local function serve(ring, lane, quota, stamp)
       room = room - 1
     end
   end
-  if ids then -- so that RQ's tools show this worker beside the lane
-    redis.call('SADD', prefix .. ':workers:' .. lane, KEYS[2])
-  end
-  if ids and #ids == quota then
+  if ids and #ids == quota and redis.call('EXISTS', prefix .. ':queue:' .. lane) == 1 then
     redis.call('ZADD', ring, stamp, lane)
   else
     redis.call('ZREM', ring, lane)
@@ -105,11 +106,22 @@ if redis.call('EXISTS', KEYS[1]) == 1 then
   return {1, 0, jobs}
 end
 
+local lease = redis.call('ZSCORE', KEYS[4], worker)
+if not lease or tonumber(lease) <= time[1] * 1000 + time[2] / 1000 then
+  for at = 5, #KEYS, 3 do -- the bell that called this worker is for another one now
+    if redis.call('EXISTS', KEYS[at], KEYS[at + 2]) > 0 then
+      redis.call('DEL', KEYS[at + 1])
+      redis.call('LPUSH', KEYS[at + 1], '1')
+    end
+  end
+  return {1, 0, jobs}
+end
+
 local stamp = time[1] * 1000000 + time[2]
 local left = 0
 for i = FIRST_QUEUE, #ARGV do
   local queue = ARGV[i]
-  local at = 4 + (i - FIRST_QUEUE) * 3
+  local at = 5 + (i - FIRST_QUEUE) * 3
   local ready, bell, ring = KEYS[at], KEYS[at + 1], KEYS[at + 2]
   local plugins = redis.pcall('SMEMBERS', ready)
   if #plugins > 0 or plugins.err then
@@ -121,9 +133,11 @@ for i = FIRST_QUEUE, #ARGV do
     end
   end
   redis.call('DEL', bell)
+  local drained = false
   while room > 0 and budget > 0 do
-    local lanes = redis.call('ZRANGE', ring, 0, room - 1)
+    local lanes = redis.call('ZRANGE', ring, 0, math.ceil(room / TURN) - 1)
     if #lanes == 0 then
+      drained = true
       break
     end
     local quota = math.max(1, math.floor(room / #lanes))
@@ -132,7 +146,7 @@ for i = FIRST_QUEUE, #ARGV do
       serve(ring, lane, quota, stamp)
     end
   end
-  if redis.call('EXISTS', ring) == 1 then
+  if not drained and redis.call('EXISTS', ring) == 1 then
     left = 1
     redis.call('LPUSH', bell, '1') -- more than this worker can take: wake the next idle one
   end
