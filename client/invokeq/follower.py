@@ -19,6 +19,12 @@ BUSY: Final = 0.005
 PATIENCE: Final = 0.002
 """Seconds for which a stream waits to go along with a busy read before it gets one of its own."""
 
+CROWD: Final = 32
+"""Streams that brought something in one read: then the next read is worth a pause."""
+
+PAUSE: Final = 0.005
+"""Seconds of that pause; each read costs both sides time for every stream, busy or not."""
+
 KEPT: Final = 4
 """Connections kept open when nothing is waited for."""
 
@@ -86,16 +92,18 @@ class Follower:
 
     async def _read(self) -> None:
         connection = self._free.pop() if self._free else self._pool.make_connection()
+        pause = 0.0
         try:
             while True:
                 try:
-                    await asyncio.sleep(0)  # who is about to wait goes along
+                    await asyncio.sleep(pause)  # who is about to wait goes along
                 finally:
                     self._gathering -= 1
                 group = self._gather()
                 if not group:
                     break
-                await self._read_once(connection, group)
+                brought = await self._read_once(connection, group)
+                pause = PAUSE if brought >= CROWD else 0.0
                 self._gathering += 1
         finally:
             if len(self._free) < KEPT and connection.is_connected:
@@ -119,8 +127,11 @@ class Follower:
         self._start()
         return list(group.values())
 
-    async def _read_once(self, connection: AbstractConnection, group: list[_Waiter]) -> None:
-        """Read for a group, and hand out what came; who got nothing waits on until it is due."""
+    async def _read_once(self, connection: AbstractConnection, group: list[_Waiter]) -> int:
+        """Read for a group, and hand out what came; who got nothing waits on until it is due.
+
+        Tells how many streams brought something.
+        """
         loop = asyncio.get_running_loop()
         begun = loop.time()
         block = max(1, int((min(waiter.due for waiter in group) - begun) * 1000))
@@ -135,19 +146,20 @@ class Follower:
             raise
         except RedisError as error:
             _fail(group, error)
-            return
+            return 0
         now = loop.time()
         self._busy = now - begun < BUSY
         if isinstance(reply, ResponseError) and len(group) > 1:
             for waiter in group:  # whose fault it is shows when each reads alone
                 waiter.alone = True
             self._waiters += group
-        elif isinstance(reply, ResponseError):
+            return 0
+        if isinstance(reply, ResponseError):
             _answer(group[0], reply)
-        else:
-            self._hand_out(group, reply, now)
+            return 0
+        return self._hand_out(group, reply, now)
 
-    def _hand_out(self, group: list[_Waiter], reply: Reply, now: float) -> None:
+    def _hand_out(self, group: list[_Waiter], reply: Reply, now: float) -> int:
         found = {entry[0]: entry for entry in reply or ()}
         for waiter in group:
             entry = found.get(waiter.wish.stream.encode())
@@ -157,6 +169,7 @@ class Follower:
                 _answer(waiter, None)
             else:
                 self._waiters.append(waiter)
+        return len(found)
 
 
 def _answer(waiter: _Waiter, reply: Reply) -> None:

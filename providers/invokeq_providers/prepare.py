@@ -6,7 +6,7 @@ vendor sees it.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from invokeq.protocol.entities import (
@@ -36,7 +36,12 @@ _SHOWN_CHARACTERS: Final = 40  # of a wrong value, in an error's sentence
 
 
 def prepare_llm(
-    request: LLMRequest, provider: Provider, *, request_id: str = "", user: str | None = None
+    request: LLMRequest,
+    provider: Provider,
+    *,
+    request_id: str = "",
+    user: str | None = None,
+    alive: Callable[[], None] = lambda: None,
 ) -> LLMCall:
     """Check a request against the facts of its model, and build the call.
 
@@ -58,6 +63,7 @@ def prepare_llm(
         stream=request.stream,
         user=user,
         ignored_parameters=ignored,
+        alive=alive,
     )
 
 
@@ -95,19 +101,17 @@ def check_parameters(
     name of its template. Defaults stand in only for what is required.
     """
     accepted: dict[str, Any] = {}
-    used: set[str] = set()
     for rule in facts.parameter_rules:
-        names = [rule.name] if rule.use_template is None else [rule.name, rule.use_template]
-        used.update(names)
-        value = next((given[name] for name in names if given.get(name) is not None), None)
+        value = given.get(rule.name)
+        if value is None and rule.use_template is not None:
+            value = given.get(rule.use_template)
         problem = None
-        if value is None:
-            value = rule.default if rule.required else None
-            if rule.required and value is None:
-                problem = "is required"
-        else:
+        if value is not None:
             value = _integral(value)
             problem = _problem(rule, value)
+        elif rule.required:
+            value = rule.default
+            problem = "is required" if value is None else None
         if problem is not None:
             raise InvalidParameterError(
                 provider=provider,
@@ -118,8 +122,11 @@ def check_parameters(
             )
         if value is not None:
             accepted[rule.name] = value
-    ignored = [name for name, value in given.items() if name not in used and value is not None]
-    return accepted, ignored
+    others = [name for name, value in given.items() if name not in accepted and value is not None]
+    if others:
+        templates = {rule.use_template for rule in facts.parameter_rules}
+        others = [name for name in others if name not in templates]
+    return accepted, others
 
 
 def _integral(value: Any) -> Any:

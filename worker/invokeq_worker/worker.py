@@ -49,6 +49,10 @@ from invokeq_worker.writer import Writer
 WORKER_TTL: Final = 60
 """Seconds that RQ's record of a worker outlives its last heartbeat."""
 
+GARBAGE: Final = 10_000
+"""Objects by which a process may grow before garbage is looked for; a run leaves none, and a wave
+of new ones is none."""
+
 SETTLE_TIMEOUT: Final = 5.0
 """Seconds to get the last events out when the worker ends."""
 
@@ -140,6 +144,7 @@ class InvocationWorker(BaseWorker):
         await self._start_providers()
         warm_up()
         gc.freeze()  # what start-up made stays for good: no collection need look at it again
+        gc.set_threshold(GARBAGE)
         catalog = self._catalog().encode()  # a hosted plugin describes some models once it runs
         heartbeat = Heartbeat(
             beats,
@@ -239,11 +244,17 @@ class InvocationWorker(BaseWorker):
         reason = self._early.take(job.id)
         if reason is not None:
             run.cancel(reason)
-        self._lanes.add(job.lane)
+        self._be_seen(job.lane)
         self._runs[job.id] = run
         self._held.add(f"{job.id}:{job.execution}")
         run.task = asyncio.get_running_loop().create_task(run.execute())
         run.task.add_done_callback(lambda _: self._run_ended(run))
+
+    def _be_seen(self, lane: str) -> None:
+        """Have RQ's tools show this worker beside the lanes that it has served."""
+        if lane not in self._lanes:
+            self._lanes.add(lane)
+            self._context.writer.command(("SADD", keys.lane_workers(lane), self.key))
 
     def _run_ended(self, run: Run) -> None:
         if self._runs.get(run.job.id) is run:

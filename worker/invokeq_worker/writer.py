@@ -143,8 +143,9 @@ class Writer:
                 self._idle.set()
 
     def _stir(self) -> None:
-        self._idle.clear()
-        self._wake.set()
+        if not self._wake.is_set():
+            self._idle.clear()
+            self._wake.set()
 
     def _collect_streams(self) -> None:
         for stream in self._dirty:

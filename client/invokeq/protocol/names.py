@@ -14,7 +14,7 @@ def canonical_provider(name: str) -> str:
     Ids of other organisations stay whole, so that two providers called alike stay two. A short name
     is its own canonical form.
     """
-    match = _FULL_ID.fullmatch(name)
+    match = _FULL_ID.fullmatch(name) if "/" in name else None
     if match and match[1] == _PLUGIN_OF.get(match[2], match[2]):
         return match[2]
     return name

@@ -1,8 +1,7 @@
 """LLM calls: chunks as the model makes them, or one chunk when nobody waits for them."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import replace
 
 from invokeq.protocol.requests import LLMRequest
 from invokeq_providers.calls.said import Said, Services
@@ -11,19 +10,27 @@ from invokeq_providers.collect import collect
 from invokeq_providers.prepare import prepare_llm
 
 
-async def serve_llm(request: LLMRequest, services: Services) -> AsyncGenerator[Said, None]:
+def serve_llm(request: LLMRequest, services: Services) -> AsyncGenerator[Said, None]:
     """Answer with the provider's chunks; with `stream=False` collected into one."""
     provider = services.provider(request.provider)
-    call = prepare_llm(request, provider, request_id=services.request_id, user=services.user)
-    call = replace(call, alive=services.heard)
+    call = prepare_llm(
+        request,
+        provider,
+        request_id=services.request_id,
+        user=services.user,
+        alive=services.heard,
+    )
     services.ignored(provider.name, call.model, call.ignored_parameters)
+    answer = provider.llm(call)
+    return answer if request.stream else _collected(answer, services.heard)
+
+
+async def _collected(
+    answer: AsyncGenerator[LLMChunk, None], heard: Callable[[], None]
+) -> AsyncGenerator[Said, None]:
     collected: list[LLMChunk] = []
-    async with aclosing(provider.llm(call)) as chunks:
+    async with aclosing(answer) as chunks:
         async for chunk in chunks:
-            if request.stream:
-                yield chunk
-            else:
-                services.heard()
-                collected.append(chunk)
-    if not request.stream:
-        yield collect(collected)
+            heard()
+            collected.append(chunk)
+    yield collect(collected)

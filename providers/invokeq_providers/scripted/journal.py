@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
-JOURNAL_SIZE: Final = 100_000  # events; a long measurement forgets its oldest
+JOURNAL_SIZE: Final = 10_000  # events; a long measurement forgets its oldest
 
 Entries = deque[tuple[str, str]]
 

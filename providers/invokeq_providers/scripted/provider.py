@@ -9,7 +9,7 @@ import asyncio
 from collections import OrderedDict, deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, ClassVar, Final, NamedTuple, Protocol, TypeVar
+from typing import Any, ClassVar, Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from invokeq.protocol.entities import AIModelEntity, ModelType
 from invokeq.protocol.usage import BillingUnit
@@ -34,7 +34,11 @@ from invokeq_providers.scripted.llm import ScriptedAnswer
 from invokeq_providers.scripted.plan import CallPlan, Plan, ScriptedOptions, planned_failure
 from invokeq_providers.scripted.vectors import embed, inputs, score
 
+_PLANNED: Final = frozenset(Plan.model_fields)
+_PLANS: Final = 256  # different ones that are kept ready
 _NUMBERED: Final = 10_000  # invocations whose calls are counted; the oldest are forgotten
+
+Given: TypeAlias = tuple[tuple[str, Any], ...]
 
 T = TypeVar("T")
 
@@ -81,6 +85,7 @@ class ScriptedProvider(Provider):
         self._facts = ModelFacts(name, shipped_facts("scripted"), self._options.models)
         self._journal = Journal(self.journal, self._options.journal_file)
         self._numbers: OrderedDict[str, int] = OrderedDict()
+        self._plans: dict[Given, Plan] = {(): self._options}
 
     @classmethod
     def events(cls, request_id: str) -> list[str]:
@@ -160,8 +165,13 @@ class ScriptedProvider(Provider):
         return await self._run(call, plan, [call.text], lambda _: flagged)
 
     def _plan(self, call: LLMCall) -> Plan:
-        given = {k: v for k, v in call.parameters.items() if k in Plan.model_fields}
-        return self._options.model_copy(update=given) if given else self._options
+        given = tuple((k, v) for k, v in call.parameters.items() if k in _PLANNED)
+        plan = self._plans.get(given)
+        if plan is None:
+            plan = self._options.model_copy(update=dict(given))
+            if len(self._plans) < _PLANS:
+                self._plans[given] = plan
+        return plan
 
     async def _run(
         self, call: _Call, plan: CallPlan, texts: list[str], answer: Callable[[bool], T]
