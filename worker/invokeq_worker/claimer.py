@@ -33,8 +33,8 @@ PAUSE: Final = 0.5
 """Seconds to wait when Redis is away."""
 
 HEAD_START: Final = 3
-"""Turns of the loop that new runs have before the next claim is sent: to call their vendor, and to
-say what can be said at once."""
+"""Turns of the loop that new runs have before this worker waits for more: to call their vendor, and
+to say what can be said at once."""
 
 log: Final = structlog.get_logger(__name__)
 
@@ -122,8 +122,9 @@ class Claimer:
         for job in claim.jobs:
             self._free -= 1
             self._start_run(job)
-        for _ in range(HEAD_START):
-            await asyncio.sleep(0)
+        if not claim.left:
+            for _ in range(HEAD_START):
+                await asyncio.sleep(0)
         return claim.left
 
     async def _claim(self, room: int, wait: bool) -> Claim:
