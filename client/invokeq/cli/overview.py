@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from invokeq.core.directory import Directory, LiveWorker
+from invokeq.core.job_fields import number_of, text_of, time_of
 from invokeq.core.plan import Batch, Plan
 from invokeq.protocol import keys
 from invokeq.protocol.keys import Lane
-from invokeq.protocol.resp import Command, Reply
+from invokeq.protocol.resp import Command
 
 MAX_RUNNING: Final = 1000
 """Running invocations that are looked at; there may be more."""
@@ -92,13 +93,13 @@ def read_overview(directory: Directory, max_running: int = MAX_RUNNING) -> Plan[
     (seconds, _), suspended, lists = yield Batch(
         [("TIME",), ("EXISTS", keys.SUSPENDED), ("SMEMBERS", keys.QUEUES)]
     )
-    names = sorted({keys.lane_of(_text(key)) for key in lists})
+    names = sorted({keys.lane_of(text_of(key)) for key in lists})
     lanes = yield from _read_lanes(names, int(seconds), max_running)
     held: list[int] = []
     if workers:
         held = yield Batch([("SCARD", keys.worker_executions(w.entry.name)) for w in workers])
     heads = yield from _read_heads(lanes)
-    ids = [_text(run.partition(b":")[0]) for lane in lanes for run in lane.executions]
+    ids = [text_of(run.partition(b":")[0]) for lane in lanes for run in lane.executions]
     return Overview(
         now=datetime.fromtimestamp(int(seconds), UTC),
         suspended=bool(suspended),
@@ -140,8 +141,8 @@ def _read_heads(lanes: list[_Lane]) -> Plan[dict[bytes | None, datetime | None]]
     heads = [lane.head for lane in lanes if lane.head is not None]
     if not heads:
         return {}
-    replies = yield Batch([("HGET", keys.job(_text(head)), "enqueued_at") for head in heads])
-    return {head: _time(reply) for head, reply in zip(heads, replies, strict=True)}
+    replies = yield Batch([("HGET", keys.job(text_of(head)), "enqueued_at") for head in heads])
+    return {head: time_of(reply) for head, reply in zip(heads, replies, strict=True)}
 
 
 def _read_runs(ids: list[str]) -> Plan[tuple[RunView, ...]]:
@@ -152,11 +153,11 @@ def _read_runs(ids: list[str]) -> Plan[tuple[RunView, ...]]:
     runs = [
         RunView(
             request_id=request_id,
-            lane=_text(origin),
-            model=_text(model),
-            worker=_text(worker),
-            attempt=_number(attempt),
-            since=_time(since),
+            lane=text_of(origin),
+            model=text_of(model),
+            worker=text_of(worker),
+            attempt=number_of(attempt),
+            since=time_of(since),
         )
         for request_id, (status, origin, model, worker, attempt, since) in zip(
             ids, replies, strict=True
@@ -182,22 +183,3 @@ def _worker_view(worker: LiveWorker, held: int) -> WorkerView:
 def _listening(lane: str, workers: tuple[LiveWorker, ...]) -> int:
     queue = Lane.parse(lane).queue
     return sum(queue in worker.entry.queues for worker in workers)
-
-
-def _text(value: Reply) -> str:
-    return value.decode(errors="replace") if value else ""
-
-
-def _number(value: Reply) -> int:
-    try:
-        return int(value or 0)
-    except ValueError:
-        return 0
-
-
-def _time(value: Reply) -> datetime | None:
-    try:
-        time = datetime.fromisoformat(_text(value))
-    except ValueError:
-        return None
-    return time if time.tzinfo else None

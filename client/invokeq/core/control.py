@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
+from invokeq.core.job_fields import number_of, text_of, time_of
 from invokeq.core.plan import Batch, Plan
 from invokeq.protocol import events, keys
 from invokeq.protocol.errors import ProtocolError, StreamExpiredError
@@ -68,19 +69,20 @@ def cancel(request_id: str, reason: str = "caller") -> Plan[bool]:
     )
     if lane is None or status not in (b"queued", b"started"):
         return False
+    name = text_of(lane)
     uncount: list[Command] = []
     if tenant is not None:
-        uncount = [("ZREM", keys.waiting(lane.decode(), tenant.decode()), request_id)]
+        uncount = [("ZREM", keys.waiting(name, text_of(tenant)), request_id)]
     removed, *_ = yield Batch(
         [
-            ("LREM", keys.lane_list(lane.decode()), 0, request_id),
+            ("LREM", keys.lane_list(name), 0, request_id),
             ("SET", keys.reader(request_id), cancel_order(reason), "EX", CANCEL_MEMORY),
             ("PUBLISH", keys.CANCEL_CHANNEL, f"{request_id} {reason}"),
             *uncount,
         ]
     )
     if removed:
-        yield from _end_queued(request_id, lane.decode(), int(attempt or 0), reason)
+        yield from _end_queued(request_id, name, number_of(attempt), reason)
     return True
 
 
@@ -123,12 +125,14 @@ def status(request_id: str) -> Plan[InvocationStatus]:
             ("XREVRANGE", keys.events(request_id), "+", "-", "COUNT", 1),
         ]
     )
-    state, lane, attempt, worker, enqueued, started, ended = (_text(value) for value in values)
+    state, lane, worker = map(text_of, (values[0], values[1], values[3]))
+    attempt = number_of(values[2])
+    enqueued, started, ended = map(time_of, values[4:])
     if state not in _STATES:
         raise StreamExpiredError(stream=request_id, request_id=request_id)
     known = _STATES[state]
     if known == "running" and top:  # on a cluster the books are closed after the last event
-        known = _ended(top[0], int(attempt or 0)) or known
+        known = _ended(top[0], attempt) or known
     position: int | None = None
     if state == "queued":
         (position,) = yield Batch([("LPOS", keys.lane_list(lane), request_id)])
@@ -136,13 +140,13 @@ def status(request_id: str) -> Plan[InvocationStatus]:
         request_id=request_id,
         state=known,
         lane=lane,
-        attempt=int(attempt or 0),
+        attempt=attempt,
         worker=worker or None,
         position=position,
         last_id=top[0][0].decode() if top else None,
-        enqueued_at=_time(enqueued),
-        started_at=_time(started),
-        ended_at=_time(ended),
+        enqueued_at=enqueued,
+        started_at=started,
+        ended_at=ended,
     )
 
 
@@ -154,11 +158,3 @@ def _ended(entry: Reply, attempt: int) -> State | None:
     except ProtocolError:
         return None
     return _ENDS.get(last.kind) if last.id.attempt >= attempt else None
-
-
-def _text(value: Reply) -> str:
-    return value.decode() if value else ""
-
-
-def _time(text: str) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
