@@ -7,7 +7,7 @@ system messages stay.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
 
 import orjson
@@ -49,6 +49,7 @@ def prepare_structured(
     *,
     request_id: str = "",
     user: str | None = None,
+    alive: Callable[[], None] = lambda: None,
 ) -> LLMCall:
     """Build the call; the schema must have been checked. Raises what `prepare_llm` raises."""
     facts = provider.facts(ModelType.LLM, request.model)
@@ -72,7 +73,7 @@ def prepare_structured(
         stop=request.stop,
         stream=request.stream,
     )
-    return prepare_llm(plain, provider, request_id=request_id, user=user)
+    return prepare_llm(plain, provider, request_id=request_id, user=user, alive=alive)
 
 
 def is_native(facts: AIModelEntity) -> bool:

@@ -13,6 +13,7 @@ import pytest
 import redis
 
 from invokeq.protocol import keys
+from tests.asked_programs import AskedProgram
 from tests.keys_left import leaked_keys
 from tests.servers import Server
 from tests.waiting import eventually
@@ -41,29 +42,12 @@ USAGE = {
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
+class Program(AskedProgram):
     """The program that uses the SDK, its worker and its Redis."""
 
     url: str
-    process: "subprocess.Popen[str]"
     worker: WorkerProcess
     client: redis.Redis
-
-    def send(self, operation: str, **arguments: Any) -> dict[str, Any]:
-        """Have one operation carried out; gives what it raised, too."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps({"operation": operation, **arguments}) + "\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
-        assert line, "the program has ended; its standard error says why"
-        return json.loads(line)
-
-    def ask(self, operation: str, **arguments: Any) -> Any:
-        """Have one operation carried out, and give its answer."""
-        reply = self.send(operation, **arguments)
-        assert "raised" not in reply, reply
-        return reply["answer"]
 
     def jobs(self) -> set[str]:
         """Give the request ids of all jobs there are."""
@@ -87,7 +71,7 @@ def running_program(
         text=True,
     )
     try:
-        yield Program(url, process, worker, client)
+        yield Program(process, url, worker, client)
         process.communicate(timeout=END_SECONDS)
         assert process.returncode == 0
     finally:

@@ -20,6 +20,7 @@ import pytest
 
 from invokeq.protocol import keys
 from invokeq.protocol.audio import MP3, recognise
+from tests.asked_programs import AskedProgram
 from tests.gateways import KEY, TRANSACTION, Gateway, envelope, prompt, running_gateway
 from tests.keys_left import leaked_keys
 from tests.servers import Server
@@ -51,29 +52,12 @@ def said(text: object) -> list[dict[str, Any]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Plugin:
+class Plugin(AskedProgram):
     """The program that uses the SDK, and what it calls through."""
 
-    process: "subprocess.Popen[str]"
     gateway: Gateway
     worker: WorkerProcess
     session_id: str
-
-    def send(self, operation: str, **arguments: Any) -> dict[str, Any]:
-        """Have one operation carried out; gives what it raised, too."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps({"operation": operation, **arguments}) + "\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
-        assert line, "the program has ended; its standard error says why"
-        return json.loads(line)
-
-    def ask(self, operation: str, **arguments: Any) -> Any:
-        """Have one operation carried out, and give its answer."""
-        reply = self.send(operation, **arguments)
-        assert "raised" not in reply, reply
-        return reply["answer"]
 
     def call(self, attribute: str, *, method: str = "invoke", **arguments: Any) -> Any:
         return self.ask(

@@ -192,9 +192,8 @@ def _said(entries: Any) -> tuple[int, EventKind | None]:
     read is one; and give its terminal event."""
     count, ended = 0, None
     for entry_id, flat in entries:
-        fields = dict(zip(flat[::2], flat[1::2], strict=True))
         try:
-            found = events.unpack(entry_id, fields)
+            found = events.unpack(entry_id, events.fields_of(flat))
         except ProtocolError:
             count += 1
             continue

@@ -154,7 +154,7 @@ def _ended(entry: Reply, attempt: int) -> State | None:
     """Tell how an attempt ended if an entry, the last of its stream, says so."""
     entry_id, flat = entry
     try:
-        last = events.unpack(entry_id, dict(zip(flat[::2], flat[1::2], strict=True)))[-1]
+        last = events.unpack(entry_id, events.fields_of(flat))[-1]
     except ProtocolError:
         return None
     return _ENDS.get(last.kind) if last.id.attempt >= attempt else None

@@ -75,7 +75,7 @@ def read_retries(request_id: str, most: int = MOST_BYTES) -> Plan[list[VendorRet
 
 def _retries_in(entries: Iterable[Any]) -> Iterator[VendorRetry]:
     for entry_id, flat in entries:
-        fields = dict(zip(flat[::2], flat[1::2], strict=True))
+        fields = events.fields_of(flat)
         if fields.get(b"k") == EventKind.CHUNK.value.encode():
             continue  # the most there is, and none of it is decoded for this
         for event in events.unpack(entry_id, fields):

@@ -172,7 +172,7 @@ class Reader:
         while self._fetched and self._given_bytes < GIVE_BYTES:
             entry_id, flat = self._fetched.popleft()
             self._given_bytes += sum(map(len, flat))
-            for event in events.unpack(entry_id, dict(zip(flat[::2], flat[1::2], strict=True))):
+            for event in events.unpack(entry_id, events.fields_of(flat)):
                 if event.id > self.state.last:
                     self._check_order(event)
                     self._note(event)

@@ -188,6 +188,11 @@ def entry_fields(kinds: Sequence[EventKind], payloads: Sequence[bytes]) -> tuple
     return SEVERAL, b"[" + b",".join(pairs) + b"]"
 
 
+def fields_of(flat: Sequence[bytes]) -> dict[bytes, bytes]:
+    """Give the fields of an entry as Redis replies them: names and values in turn."""
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
 def unpack(entry_id: bytes, fields: dict[bytes, bytes]) -> list[Event]:
     """Give the events of one stream entry; ProtocolError if it is not an entry of ours."""
     last = EventId.parse(entry_id)

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from dataclasses import replace
 from typing import Any
 
 from invokeq.protocol.entities import (
@@ -32,11 +31,17 @@ async def serve_structured(
     """
     await asyncio.to_thread(check_schema, request.structured_output_schema)
     provider = services.provider(request.provider)
-    call = prepare_structured(request, provider, request_id=services.request_id, user=services.user)
+    call = prepare_structured(
+        request,
+        provider,
+        request_id=services.request_id,
+        user=services.user,
+        alive=services.heard,
+    )
     services.ignored(provider.name, call.model, call.ignored_parameters)
     answer = _Answer()
     collected: list[LLMChunk] = []
-    async with aclosing(provider.llm(replace(call, alive=services.heard))) as chunks:
+    async with aclosing(provider.llm(call)) as chunks:
         async for chunk in chunks:
             answer.add(chunk)
             if request.stream:

@@ -3,7 +3,6 @@
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -128,10 +127,14 @@ class _Summary:
         )
         services = self._services
         call = prepare_llm(
-            request, self._provider, request_id=services.request_id, user=services.user
+            request,
+            self._provider,
+            request_id=services.request_id,
+            user=services.user,
+            alive=services.heard,
         )
         texts: list[str] = []
-        async with aclosing(self._provider.llm(replace(call, alive=services.heard))) as chunks:
+        async with aclosing(self._provider.llm(call)) as chunks:
             async for chunk in chunks:
                 services.heard()
                 texts.append(chunk.delta.message.get_text_content())
