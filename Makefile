@@ -74,7 +74,7 @@ chaos: $(VENV)/.ready ## Inject faults into real processes, and account for ever
 	@$(PY) -m tests.chaos $(ARGS)
 
 fuzz: $(VENV)/.ready ## Try 100,000 hostile messages on whatever decodes them
-	@INVOKEQ_FUZZ_CASES=100000 $(PY) -m pytest tests/unit/test_fuzz.py --timeout 3600
+	@INVOKEQ_FUZZ_CASES=100000 $(PY) -m pytest tests/unit/protocol/test_fuzz.py --timeout 3600
 
 demo: $(VENV)/.ready ## Run a Dify tool plugin whose LLM calls go through Redis to a local model
 	@$(PY) examples/demo.py

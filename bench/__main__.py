@@ -23,7 +23,7 @@ from bench.report import show
 from bench.running import Place
 from bench.setting import QUICK, Setting, Sizes
 from invokeq.errors import InvokeqError
-from invokeq_worker.embedded import EmbeddedValkey
+from invokeq_worker.process.embedded_server import EmbeddedValkey
 
 RESULTS: Final = Path(__file__).parent / "results"
 WIDTH: Final = 150

@@ -24,8 +24,8 @@ from rich.table import Table
 
 from invokeq import Session
 from invokeq.invocation import Invocation
-from invokeq.protocol import keys
-from invokeq_worker.embedded import EmbeddedValkey
+from invokeq.protocol.redis import keys
+from invokeq_worker.process.embedded_server import EmbeddedValkey
 
 TEXTS: Final = 1000
 DIMENSIONS: Final = 1536

@@ -13,7 +13,7 @@ import redis
 from bench.catalog import INVOKEQ, Subject
 from bench.environments import ROOT, bin_directory
 from bench.processes import Child
-from invokeq.protocol import keys
+from invokeq.protocol.redis import keys
 
 READY_SECONDS: Final = 40.0
 POLL_SECONDS: Final = 0.002

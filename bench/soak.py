@@ -27,8 +27,8 @@ from bench.measures.noop import WARM_SHARE, held
 from bench.processes import own_rss_kb
 from bench.report import number
 from bench.running import LANE, Place, Running, await_count, running
-from invokeq.protocol import keys
-from invokeq_worker.embedded import EmbeddedValkey
+from invokeq.protocol.redis import keys
+from invokeq_worker.process.embedded_server import EmbeddedValkey
 
 BLOCK: Final = 10_000
 RESULT_TTL: Final = 10

@@ -28,7 +28,7 @@ from rq.command import send_stop_job_command  # pyright: ignore[reportUnknownVar
 from invokeq import Invocation, Session
 from invokeq.protocol.codec import OrjsonSerializer
 from invokeq.protocol.entities import UserPromptMessage
-from invokeq_worker.embedded import EmbeddedValkey
+from invokeq_worker.process.embedded_server import EmbeddedValkey
 
 PACE: Final = 0.02
 CHUNK: Final = b'data: {"choices":[{"index":0,"delta":{"content":"word "}}]}\n\n'

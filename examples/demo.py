@@ -25,15 +25,16 @@ from rich.console import Console
 from rich.text import Text
 
 from invokeq import InvocationStatus, InvokeqError, Session
-from invokeq.core import control
-from invokeq.core.directory import LiveWorker
-from invokeq.core.plan import Batch, Plan
+from invokeq.dify.host import Catalog, HostOptions, Plugin, PluginHost, load_plugin
+from invokeq.dify.plugins import PluginPackage, prepare_environment
 from invokeq.errors import InternalError, NoWorkerError
-from invokeq.plugin_host import Catalog, HostOptions, Plugin, PluginHost, load_plugin
-from invokeq.plugins import PluginPackage, prepare_environment
-from invokeq.protocol import events, keys
+from invokeq.operations import control
+from invokeq.operations.directory import LiveWorker
+from invokeq.operations.plan import Batch, Plan
+from invokeq.protocol import events
 from invokeq.protocol.entities import LLMUsage, ModelType
-from invokeq_worker.embedded import EmbeddedValkey
+from invokeq.protocol.redis import keys
+from invokeq_worker.process.embedded_server import EmbeddedValkey
 
 # isort: split
 from demo_tour import tour

@@ -7,8 +7,14 @@ from typing import Any
 import pytest
 import redis
 
-from tests.keys_left import leaked_keys
-from tests.servers import CLUSTER, Server, ServerMissingError, chosen_servers, running_server
+from tests.support.keys_left import leaked_keys
+from tests.support.servers import (
+    CLUSTER,
+    Server,
+    ServerMissingError,
+    chosen_servers,
+    running_server,
+)
 
 _CHOSEN = pytest.StashKey[list[str]]()
 

@@ -6,7 +6,7 @@ from bench.catalog import INVOKEQ
 from bench.measures.noop import held
 from bench.running import Running, await_count, running
 from bench.setting import Setting
-from invokeq.protocol import keys
+from invokeq.protocol.redis import keys
 
 NAME: Final = "lanes"
 TITLE: Final = "Ten jobs of one plugin beside a flood of another's; many lanes"

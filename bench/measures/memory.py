@@ -6,7 +6,7 @@ from bench.catalog import INVOKEQ
 from bench.processes import own_rss_kb
 from bench.running import LANE, await_count, running
 from bench.setting import Setting
-from invokeq.protocol import keys
+from invokeq.protocol.redis import keys
 
 NAME: Final = "memory"
 TITLE: Final = "Memory of one worker process"

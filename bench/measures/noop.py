@@ -9,7 +9,7 @@ from bench.catalog import INVOKEQ
 from bench.processes import ChildError, cpu_seconds
 from bench.running import Running, await_count
 from bench.setting import Setting, all_running
-from invokeq.protocol import keys
+from invokeq.protocol.redis import keys
 
 NAME: Final = "no-op"
 TITLE: Final = "No-op invocations through one worker process"

@@ -7,7 +7,7 @@ from bench.catalog import INVOKEQ
 from bench.measures.noop import SECONDS, WARM_SHARE
 from bench.running import LANE, await_count, await_leases, start_client, start_worker
 from bench.setting import Setting
-from invokeq.protocol import keys
+from invokeq.protocol.redis import keys
 
 NAME: Final = "processes"
 TITLE: Final = "No-op invocations a second by worker processes"

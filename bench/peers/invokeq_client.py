@@ -12,13 +12,14 @@ import redis.asyncio
 from bench.peers.lines import serve
 from bench.peers.spread import lateness
 from invokeq import AsyncSession, Session
-from invokeq.protocol import events, keys
+from invokeq.protocol import events
 from invokeq.protocol.entities import (
     LLMModelConfig,
     PromptMessage,
     TextEmbeddingModelConfig,
     UserPromptMessage,
 )
+from invokeq.protocol.redis import keys
 
 PLUGIN: Final = "bench"
 MESSAGES: Final[Sequence[PromptMessage]] = [UserPromptMessage(content="x")]

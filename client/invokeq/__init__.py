@@ -2,10 +2,10 @@
 
 from invokeq.async_invocation import AsyncInvocation
 from invokeq.async_session import AsyncSession
-from invokeq.core.call import Call
-from invokeq.core.control import InvocationStatus
-from invokeq.core.history import VendorRetry
 from invokeq.invocation import Invocation
+from invokeq.operations.call import Call
+from invokeq.operations.control import InvocationStatus
+from invokeq.operations.history import VendorRetry
 from invokeq.protocol.errors import InvokeqError
 from invokeq.session import Session
 

@@ -5,16 +5,16 @@ from collections.abc import AsyncGenerator, Callable
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
-from invokeq.async_connection import AsyncBroker
-from invokeq.core import control
-from invokeq.core.answers import Shape, usage_of
-from invokeq.core.control import InvocationStatus
-from invokeq.core.history import VendorRetry, retry_of
-from invokeq.core.plan import Plan
-from invokeq.core.reading import Reader
+from invokeq.operations import control
+from invokeq.operations.control import InvocationStatus
+from invokeq.operations.history import VendorRetry, retry_of
+from invokeq.operations.plan import Plan
+from invokeq.operations.reader import Reader
 from invokeq.protocol.errors import BrokerUnavailableError, InvokeqError
 from invokeq.protocol.events import TERMINAL, EventKind
 from invokeq.protocol.usage import Usage
+from invokeq.results.decode import Shape, usage_of
+from invokeq.transport.aio import AsyncBroker
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -6,28 +6,28 @@ from types import TracebackType
 from typing import Any, Self
 
 from invokeq.async_invocation import AsyncInvocation
-from invokeq.cluster import open_async_broker
-from invokeq.core.answers import ANY
-from invokeq.core.bulk import submit_many
-from invokeq.core.call import Call, Item, Result
-from invokeq.core.directory import Directory, LiveWorker
-from invokeq.core.options import (
+from invokeq.models.calls import read_submitted_async
+from invokeq.models.llm import AsyncLLM
+from invokeq.models.llm_structured_output import AsyncLLMStructuredOutput
+from invokeq.models.moderation import AsyncModeration
+from invokeq.models.rerank import AsyncRerank
+from invokeq.models.speech2text import AsyncSpeech2Text
+from invokeq.models.summary import AsyncSummary
+from invokeq.models.text_embedding import AsyncTextEmbedding
+from invokeq.models.tts import AsyncTTS
+from invokeq.operations.call import Call, Item, Result
+from invokeq.operations.directory import Directory, LiveWorker
+from invokeq.operations.options import (
     MAX_FILE_BYTES,
     MAX_REQUEST_BYTES,
     ORPHAN_TIMEOUT,
     PICKUP_TIMEOUT,
     SessionOptions,
 )
-from invokeq.core.reading import attached_reader
-from invokeq.model.calls import read_submitted_async
-from invokeq.model.llm import AsyncLLM
-from invokeq.model.llm_structured_output import AsyncLLMStructuredOutput
-from invokeq.model.moderation import AsyncModeration
-from invokeq.model.rerank import AsyncRerank
-from invokeq.model.speech2text import AsyncSpeech2Text
-from invokeq.model.summary import AsyncSummary
-from invokeq.model.text_embedding import AsyncTextEmbedding
-from invokeq.model.tts import AsyncTTS
+from invokeq.operations.reader import attached_reader
+from invokeq.operations.submit_many import submit_many
+from invokeq.results.decode import ANY
+from invokeq.transport.cluster import open_async_broker
 
 
 class AsyncModels:

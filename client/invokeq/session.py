@@ -5,29 +5,29 @@ from copy import copy
 from types import TracebackType
 from typing import Any, Self
 
-from invokeq.cluster import open_broker
-from invokeq.core.answers import ANY
-from invokeq.core.bulk import submit_many
-from invokeq.core.call import Call, Item, Result
-from invokeq.core.directory import Directory, LiveWorker
-from invokeq.core.options import (
+from invokeq.invocation import Invocation
+from invokeq.models.calls import read_submitted
+from invokeq.models.llm import LLM
+from invokeq.models.llm_structured_output import LLMStructuredOutput
+from invokeq.models.moderation import Moderation
+from invokeq.models.rerank import Rerank
+from invokeq.models.speech2text import Speech2Text
+from invokeq.models.summary import Summary
+from invokeq.models.text_embedding import TextEmbedding
+from invokeq.models.tts import TTS
+from invokeq.operations.call import Call, Item, Result
+from invokeq.operations.directory import Directory, LiveWorker
+from invokeq.operations.options import (
     MAX_FILE_BYTES,
     MAX_REQUEST_BYTES,
     ORPHAN_TIMEOUT,
     PICKUP_TIMEOUT,
     SessionOptions,
 )
-from invokeq.core.reading import attached_reader
-from invokeq.invocation import Invocation
-from invokeq.model.calls import read_submitted
-from invokeq.model.llm import LLM
-from invokeq.model.llm_structured_output import LLMStructuredOutput
-from invokeq.model.moderation import Moderation
-from invokeq.model.rerank import Rerank
-from invokeq.model.speech2text import Speech2Text
-from invokeq.model.summary import Summary
-from invokeq.model.text_embedding import TextEmbedding
-from invokeq.model.tts import TTS
+from invokeq.operations.reader import attached_reader
+from invokeq.operations.submit_many import submit_many
+from invokeq.results.decode import ANY
+from invokeq.transport.cluster import open_broker
 
 
 class Models:

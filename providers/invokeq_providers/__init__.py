@@ -4,15 +4,15 @@ Nothing here sees Redis or RQ, and importing this package imports no vendor's SD
 """
 
 from invokeq_providers.base import LLMCall, Provider
-from invokeq_providers.collect import collect
-from invokeq_providers.prepare import prepare_llm
+from invokeq_providers.calls.prepare_llm import prepare_llm
+from invokeq_providers.chat.collect import collect
+from invokeq_providers.models.usage import usage_from_tokens
 from invokeq_providers.registry import (
     build_providers,
     canonical_provider,
     find_provider,
     provider_types,
 )
-from invokeq_providers.usage import usage_from_tokens
 
 __all__ = [
     "LLMCall",

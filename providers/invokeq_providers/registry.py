@@ -16,7 +16,7 @@ from invokeq.protocol.errors import (
 from invokeq.protocol.names import canonical_provider
 from invokeq_providers.base import Provider
 from invokeq_providers.options import CONFIG_SOURCE
-from invokeq_providers.shared_embedding import SharedEmbedding
+from invokeq_providers.wrappers.shared_embedding import SharedEmbedding
 
 ENTRY_POINT_GROUP: Final = "invokeq.providers"
 

@@ -14,11 +14,11 @@ import redis
 
 from invokeq import AsyncSession
 from invokeq.errors import InvokeqError
-from invokeq.protocol import keys
+from invokeq.protocol.redis import keys
 from tests.chaos.account import Row, Story
 from tests.chaos.place import Place
 from tests.integration.conftest import stream_config, user
-from tests.waiting import eventually_async
+from tests.support.waiting import eventually_async
 
 LANE: Final = "llm:crash"
 WORKERS: Final = 3

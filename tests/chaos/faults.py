@@ -9,10 +9,10 @@ from typing import Final
 
 import redis
 
-from invokeq.protocol import keys
+from invokeq.protocol.redis import keys
 from tests.chaos.load import BOUND, Load
 from tests.chaos.place import Place
-from tests.waiting import eventually_async
+from tests.support.waiting import eventually_async
 
 LEASE_SECONDS: Final = 5.0
 SHORT_CUT: Final = 3.0

@@ -9,7 +9,7 @@ from invokeq import AsyncSession
 from invokeq.errors import InvokeqError
 from tests.chaos.account import Story
 from tests.integration.conftest import stream_config, user
-from tests.waiting import eventually_async
+from tests.support.waiting import eventually_async
 
 BOUND = 60.0
 """Seconds for anything here; far above what the promises allow."""

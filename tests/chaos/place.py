@@ -10,10 +10,10 @@ from itertools import count
 from pathlib import Path
 from typing import Self
 
-from invokeq_worker.embedded import EmbeddedValkey
-from tests.proxy import Proxy
-from tests.waiting import eventually
-from tests.workers import WorkerProcess, running_worker
+from invokeq_worker.process.embedded_server import EmbeddedValkey
+from tests.support.proxy import Proxy
+from tests.support.waiting import eventually
+from tests.support.workers import WorkerProcess, running_worker
 
 AOF = {"appendonly": "yes", "appendfsync": "everysec"}
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import redis
 
-from invokeq.protocol import keys
+from invokeq.protocol.redis import keys
 from tests.chaos.account import Row
 from tests.chaos.faults import Fault
 from tests.chaos.load import Load
 from tests.chaos.place import Place
-from tests.waiting import eventually_async
+from tests.support.waiting import eventually_async
 
 SETTLE_SECONDS = 20.0
 

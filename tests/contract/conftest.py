@@ -54,4 +54,4 @@ def no_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
 def http(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run with and without aiohttp, which is optional."""
     if request.param == "httpx":
-        monkeypatch.setattr("invokeq_providers.vendor_http.has_aiohttp", lambda: False)
+        monkeypatch.setattr("invokeq_providers.http.client.has_aiohttp", lambda: False)

@@ -20,13 +20,14 @@ from invokeq.protocol.errors import (
     RejectedByProviderError,
 )
 from invokeq.protocol.requests import LLMRequest
-from invokeq_providers import Provider, collect, prepare_llm
+from invokeq_providers import Provider, prepare_llm
 from invokeq_providers.anthropic import AnthropicProvider
+from invokeq_providers.chat.collect import collect
 from invokeq_providers.chunks import as_entity
 from invokeq_providers.cohere import CohereProvider
 from tests.contract.recorded import Recorded, streamed
 from tests.contract.vendors import WEATHER_CALLS, Aimock
-from tests.waiting import eventually_async
+from tests.support.waiting import eventually_async
 
 pytestmark = pytest.mark.usefixtures("no_certificates")
 

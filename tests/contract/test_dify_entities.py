@@ -13,22 +13,14 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from enum import Enum
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from pydantic import BaseModel, ValidationError
 
 from invokeq.protocol import entities
-from tests.contract.dify_samples import (
-    BAD,
-    FACTS,
-    GOOD,
-    HISTORY_WITH_CALLS,
-    LOOKS,
-    MODEL,
-    TEMPLATES,
-)
+from tests.support.dify.samples import BAD, FACTS, GOOD, HISTORY_WITH_CALLS, LOOKS, MODEL, TEMPLATES
+from tests.support.paths import ROOT
 
 INTERPRETER = "INVOKEQ_DIFY_PYTHON"
 EXIT_SECONDS = 30
@@ -77,7 +69,7 @@ class DifySide:
 @pytest.fixture(scope="module")
 def dify() -> Iterator[DifySide]:
     named = os.environ.get(INTERPRETER)
-    script = Path(__file__).with_name("dify_side.py")
+    script = ROOT / "tests" / "support" / "dify" / "side.py"
     with (
         tempfile.TemporaryFile() as noise,
         subprocess.Popen(

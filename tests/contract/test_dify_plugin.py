@@ -40,13 +40,14 @@ from invokeq.protocol.requests import (
     TextEmbeddingRequest,
     TTSRequest,
 )
-from invokeq_providers import build_providers, collect, prepare_llm
+from invokeq_providers import build_providers, prepare_llm
 from invokeq_providers.calls import Result, Scores, Segment, Vectors
+from invokeq_providers.chat.collect import collect
 from invokeq_providers.dify_plugin import DifyPluginProvider
-from tests.calls import Bench
 from tests.contract import calls
-from tests.contract.dify_plugins import ECHO, KEY, PYTHONS, VARIABLE, echo_options
-from tests.waiting import eventually_async
+from tests.support.calls import Bench
+from tests.support.dify.plugins import ECHO, KEY, PYTHONS, VARIABLE, echo_options
+from tests.support.waiting import eventually_async
 
 WEATHER = PromptMessageTool(
     name="weather", description="Tells the weather.", parameters={"type": "object"}

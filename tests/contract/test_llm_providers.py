@@ -22,18 +22,18 @@ from invokeq.protocol.errors import (
     RejectedByProviderError,
 )
 from invokeq.protocol.requests import LLMRequest
-from invokeq_providers import LLMCall, Provider, collect, prepare_llm
+from invokeq_providers import LLMCall, Provider, prepare_llm
 from invokeq_providers.anthropic import AnthropicProvider
+from invokeq_providers.chat.collect import collect
 from invokeq_providers.chunks import as_entity
 from invokeq_providers.cohere import CohereProvider
 from invokeq_providers.dify_plugin import DifyPluginProvider
 from invokeq_providers.local import LocalProvider
 from invokeq_providers.openai import OpenAIProvider
 from invokeq_providers.scripted import ScriptedProvider
-from invokeq_worker.retry_policy import RetryPolicy
-from invokeq_worker.retrying import RetryingProvider
-from invokeq_worker.vendor_calls import VendorCalls
-from tests.contract.dify_plugins import echo_options
+from invokeq_worker.config.retry_policy import RetryPolicy
+from invokeq_worker.vendor.retrying import RetryingProvider
+from invokeq_worker.vendor.vendor_calls import VendorCalls
 from tests.contract.vendors import (
     ANSWER,
     WEATHER_CALLS,
@@ -41,7 +41,8 @@ from tests.contract.vendors import (
     Relay,
     relay_to,
 )
-from tests.waiting import eventually_async
+from tests.support.dify.plugins import echo_options
+from tests.support.waiting import eventually_async
 
 WEATHER = PromptMessageTool(
     name="weather",

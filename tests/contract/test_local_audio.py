@@ -14,9 +14,9 @@ from invokeq.protocol.audio import MP3, recognise
 from invokeq.protocol.entities import ModelType
 from invokeq.protocol.errors import InvalidRequestError
 from invokeq_providers.local import LocalProvider, speech2text, thread
-from invokeq_providers.properties import voices
+from invokeq_providers.models.properties import voices
 from tests.contract import calls
-from tests.waiting import eventually_async
+from tests.support.waiting import eventually_async
 
 pytestmark = pytest.mark.local_model
 

@@ -15,11 +15,12 @@ from invokeq.protocol.entities import (
 )
 from invokeq.protocol.errors import InvalidRequestError, InvocationCancelledError
 from invokeq.protocol.requests import LLMRequest
-from invokeq_providers import collect, prepare_llm
+from invokeq_providers import prepare_llm
 from invokeq_providers.base import Embedded
+from invokeq_providers.chat.collect import collect
 from invokeq_providers.local import LocalProvider, embedding
 from tests.contract import calls
-from tests.waiting import eventually_async
+from tests.support.waiting import eventually_async
 
 pytestmark = pytest.mark.local_model
 

@@ -19,8 +19,8 @@ from invokeq.protocol.errors import InvalidRequestError, ProviderUnavailableErro
 from invokeq.protocol.requests import TextEmbeddingRequest
 from invokeq_providers.base import Embedded
 from invokeq_providers.calls.embedding import SIDE_BY_SIDE
+from invokeq_providers.calls.prepare_embedding import prepare_embedding
 from invokeq_providers.openai import OpenAIProvider, speech
-from invokeq_providers.prepare_embedding import prepare_embedding
 from tests.contract import calls
 from tests.contract.recorded import Answer, Recorded, said
 from tests.contract.vendors import ANSWER, AUDIO, VECTOR, Aimock

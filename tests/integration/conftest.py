@@ -7,8 +7,8 @@ import pytest
 
 from invokeq import Session
 from invokeq.protocol.entities import LLMModelConfig, UserPromptMessage
-from invokeq.protocol.keys import PERMANENT
-from tests.workers import WorkerProcess, running_worker
+from invokeq.protocol.redis.keys import PERMANENT
+from tests.support.workers import WorkerProcess, running_worker
 
 
 @pytest.fixture

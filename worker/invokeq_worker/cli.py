@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from invokeq_worker.acl_cli import acl
+from invokeq_worker.commands.acl_cli import acl
 
 Config = Annotated[
     Path | None,
@@ -54,20 +54,20 @@ def worker(
 
     Of several processes, one that dies is started again.
     """
-    from invokeq_worker.failures import exit_on_error
+    from invokeq_worker.config.settings import load_settings
     from invokeq_worker.logs import configure_logging
-    from invokeq_worker.settings import load_settings
+    from invokeq_worker.vendor.failures import exit_on_error
 
     with exit_on_error():
         settings = load_settings(config)
         count = processes or settings.pool(pool).processes
         configure_logging(settings.log, settings.secrets())
         if count > 1:
-            from invokeq_worker.supervisor import supervise
+            from invokeq_worker.process.supervisor import supervise
 
             status = supervise(settings, pool, count, config, name=name, burst=burst)
         else:
-            from invokeq_worker.worker import run_worker
+            from invokeq_worker.engine.worker import run_worker
 
             status = run_worker(settings, pool, name=name, burst=burst)
     raise typer.Exit(status)
@@ -85,10 +85,10 @@ def up(
 
     Without a configuration there is one pool, llm, with the embedded local model.
     """
-    from invokeq_worker.failures import exit_on_error
+    from invokeq_worker.commands.up import up as run_everything
+    from invokeq_worker.config.settings import load_settings
     from invokeq_worker.logs import configure_logging
-    from invokeq_worker.settings import load_settings
-    from invokeq_worker.up import up as run_everything
+    from invokeq_worker.vendor.failures import exit_on_error
 
     with exit_on_error():
         settings = load_settings(config)
@@ -106,9 +106,9 @@ def health(
     Live means that its event loop renews its lease, once a second. Made for container health
     checks; prints the names of the workers.
     """
-    from invokeq_worker.checks import local_workers
-    from invokeq_worker.failures import exit_on_error
-    from invokeq_worker.settings import load_settings
+    from invokeq_worker.config.settings import load_settings
+    from invokeq_worker.redis.server_check import local_workers
+    from invokeq_worker.vendor.failures import exit_on_error
 
     with exit_on_error():
         workers = local_workers(load_settings(config).redis, pool)
@@ -124,6 +124,6 @@ def check(config: Config = None) -> None:
 
     Credentials are shown as ***. Each problem is one line, and the exit code is then 1.
     """
-    from invokeq_worker.config_check import check_config
+    from invokeq_worker.commands.config_check import check_config
 
     raise typer.Exit(check_config(config))

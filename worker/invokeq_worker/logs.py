@@ -16,7 +16,7 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from invokeq_worker.tables import LogSettings
+from invokeq_worker.config.models import LogSettings
 
 MASK: Final = "***"
 

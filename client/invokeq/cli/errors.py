@@ -6,7 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from typing import Final, NoReturn
 
-from invokeq.cli.text import one_line
+from invokeq.cli.render.text import one_line
 from invokeq.protocol.errors import InvokeqError
 
 FAILED: Final = 1

@@ -9,14 +9,14 @@ from typing import Annotated, Final
 import typer
 
 from invokeq.cli import invoke, plugin
-from invokeq.cli.attach import attach
-from invokeq.cli.cancel import cancel
 from invokeq.cli.errors import INTERRUPTED, MISUSED, fail, say
-from invokeq.cli.gateway import EXAMPLES as GATEWAY_EXAMPLES
-from invokeq.cli.gateway import gateway
-from invokeq.cli.models import models
+from invokeq.cli.operate.attach import attach
+from invokeq.cli.operate.cancel import cancel
+from invokeq.cli.operate.gateway import EXAMPLES as GATEWAY_EXAMPLES
+from invokeq.cli.operate.gateway import gateway
+from invokeq.cli.operate.models import models
+from invokeq.cli.operate.status import status
 from invokeq.cli.options import examples
-from invokeq.cli.status import status
 from invokeq.protocol.errors import MissingExtraError
 
 ENTRY_POINTS: Final = "invokeq.cli"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from invokeq.async_session import AsyncSession
-from invokeq.backwards import serve
+from invokeq.dify.reverse import serve
 from invokeq.gateway.logs import logger, say
 from invokeq.protocol.errors import InternalError, InvocationCancelledError, InvokeqError
 

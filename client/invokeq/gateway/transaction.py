@@ -13,8 +13,8 @@ import orjson
 from starlette.requests import Request
 
 from invokeq.async_session import AsyncSession
-from invokeq.backwards import error_args, error_text
-from invokeq.backwards.kinds import STREAMED
+from invokeq.dify.reverse import error_args, error_text
+from invokeq.dify.reverse.kinds import STREAMED
 from invokeq.gateway.answer import Answer
 from invokeq.gateway.bodies import object_of, read_body
 from invokeq.gateway.calls import SHUTDOWN, Call

@@ -3,24 +3,23 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
-from invokeq.async_connection import AsyncBroker
 from invokeq.async_invocation import AsyncInvocation
-from invokeq.core.answers import ANY, Shape
-from invokeq.core.call import Call
-from invokeq.core.control import InvocationStatus
-from invokeq.core.directory import Directory
-from invokeq.core.options import SessionOptions
-from invokeq.core.plan import Batch
-from invokeq.model.calls import AsyncCalls
-from invokeq.model.llm import AsyncLLM
-from invokeq.model.llm_structured_output import AsyncLLMStructuredOutput
-from invokeq.model.moderation import AsyncModeration
-from invokeq.model.rerank import AsyncRerank
-from invokeq.model.speech2text import AsyncSpeech2Text
-from invokeq.model.summary import AsyncSummary
-from invokeq.model.text_embedding import AsyncTextEmbedding
-from invokeq.model.tts import AsyncTTS
+from invokeq.models.calls import AsyncCalls
+from invokeq.models.llm import AsyncLLM
+from invokeq.models.llm_structured_output import AsyncLLMStructuredOutput
+from invokeq.models.moderation import AsyncModeration
+from invokeq.models.rerank import AsyncRerank
+from invokeq.models.speech2text import AsyncSpeech2Text
+from invokeq.models.summary import AsyncSummary
+from invokeq.models.text_embedding import AsyncTextEmbedding
+from invokeq.models.tts import AsyncTTS
+from invokeq.operations.call import Call
+from invokeq.operations.control import InvocationStatus
+from invokeq.operations.directory import Directory
+from invokeq.operations.options import SessionOptions
+from invokeq.operations.plan import Batch
 from invokeq.protocol.errors import InvokeqError
+from invokeq.protocol.redis.resp import Reply
 from invokeq.protocol.requests import (
     LLMRequest,
     LLMStructuredOutputRequest,
@@ -29,7 +28,7 @@ from invokeq.protocol.requests import (
     SummaryRequest,
     TTSRequest,
 )
-from invokeq.protocol.resp import Reply
+from invokeq.results.decode import ANY, Shape
 from invokeq.testing.chunks import LLMAnswer, StructuredAnswer
 from invokeq.testing.memory import Memory, MemoryReader, Record, no_redis
 from invokeq.testing.script import Kind, Script
@@ -40,6 +39,7 @@ from invokeq.testing.values import (
     RerankAnswer,
     TTSAnswer,
 )
+from invokeq.transport.aio import AsyncBroker
 
 R = TypeVar("R")
 A = TypeVar("A")

@@ -5,8 +5,8 @@ from typing import Any
 
 from invokeq.async_invocation import AsyncInvocation
 from invokeq.async_session import AsyncModels, AsyncSession
-from invokeq.core.call import Call, Item, Result
-from invokeq.core.directory import LiveWorker
+from invokeq.operations.call import Call, Item, Result
+from invokeq.operations.directory import LiveWorker
 from invokeq.protocol.requests import Request
 from invokeq.testing import chunks, values
 from invokeq.testing.async_calls import (

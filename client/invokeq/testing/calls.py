@@ -3,24 +3,23 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
-from invokeq.connection import Broker
-from invokeq.core.answers import ANY, Shape
-from invokeq.core.call import Call
-from invokeq.core.control import InvocationStatus
-from invokeq.core.directory import Directory
-from invokeq.core.options import SessionOptions
-from invokeq.core.plan import Batch
 from invokeq.invocation import Invocation
-from invokeq.model.calls import Calls
-from invokeq.model.llm import LLM
-from invokeq.model.llm_structured_output import LLMStructuredOutput
-from invokeq.model.moderation import Moderation
-from invokeq.model.rerank import Rerank
-from invokeq.model.speech2text import Speech2Text
-from invokeq.model.summary import Summary
-from invokeq.model.text_embedding import TextEmbedding
-from invokeq.model.tts import TTS
+from invokeq.models.calls import Calls
+from invokeq.models.llm import LLM
+from invokeq.models.llm_structured_output import LLMStructuredOutput
+from invokeq.models.moderation import Moderation
+from invokeq.models.rerank import Rerank
+from invokeq.models.speech2text import Speech2Text
+from invokeq.models.summary import Summary
+from invokeq.models.text_embedding import TextEmbedding
+from invokeq.models.tts import TTS
+from invokeq.operations.call import Call
+from invokeq.operations.control import InvocationStatus
+from invokeq.operations.directory import Directory
+from invokeq.operations.options import SessionOptions
+from invokeq.operations.plan import Batch
 from invokeq.protocol.errors import InvokeqError
+from invokeq.protocol.redis.resp import Reply
 from invokeq.protocol.requests import (
     LLMRequest,
     LLMStructuredOutputRequest,
@@ -29,7 +28,7 @@ from invokeq.protocol.requests import (
     SummaryRequest,
     TTSRequest,
 )
-from invokeq.protocol.resp import Reply
+from invokeq.results.decode import ANY, Shape
 from invokeq.testing.chunks import LLMAnswer, StructuredAnswer
 from invokeq.testing.memory import Memory, MemoryReader, Record, no_redis
 from invokeq.testing.script import Kind, Script
@@ -40,6 +39,7 @@ from invokeq.testing.values import (
     RerankAnswer,
     TTSAnswer,
 )
+from invokeq.transport.blocking import Broker
 
 R = TypeVar("R")
 A = TypeVar("A")

@@ -10,13 +10,13 @@ from typing import Any, Final
 
 import orjson
 
-from invokeq.core.bulk import tell_taken_back
-from invokeq.core.call import Call
-from invokeq.core.control import InvocationStatus, State
-from invokeq.core.options import SessionOptions
-from invokeq.core.plan import Batch, Plan
-from invokeq.core.reading import Reader
-from invokeq.protocol import events, keys
+from invokeq.operations.call import Call
+from invokeq.operations.control import InvocationStatus, State
+from invokeq.operations.options import SessionOptions
+from invokeq.operations.plan import Batch, Plan
+from invokeq.operations.reader import Reader
+from invokeq.operations.submit_many import tell_taken_back
+from invokeq.protocol import events
 from invokeq.protocol.errors import (
     BrokerFullError,
     BrokerUnavailableError,
@@ -31,7 +31,8 @@ from invokeq.protocol.errors import (
     StreamExpiredError,
 )
 from invokeq.protocol.events import Event, EventId, EventKind
-from invokeq.protocol.keys import Lane
+from invokeq.protocol.redis import keys
+from invokeq.protocol.redis.keys import Lane
 from invokeq.protocol.requests import Request, new_request_id
 from invokeq.protocol.usage import Usage
 from invokeq.testing.script import Kind, Said, Script, attribute_of

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from invokeq.core.call import Call, Item, Result
-from invokeq.core.directory import LiveWorker
 from invokeq.invocation import Invocation
+from invokeq.operations.call import Call, Item, Result
+from invokeq.operations.directory import LiveWorker
 from invokeq.protocol.requests import Request
 from invokeq.session import Models, Session
 from invokeq.testing import chunks, values

@@ -8,9 +8,9 @@ from typing import Any, Final
 import anthropic
 import httpx2
 
-from invokeq_providers.event_stream import type_of
-from invokeq_providers.http_errors import Failure, retry_after_seconds
-from invokeq_providers.vendor_errors import ErrorKinds, VendorErrors, said_in
+from invokeq_providers.http.event_stream import type_of
+from invokeq_providers.http.status_errors import Failure, retry_after_seconds
+from invokeq_providers.http.vendor_errors import ErrorKinds, VendorErrors, said_in
 
 # "Errors" in the API documentation: the type of an error stands for its status.
 _STATUS_OF: Final[Mapping[str, int]] = {

@@ -28,13 +28,13 @@ from invokeq_providers.anthropic.messages import (
     turns,
 )
 from invokeq_providers.base import LLMCall
-from invokeq_providers.chat import chat_parameters
-from invokeq_providers.chat_answer import ChatAnswer
+from invokeq_providers.chat.request import chat_parameters
+from invokeq_providers.chat.response import ChatAnswer
 from invokeq_providers.chunks import LLMChunk
-from invokeq_providers.event_stream import events_of, type_of
+from invokeq_providers.http.client import new_http_client
+from invokeq_providers.http.event_stream import events_of, type_of
+from invokeq_providers.http.vendor import VendorOptions, VendorProvider
 from invokeq_providers.options import parse_options
-from invokeq_providers.vendor import VendorOptions, VendorProvider
-from invokeq_providers.vendor_http import new_http_client
 
 _OUR_PARAMETERS: Final = frozenset(
     {"thinking", "thinking_budget", "thinking_display", "effort", "response_format"}

@@ -20,11 +20,11 @@ from invokeq.protocol.entities import (
 )
 from invokeq.protocol.errors import UnusableAnswerError
 from invokeq_providers.base import Embedded, EmbeddingCall, Provider
-from invokeq_providers.calls.said import Result, Said, Services, Vectors
-from invokeq_providers.calls.side_by_side import in_order
-from invokeq_providers.prepare_embedding import EmbeddingRequest, prepare_embedding
-from invokeq_providers.properties import count_property
-from invokeq_providers.usage import get_price
+from invokeq_providers.calls.ordered_gather import in_order
+from invokeq_providers.calls.outputs import Result, Said, Services, Vectors
+from invokeq_providers.calls.prepare_embedding import EmbeddingRequest, prepare_embedding
+from invokeq_providers.models.properties import count_property
+from invokeq_providers.models.usage import get_price
 
 SIDE_BY_SIDE: Final = 8
 """Batches of one invocation that run at once, unless the model's `max_workers` says otherwise."""

@@ -4,10 +4,10 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 from invokeq.protocol.requests import LLMRequest
-from invokeq_providers.calls.said import Said, Services
+from invokeq_providers.calls.outputs import Said, Services
+from invokeq_providers.calls.prepare_llm import prepare_llm
+from invokeq_providers.chat.collect import collect
 from invokeq_providers.chunks import LLMChunk
-from invokeq_providers.collect import collect
-from invokeq_providers.prepare import prepare_llm
 
 
 def serve_llm(request: LLMRequest, services: Services) -> AsyncGenerator[Said, None]:

@@ -10,11 +10,11 @@ from invokeq.protocol.entities import ModelPropertyKey, ModelType
 from invokeq.protocol.errors import UnusableAnswerError
 from invokeq.protocol.requests import ModerationRequest
 from invokeq_providers.base import ModerationCall, Provider
-from invokeq_providers.calls.bill import Account
-from invokeq_providers.calls.said import Result, Said, Services
-from invokeq_providers.calls.side_by_side import in_order
-from invokeq_providers.prepare_moderation import prepare_moderation
-from invokeq_providers.properties import count_property
+from invokeq_providers.calls.ordered_gather import in_order
+from invokeq_providers.calls.outputs import Result, Said, Services
+from invokeq_providers.calls.prepare_moderation import prepare_moderation
+from invokeq_providers.calls.usage import Account
+from invokeq_providers.models.properties import count_property
 
 SIDE_BY_SIDE: Final = 8
 """Pieces of one text that are judged at once, unless the model's `max_workers` says otherwise."""

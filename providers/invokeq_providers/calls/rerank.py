@@ -9,9 +9,9 @@ from invokeq.protocol.entities import ModelType
 from invokeq.protocol.errors import UnusableAnswerError
 from invokeq.protocol.requests import MultiModalRerankRequest, RerankRequest
 from invokeq_providers.base import RerankCall, Score
-from invokeq_providers.calls.bill import Account
-from invokeq_providers.calls.said import Result, Said, Scores, Services
-from invokeq_providers.prepare_rerank import prepare_rerank
+from invokeq_providers.calls.outputs import Result, Said, Scores, Services
+from invokeq_providers.calls.prepare_rerank import prepare_rerank
+from invokeq_providers.calls.usage import Account
 
 AT_ONCE: Final = 8192
 """Scores that are said at once at most, about 250 KB: no event may stall Redis."""

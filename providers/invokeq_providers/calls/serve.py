@@ -18,8 +18,8 @@ from invokeq.protocol.requests import (
 from invokeq_providers.calls.embedding import serve_embedding
 from invokeq_providers.calls.llm import serve_llm
 from invokeq_providers.calls.moderation import serve_moderation
+from invokeq_providers.calls.outputs import Said, Services
 from invokeq_providers.calls.rerank import serve_rerank
-from invokeq_providers.calls.said import Said, Services
 from invokeq_providers.calls.speech2text import serve_speech2text
 from invokeq_providers.calls.structured import serve_structured
 from invokeq_providers.calls.summary import serve_summary

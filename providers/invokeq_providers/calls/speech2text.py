@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from invokeq.protocol.entities import ModelType, Speech2TextResult
 from invokeq.protocol.requests import Speech2TextRequest
-from invokeq_providers.calls.bill import Account
-from invokeq_providers.calls.said import Result, Said, Services
-from invokeq_providers.prepare_speech2text import prepare_speech2text
+from invokeq_providers.calls.outputs import Result, Said, Services
+from invokeq_providers.calls.prepare_speech2text import prepare_speech2text
+from invokeq_providers.calls.usage import Account
 
 
 async def serve_speech2text(

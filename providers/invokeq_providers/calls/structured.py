@@ -12,11 +12,11 @@ from invokeq.protocol.entities import (
 )
 from invokeq.protocol.errors import UnusableAnswerError
 from invokeq.protocol.requests import LLMStructuredOutputRequest
-from invokeq_providers.answer_schema import UnfitAnswerError, check_schema, read_answer
-from invokeq_providers.calls.said import Said, Services
+from invokeq_providers.calls.outputs import Said, Services
+from invokeq_providers.calls.prepare_structured import prepare_structured
+from invokeq_providers.chat.answer_schema import UnfitAnswerError, check_schema, read_answer
+from invokeq_providers.chat.collect import collect
 from invokeq_providers.chunks import LLMChunk, TextChunk
-from invokeq_providers.collect import collect
-from invokeq_providers.prepare_structured import prepare_structured
 
 _CUT_OFF = "length"  # the finish reason of an answer that ran into max_tokens
 

@@ -15,14 +15,14 @@ from invokeq.protocol.errors import (
 )
 from invokeq.protocol.requests import SummaryRequest
 from invokeq_providers.base import Provider
-from invokeq_providers.calls.said import Result, Said, Services
-from invokeq_providers.calls.side_by_side import in_order
-from invokeq_providers.calls.token_pieces import Piece, TokenCounter
+from invokeq_providers.calls.ordered_gather import in_order
+from invokeq_providers.calls.outputs import Result, Said, Services
+from invokeq_providers.calls.prepare_documents import check_text
+from invokeq_providers.calls.prepare_llm import prepare_llm
+from invokeq_providers.calls.prepare_summary import plan_budget, summary_request, task_text
+from invokeq_providers.calls.token_splitting import Piece, TokenCounter
+from invokeq_providers.chat.thinking import without_thinking
 from invokeq_providers.options import CONFIG_SOURCE
-from invokeq_providers.prepare import prepare_llm
-from invokeq_providers.prepare_documents import check_text
-from invokeq_providers.prepare_summary import plan_budget, summary_request, task_text
-from invokeq_providers.thinking import without_thinking
 
 SIDE_BY_SIDE: Final = 4
 """Pieces of one text that are summarised at once."""

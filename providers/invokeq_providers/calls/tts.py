@@ -11,11 +11,11 @@ from invokeq.protocol.errors import InvokeqError, UnusableAnswerError
 from invokeq.protocol.requests import TTSRequest
 from invokeq.protocol.usage import BillingUnit
 from invokeq_providers.base import Provider, Speech, SpeechCall
-from invokeq_providers.calls.bill import Account
-from invokeq_providers.calls.said import Said, Segment, Services, Used
-from invokeq_providers.calls.side_by_side import in_order
-from invokeq_providers.prepare_tts import prepare_tts
-from invokeq_providers.properties import count_property
+from invokeq_providers.calls.ordered_gather import in_order
+from invokeq_providers.calls.outputs import Said, Segment, Services, Used
+from invokeq_providers.calls.prepare_tts import prepare_tts
+from invokeq_providers.calls.usage import Account
+from invokeq_providers.models.properties import count_property
 
 SIDE_BY_SIDE: Final = 3
 """Segments that are made at once or wait for their turn, unless `max_workers` says otherwise."""

@@ -16,15 +16,15 @@ from cohere.core.api_error import ApiError
 from cohere.core.parse_error import ParsingError
 
 from invokeq.protocol.entities import ModelType
-from invokeq_providers.http_errors import Failure, retry_after_seconds
-from invokeq_providers.vendor import (
+from invokeq_providers.http.status_errors import Failure, retry_after_seconds
+from invokeq_providers.http.vendor import (
     MAX_CONNECTIONS,
     MAX_IDLE_CONNECTIONS,
     WRITE_TIMEOUT_S,
     VendorOptions,
     VendorProvider,
 )
-from invokeq_providers.vendor_errors import ErrorKinds, said_in
+from invokeq_providers.http.vendor_errors import ErrorKinds, said_in
 
 Body = dict[str, Any]
 

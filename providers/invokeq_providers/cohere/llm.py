@@ -11,11 +11,11 @@ from typing import Any, Final
 
 from invokeq.protocol.errors import InvalidRequestError
 from invokeq_providers.base import LLMCall
-from invokeq_providers.chat import chat_messages, chat_parameters, chat_tools
-from invokeq_providers.chat_answer import ChatAnswer
+from invokeq_providers.chat.request import chat_messages, chat_parameters, chat_tools
+from invokeq_providers.chat.response import ChatAnswer
 from invokeq_providers.chunks import LLMChunk
 from invokeq_providers.cohere.api import HTTP_FAULTS, Body, CohereVendor
-from invokeq_providers.event_stream import events_of, type_of
+from invokeq_providers.http.event_stream import events_of, type_of
 
 _STOP_WORDS: Final = 5  # "A list of up to 5 strings", says the API reference of Chat
 _PARTS: Final = frozenset({"text", "image_url"})

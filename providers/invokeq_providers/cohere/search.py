@@ -11,8 +11,8 @@ from invokeq.protocol.entities import (
 from invokeq.protocol.usage import BillingUnit
 from invokeq_providers.base import Embedded, EmbeddingCall, RerankCall, Score
 from invokeq_providers.cohere.api import Body, CohereVendor
-from invokeq_providers.documents import data_url, only_text
-from invokeq_providers.rows import rows_of, wanted_dimensions
+from invokeq_providers.models.documents import data_url, only_text
+from invokeq_providers.models.embedding_decode import rows_of, wanted_dimensions
 
 _INPUT_TYPES: Final = {
     EmbeddingInputType.QUERY: "search_query",

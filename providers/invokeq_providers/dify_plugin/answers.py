@@ -16,8 +16,8 @@ from invokeq.protocol.entities import (
 )
 from invokeq_providers.base import Embedded, Score, Speech
 from invokeq_providers.chunks import last_chunk
-from invokeq_providers.properties import text_property
-from invokeq_providers.rows import rows_of
+from invokeq_providers.models.embedding_decode import rows_of
+from invokeq_providers.models.properties import text_property
 
 NO_ANSWER: Final = (ValueError, TypeError, LookupError, AttributeError)
 

@@ -11,8 +11,8 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
-from invokeq.plugins import PluginPackage
-from invokeq.plugins.manifest import read_yaml, read_yaml_list
+from invokeq.dify.plugins import PluginPackage
+from invokeq.dify.plugins.manifest import read_yaml, read_yaml_list
 from invokeq.protocol.codec import first_problem
 from invokeq.protocol.entities import AIModelEntity, ModelType
 from invokeq.protocol.errors import InvalidConfigurationError

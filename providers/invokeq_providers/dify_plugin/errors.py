@@ -22,7 +22,7 @@ from invokeq.protocol.errors import (
     RejectedByProviderError,
     UnusableAnswerError,
 )
-from invokeq_providers.http_errors import Failure, error_from_failure, one_line
+from invokeq_providers.http.status_errors import Failure, error_from_failure, one_line
 
 Build = Callable[[str, int, Mapping[str, Any]], InvokeqError]
 

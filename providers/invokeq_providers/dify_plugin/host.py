@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from invokeq.plugins import PluginPackage, PluginProcess, prepare_environment
+from invokeq.dify.plugins import PluginPackage, PluginProcess, prepare_environment
 from invokeq.protocol.entities import AIModelEntity, ModelType
 from invokeq.protocol.errors import (
     InvalidConfigurationError,

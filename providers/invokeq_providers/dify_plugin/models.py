@@ -13,7 +13,7 @@ from invokeq.protocol.entities import AIModelEntity, FetchFrom, ModelType
 from invokeq.protocol.errors import CredentialsError, InvalidConfigurationError
 from invokeq_providers.dify_plugin.credentials import fill_form, secrets_in
 from invokeq_providers.dify_plugin.declaration import Declaration
-from invokeq_providers.facts import ModelFacts
+from invokeq_providers.models.facts import ModelFacts
 from invokeq_providers.options import CONFIG_SOURCE
 
 _CREDENTIALS: Final = "credentials"

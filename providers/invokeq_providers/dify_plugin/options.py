@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, PositiveFloat
 
-from invokeq.plugins.process import START_TIMEOUT
+from invokeq.dify.plugins.process import START_TIMEOUT
 from invokeq_providers.options import BatchableOptions
 
 

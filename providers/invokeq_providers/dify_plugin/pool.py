@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from invokeq.plugins import PluginProcess
+from invokeq.dify.plugins import PluginProcess
 from invokeq.protocol.errors import InvokeqError, PluginCrashedError
 
 FIRST_DELAY: Final = 1.0

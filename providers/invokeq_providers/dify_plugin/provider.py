@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from pydantic import ValidationError
 
-from invokeq.plugins import PluginPackage, load_package
+from invokeq.dify.plugins import PluginPackage, load_package
 from invokeq.protocol.entities import (
     AIModelEntity,
     LLMResultChunk,

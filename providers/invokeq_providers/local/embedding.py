@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any, Final
 from invokeq.protocol.entities import MultiModalContent, MultiModalContentType
 from invokeq.protocol.errors import InvalidRequestError
 from invokeq_providers.base import Embedded, EmbeddingCall
-from invokeq_providers.batching import MicroBatcher
 from invokeq_providers.local.packages import package_folder
 from invokeq_providers.local.thread import Stop, ThreadedModel
+from invokeq_providers.wrappers.batching import MicroBatcher
 
 if TYPE_CHECKING:
     from numpy import float32

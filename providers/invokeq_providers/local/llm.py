@@ -29,8 +29,8 @@ from invokeq.protocol.errors import (
     MissingWeightsError,
 )
 from invokeq_providers.base import LLMCall
-from invokeq_providers.chat import chat_messages, chat_parameters
-from invokeq_providers.chat_answer import ChatAnswer
+from invokeq_providers.chat.request import chat_messages, chat_parameters
+from invokeq_providers.chat.response import ChatAnswer
 from invokeq_providers.chunks import LLMChunk
 from invokeq_providers.options import CONFIG_SOURCE
 

@@ -24,7 +24,6 @@ from invokeq_providers.base import (
     TranscriptionCall,
 )
 from invokeq_providers.chunks import LLMChunk
-from invokeq_providers.facts import ModelFacts, shipped_facts
 from invokeq_providers.local.embedding import MiniLM
 from invokeq_providers.local.llm import LocalLLM, weights_path
 from invokeq_providers.local.moderation import SafeType
@@ -32,6 +31,7 @@ from invokeq_providers.local.rerank import rank
 from invokeq_providers.local.speech2text import Whisper
 from invokeq_providers.local.tokens import TokenCounter
 from invokeq_providers.local.tts import Speaker
+from invokeq_providers.models.facts import ModelFacts, shipped_facts
 from invokeq_providers.options import CONFIG_SOURCE, ProviderOptions, parse_options
 
 _LLM: Final = "smollm2"

@@ -14,9 +14,9 @@ import openai
 import orjson
 
 from invokeq.protocol.entities import ModelType
+from invokeq_providers.http.client import new_http_client
+from invokeq_providers.http.vendor import VendorOptions, VendorProvider
 from invokeq_providers.openai.errors import KINDS
-from invokeq_providers.vendor import VendorOptions, VendorProvider
-from invokeq_providers.vendor_http import new_http_client
 
 Body = dict[str, Any]
 File = tuple[str, tuple[str, bytes, str]]

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from invokeq_providers.base import Embedded, EmbeddingCall
-from invokeq_providers.documents import only_text
+from invokeq_providers.models.documents import only_text
+from invokeq_providers.models.embedding_decode import read_embeddings, wanted_dimensions
 from invokeq_providers.openai.api import Body, OpenAIVendor
-from invokeq_providers.rows import read_embeddings, wanted_dimensions
 
 # "Create embeddings" in the API reference: a request may have this many tokens in all its texts,
 # and a text this many. A token has at least one byte, so the bytes of a text bound its tokens.

@@ -8,9 +8,9 @@ from typing import Any, Final, cast
 import httpx2
 import openai
 
-from invokeq_providers.http_errors import Failure, retry_after_seconds
-from invokeq_providers.vendor_errors import ErrorKinds, VendorErrors, said_in
-from invokeq_providers.vendor_http import lost_before_answer
+from invokeq_providers.http.client import lost_before_answer
+from invokeq_providers.http.status_errors import Failure, retry_after_seconds
+from invokeq_providers.http.vendor_errors import ErrorKinds, VendorErrors, said_in
 
 # What an error inside a stream says where an HTTP status would be.
 _STATUS_OF: Final = {

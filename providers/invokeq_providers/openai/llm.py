@@ -14,10 +14,10 @@ import orjson
 from invokeq.protocol.entities import AIModelEntity, LLMMode, ModelPropertyKey
 from invokeq.protocol.errors import InvalidRequestError
 from invokeq_providers.base import LLMCall
-from invokeq_providers.chat import chat_messages, chat_parameters, chat_tools
-from invokeq_providers.chat_answer import ChatAnswer
+from invokeq_providers.chat.request import chat_messages, chat_parameters, chat_tools
+from invokeq_providers.chat.response import ChatAnswer
 from invokeq_providers.chunks import LLMChunk
-from invokeq_providers.event_stream import events_of
+from invokeq_providers.http.event_stream import events_of
 from invokeq_providers.openai.api import Body, OpenAIVendor
 from invokeq_providers.openai.errors import HTTP_FAULTS, raise_reported
 

@@ -6,8 +6,8 @@ import httpx2
 
 from invokeq.protocol.entities import ModelPropertyKey
 from invokeq_providers.base import Speech, SpeechCall
+from invokeq_providers.models.properties import text_property
 from invokeq_providers.openai.api import Body, OpenAIVendor
-from invokeq_providers.properties import text_property
 
 MAX_AUDIO_BYTES: Final = 64 * 1024 * 1024  # an hour of mp3; 4096 characters are five minutes
 _DEFAULT_FORMAT: Final = "mp3"

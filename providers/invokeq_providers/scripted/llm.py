@@ -20,11 +20,11 @@ from invokeq.protocol.entities import (
 )
 from invokeq.protocol.errors import InvalidParameterError
 from invokeq_providers.base import LLMCall
+from invokeq_providers.chat.stop import StopFilter
 from invokeq_providers.chunks import LLMChunk, TextChunk, last_chunk
+from invokeq_providers.models.usage import usage_from_tokens
 from invokeq_providers.scripted.instance import instance_of
 from invokeq_providers.scripted.plan import Plan, planned_failure
-from invokeq_providers.stop import StopFilter
-from invokeq_providers.usage import usage_from_tokens
 
 _DEFAULT_CHUNKS: Final = 10
 _DEFAULT_CHUNK_SIZE: Final = 20

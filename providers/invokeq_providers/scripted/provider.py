@@ -26,7 +26,7 @@ from invokeq_providers.base import (
     TranscriptionCall,
 )
 from invokeq_providers.chunks import LLMChunk
-from invokeq_providers.facts import ModelFacts, shipped_facts
+from invokeq_providers.models.facts import ModelFacts, shipped_facts
 from invokeq_providers.options import parse_options
 from invokeq_providers.scripted import speech
 from invokeq_providers.scripted.journal import JOURNAL_SIZE, Entries, Journal, peak

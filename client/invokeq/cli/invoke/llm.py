@@ -1,0 +1,133 @@
+"""`invokeq invoke llm`: ask a large language model from a terminal or a script."""
+
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from invokeq.cli.errors import exit_on_error
+from invokeq.cli.invoke.inputs import read_text
+from invokeq.cli.options import Deadline, Detach, File, Model, OwnId, Plugin, Redis, split_model
+from invokeq.protocol.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    from invokeq.invocation import Invocation
+    from invokeq.session import Session
+
+EXAMPLES: Final = (
+    'invokeq invoke llm -m local/smollm2 "Name three rivers."',
+    'invokeq invoke llm -m openai/gpt-4o-mini --system "Answer in French." -p temperature=0.2 "Hi"',
+    'invokeq invoke llm -m local/smollm2 --system "Summarise." < notes.txt',
+    'invokeq invoke llm -m local/smollm2 --schema city.json "A city in Norway" | jq .name',
+    'id=$(invokeq invoke llm -m local/smollm2 --detach "Tell a story.") && invokeq attach $id',
+)
+
+
+@exit_on_error()
+def llm(
+    model: Model,
+    prompt: Annotated[
+        str | None,
+        typer.Argument(metavar="PROMPT", help="The prompt; without it, or with -, stdin."),
+    ] = None,
+    file: File = None,
+    system: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="What the model is told about its task.")
+    ] = None,
+    param: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--param",
+            "-p",
+            metavar="KEY=VALUE",
+            help="A model parameter, read as JSON if it is JSON, else as text. Repeatable.",
+        ),
+    ] = None,
+    stop: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TEXT", help="Where the answer stops. Repeatable."),
+    ] = None,
+    schema: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|JSON",
+            help="Answer with JSON that obeys this schema, and print only that.",
+        ),
+    ] = None,
+    no_stream: Annotated[
+        bool, typer.Option("--no-stream", help="Show the answer when it is whole.")
+    ] = False,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json", help="Print each chunk (--no-stream: the result) as a line of JSON."
+        ),
+    ] = False,
+    request_id: OwnId = None,
+    deadline: Deadline = None,
+    detach: Detach = False,
+    redis: Redis = None,
+    plugin: Plugin = "cli",
+) -> None:
+    """Ask a large language model and show its answer while it is made.
+
+    The answer goes to stdout. Tokens, price, times, worker and request id follow on stderr. Ctrl-C
+    cancels the invocation.
+    """
+    from invokeq.cli.invoke.run_invocation import carry_out
+    from invokeq.cli.invoke.schema import read_schema
+    from invokeq.cli.render.answer import show_answer
+    from invokeq.cli.render.meter import Meter
+    from invokeq.session import Session
+
+    meter = Meter()
+    config = {**split_model(model), "completion_params": parse_parameters(param or [])}
+    wanted = None if schema is None else read_schema(schema)
+    messages = prompt_messages(system, read_text("PROMPT", prompt, file))
+    call: dict[str, Any] = {"request_id": request_id, "deadline": deadline, "detached": detach}
+    call.update(stop=stop, stream=not no_stream)
+    with Session(plugin, redis=redis) as session:
+        invocation = _submit(session, config, messages, wanted, call)
+        whole = no_stream or (wanted is not None and not as_json)
+        carry_out(
+            invocation,
+            lambda: show_answer(invocation, invocation, meter, whole=whole, as_json=as_json),
+            detach=detach,
+        )
+
+
+def _submit(
+    session: "Session",
+    config: dict[str, Any],
+    messages: list[Any],
+    schema: dict[str, Any] | None,
+    call: dict[str, Any],
+) -> "Invocation[Any, Any]":
+    if schema is None:
+        return session.model.llm.submit(config, messages, **call)
+    return session.model.llm_structured_output.submit(config, messages, schema, **call)
+
+
+def parse_parameters(texts: list[str]) -> dict[str, Any]:
+    """Read `key=value` texts; a value that is not JSON is a text itself."""
+    import orjson
+
+    parameters: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise InvalidRequestError(
+                field="--param", problem=f"must look like KEY=VALUE, not {text!r}"
+            )
+        try:
+            parameters[key] = orjson.loads(value)
+        except orjson.JSONDecodeError:
+            parameters[key] = value
+    return parameters
+
+
+def prompt_messages(system: str | None, prompt: str) -> list[Any]:
+    """Give the conversation: what the model is told, then the prompt."""
+    from invokeq.protocol.entities import SystemPromptMessage, UserPromptMessage
+
+    before = [SystemPromptMessage(content=system)] if system is not None else []
+    return [*before, UserPromptMessage(content=prompt)]

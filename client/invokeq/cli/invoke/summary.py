@@ -1,0 +1,68 @@
+"""`invokeq invoke summary`: make a text shorter, with the model that the operator chose."""
+
+from typing import Annotated, Final
+
+import typer
+
+from invokeq.cli.errors import exit_on_error, say
+from invokeq.cli.invoke.inputs import read_text
+from invokeq.cli.options import Deadline, Detach, File, Json, OwnId, Plugin, Redis
+
+EXAMPLES: Final = (
+    "invokeq invoke summary -f report.txt",
+    'curl -s https://example.org | invokeq invoke summary --instruction "In three sentences."',
+)
+
+MIN_LENGTH: Final = 1024
+"""Characters; a shorter text is its own summary, as in Dify's SDK."""
+
+
+@exit_on_error()
+def summary(
+    text: Annotated[
+        str | None,
+        typer.Argument(metavar="TEXT", help="What to summarise; without it, or with -, stdin."),
+    ] = None,
+    file: File = None,
+    instruction: Annotated[
+        str, typer.Option(metavar="TEXT", help="What the summary is for, or how it shall be.")
+    ] = "",
+    min_length: Annotated[
+        int, typer.Option(metavar="N", help="Leave texts of fewer characters as they are.")
+    ] = MIN_LENGTH,
+    as_json: Json = False,
+    request_id: OwnId = None,
+    deadline: Deadline = None,
+    detach: Detach = False,
+    redis: Redis = None,
+    plugin: Plugin = "cli",
+) -> None:
+    """Summarise a text.
+
+    The operator's summary model does it; `[system] summary_model` in the workers' invokeq.toml
+    says which. A text that is short already comes back as it is, and nothing is asked.
+    """
+    from invokeq.cli.invoke.run_invocation import carry_out
+    from invokeq.cli.render.meter import Meter
+    from invokeq.cli.render.output import write_json, write_plain
+    from invokeq.cli.render.results import show_text
+    from invokeq.session import Session
+
+    given = read_text("TEXT", text, file)
+    if len(given) < min_length:
+        if as_json:
+            write_json({"summary": given})
+        else:
+            write_plain(given)
+        say(f"unchanged: {len(given)} characters are fewer than {min_length}")
+        return
+    meter = Meter()
+    with Session(plugin, redis=redis) as session:
+        invocation = session.model.summary.submit(
+            given, instruction, request_id=request_id, deadline=deadline, detached=detach
+        )
+        carry_out(
+            invocation,
+            lambda: show_text(invocation, invocation, meter, field="summary", as_json=as_json),
+            detach=detach,
+        )

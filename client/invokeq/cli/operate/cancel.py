@@ -1,0 +1,55 @@
+"""`invokeq cancel`: stop invocations wherever they are."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from invokeq.cli.errors import FAILED, exit_on_error, say
+from invokeq.cli.options import Redis
+
+if TYPE_CHECKING:
+    from invokeq.session import Session
+
+
+@exit_on_error()
+def cancel(
+    request_ids: Annotated[
+        list[str], typer.Argument(metavar="REQUEST_ID...", help="The invocations to stop.")
+    ],
+    redis: Redis = None,
+) -> None:
+    """Stop invocations, whether they wait or run.
+
+    One that waits never runs; of one that runs, the call of the model is ended. Exits with 1 if
+    there was nothing to stop for one of them.
+    """
+    from invokeq.protocol.redis.keys import check_request_id
+    from invokeq.session import Session
+
+    for request_id in request_ids:
+        check_request_id(request_id)
+    with Session("cli", redis=redis) as session:
+        stopped = [_cancel(session, request_id) for request_id in request_ids]
+    if not all(stopped):
+        raise typer.Exit(FAILED)
+
+
+def _cancel(session: "Session", request_id: str) -> bool:
+    """Stop one, and say what came of it."""
+    from invokeq.operations.control import cancel as cancel_plan
+    from invokeq.protocol.errors import StreamExpiredError
+
+    try:
+        before = session.attach(request_id).status()
+    except StreamExpiredError:
+        say(f"{request_id}: nothing to stop: it is not known, or its stream has expired")
+        return False
+    if not session.broker.run(cancel_plan(request_id, reason="operator")):
+        after = session.attach(request_id).status()
+        say(f"{request_id}: nothing to stop: it is {after.state}")
+        return False
+    if before.state == "queued":
+        typer.echo(f"{request_id}: cancelled before it ran")
+    else:
+        typer.echo(f"{request_id}: stopping; worker {before.worker} was told to end it")
+    return True

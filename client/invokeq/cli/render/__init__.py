@@ -1,0 +1,4 @@
+"""Print what the commands have to show: tables, answers, audio, meters.
+
+Nothing here talks to Redis.
+"""

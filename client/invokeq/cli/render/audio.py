@@ -1,0 +1,105 @@
+"""Writes speech as it comes: to a file, or to what stdout is piped into."""
+
+import sys
+from collections.abc import Generator, Iterable
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+from invokeq.cli.errors import say
+from invokeq.cli.invoke.inputs import STDIN
+from invokeq.cli.render.meter import Meter, sign_off, spent
+from invokeq.cli.render.output import write_json
+from invokeq.invocation import Invocation
+from invokeq.protocol.audio import AUDIO_FORMATS
+from invokeq.protocol.errors import InvalidRequestError
+from invokeq.results.speech import AudioSegment
+
+STDOUT = STDIN
+"""The same sign for the other end."""
+
+
+def check_output(output: str | None, *, as_json: bool) -> None:
+    """Refuse, before anything is sent, to write audio where it does not belong."""
+    if output in (None, STDOUT):
+        if as_json:
+            raise InvalidRequestError(
+                field="--json", problem="needs --output FILE, since stdout carries the audio"
+            )
+        if sys.stdout.isatty():
+            raise InvalidRequestError(
+                field="--output", problem="is missing: name a file, or pipe the audio on"
+            )
+
+
+def show_audio(
+    invocation: Invocation[Any, Any],
+    segments: Iterable[AudioSegment],
+    meter: Meter,
+    *,
+    output: str | None,
+    as_json: bool,
+    timed: bool = True,
+) -> None:
+    """Write each segment as it comes; the JSON tells afterwards what was written where."""
+    size, mime_type = 0, None
+    with ExitStack() as stack:
+        advance = stack.enter_context(progress())
+        sink: IO[bytes] | None = None
+        for segment in meter.watch(segments):
+            sink = sink or stack.enter_context(_open(output))  # not before there is something
+            sink.write(segment)
+            sink.flush()
+            size, mime_type = size + len(segment), segment.mime_type
+            advance(meter.count, size)
+    if as_json:
+        counts = {"segments": meter.count, "bytes": size}
+        written = {"output": output, "mime_type": mime_type, **counts}
+        write_json({**written, "request_id": invocation.request_id})
+    _mind_suffix(output, mime_type)
+    told = [f"audio: {size} bytes of {mime_type}", f"segments: {meter.count}"]
+    told += spent(invocation.usage)
+    sign_off(invocation, [*told, *(meter.times("segment") if timed else [])])
+
+
+class Advance(Protocol):
+    """Takes how many segments and bytes there are by now."""
+
+    def __call__(self, segments: int, size: int) -> None: ...
+
+
+@contextmanager
+def progress() -> Generator[Advance]:
+    """Show on stderr, if it is a terminal, that something is going on and how far it is."""
+    if not sys.stderr.isatty():
+        yield lambda segments, size: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, FileSizeColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.fields[segments]} segments"),
+        BarColumn(),  # nobody knows how long the speech will be, so it is a pulse
+        FileSizeColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None, segments=0)
+        yield lambda segments, size: bar.update(task, completed=size, segments=segments)
+
+
+@contextmanager
+def _open(output: str | None) -> Generator[IO[bytes]]:
+    if output in (None, STDOUT):
+        yield sys.stdout.buffer
+    else:
+        with Path(output).open("wb") as file:
+            yield file
+
+
+def _mind_suffix(output: str | None, mime_type: str | None) -> None:
+    """Say so when a file is not what its name says: players go by the name."""
+    suffix = Path(output or "").suffix.lower()
+    fitting = [known.suffix for known in AUDIO_FORMATS if known.mime_type == mime_type]
+    if suffix and fitting and suffix not in fitting:
+        say(f"note: {output} is {mime_type}, for which the suffix is {fitting[0]}")

@@ -1,0 +1,362 @@
+"""A plugin as a process of its own, spoken to over its stdin and stdout as the platform does.
+
+Promises: what one session gives is complete and in order; a process that ends, by itself or because
+it is silent for too long, ends every session with PluginCrashedError; what callers send, and what
+the plugin answers, is never logged. Not promised: that a closed session stops what the plugin does.
+The SDK knows no message for that; the plugin's thread runs on, and what it says is dropped. Only
+when it makes a call of its own does it get an error.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from asyncio.subprocess import PIPE, Process
+from collections import deque
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Self, cast
+from uuid import uuid4
+
+import orjson
+
+from invokeq.dify.plugins import launch
+from invokeq.dify.plugins.lines import LineReader, Message, Noise, TooLong
+from invokeq.dify.plugins.package import PluginPackage
+from invokeq.dify.plugins.redaction import Redactor
+from invokeq.dify.plugins.session import OnReverse, PluginSession, forward_request, refusal
+from invokeq.dify.plugins.variables import plugin_variables
+from invokeq.protocol.errors import InvokeqError, PluginCrashedError, PluginStartError
+
+START_TIMEOUT: Final = 120.0
+"""Seconds to import everything; a vendor's SDK may take ten on a busy machine."""
+
+HEARTBEAT_TIMEOUT: Final = 120.0
+"""Seconds without a word after which a process counts as hung; the SDK beats every ten."""
+
+CLOSE_TIMEOUT: Final = 5.0
+"""Seconds from SIGTERM to SIGKILL."""
+
+EXIT_TIMEOUT: Final = 1.0
+"""Seconds from the end of its output to its own end; after that it is ended."""
+
+_READ_BYTES: Final = 256 * 1024
+_TAIL_LINES: Final = 40
+_TAIL_WIDTH: Final = 1_000  # characters of a line that are kept
+
+# What a plugin says may quote what its callers sent: all of it is for debugging only.
+log: Final = logging.getLogger(__name__)
+
+
+class PluginProcess:
+    """One running process of a plugin; made by `start`, ended by `close`."""
+
+    def __init__(self, package: PluginPackage, process: Process, redactor: Redactor) -> None:
+        self.package = package
+        self._process = process
+        self._redactor = redactor
+        self._sessions: dict[str, PluginSession] = {}
+        self._stray: set[str] = set()
+        self._stderr: deque[str] = deque(maxlen=_TAIL_LINES)
+        self._ready = asyncio.Event()
+        self._gone = asyncio.Event()
+        self._heard_at = asyncio.get_running_loop().time()
+        self._error: PluginCrashedError | None = None
+        self._reason = ""
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @classmethod
+    async def start(
+        cls,
+        package: PluginPackage,
+        python: Path | str,
+        *,
+        env: Mapping[str, str] | None = None,
+        secrets: Sequence[str] = (),
+        start_timeout: float = START_TIMEOUT,
+        heartbeat_timeout: float = HEARTBEAT_TIMEOUT,
+    ) -> Self:
+        """Start the plugin and wait until it listens; times are in seconds.
+
+        It ends with the thread that started it, as Linux has it: start it where the loop lives on.
+        `env` comes on top of the few variables that a plugin inherits; `secrets`, and the
+        credentials of every call, are blanked in whatever is kept of what the process says. Raises
+        PluginStartError.
+        """
+        try:
+            process = await asyncio.create_subprocess_exec(
+                str(python),
+                launch.__file__,
+                str(os.getpid()),
+                package.manifest.meta.runner.entrypoint,
+                stdin=PIPE,
+                stdout=PIPE,
+                stderr=PIPE,
+                cwd=package.directory,
+                env=_variables(env or {}),
+                start_new_session=True,  # Ctrl-C in a terminal is ours to answer
+            )
+        except OSError as error:
+            raise PluginStartError(plugin=package.id, problem=f"{python}: {error}") from None
+        self = cls(package, process, Redactor(tuple(secrets)))
+        try:
+            await self._come_up(start_timeout, heartbeat_timeout)
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    @property
+    def pid(self) -> int:
+        """The id of the process, and of its process group."""
+        return self._process.pid
+
+    @property
+    def ended(self) -> bool:
+        """Whether the process has ended, or is not to be used any more."""
+        return self._error is not None or bool(self._reason)
+
+    @property
+    def sessions(self) -> int:
+        """How many sessions are open."""
+        return len(self._sessions)
+
+    @property
+    def stray(self) -> int:
+        """In how many closed sessions the plugin is still at work."""
+        return len(self._stray)
+
+    async def invoke(
+        self,
+        type: str,  # noqa: A002 -- the protocol's word
+        action: str,
+        request: Mapping[str, Any],
+        *,
+        user_id: str,
+        on_reverse: OnReverse | None = None,
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        """Open a session and give the data of its messages; closing the generator closes it.
+
+        Nothing is sent before the first item is asked for. Raises PluginFailedError with what the
+        plugin's code raised, or PluginCrashedError.
+        """
+        if self.ended:
+            raise self._crash()
+        self._redactor.add(request.get("credentials"))
+        session = PluginSession(uuid4().hex, self.package.id, self, on_reverse)
+        self._sessions[session.id] = session
+        finished = False
+        try:
+            data = {**request, "type": type, "action": action, "user_id": user_id}
+            self.write(forward_request(session.id, data))
+            await self.drain()
+            async for message in session.messages():
+                yield message
+            finished = True
+        except InvokeqError:
+            finished = True
+            raise
+        finally:
+            self._sessions.pop(session.id, None)
+            if not (finished or self.ended):
+                self._stray.add(session.id)
+            await session.close()
+
+    async def wait(self) -> PluginCrashedError:
+        """Wait until the process has ended, and tell how."""
+        await self._gone.wait()
+        return self._crash()
+
+    async def close(self) -> None:
+        """End the process, and whatever it has started: with SIGTERM, after a while with SIGKILL.
+
+        Sessions that are still open end with PluginCrashedError.
+        """
+        self._reason = self._reason or "it was closed"
+        await self._end()
+        own = asyncio.current_task()
+        for task in self._tasks:
+            if task is not own:
+                task.cancel()
+        await asyncio.gather(
+            *(task for task in self._tasks if task is not own), return_exceptions=True
+        )
+        self._fail_sessions()
+
+    def write(self, message: Mapping[str, Any]) -> None:
+        """Send a message; does nothing once the process has ended."""
+        stdin = self._process.stdin
+        if stdin is not None and not self.ended:
+            stdin.write(orjson.dumps(message) + b"\n")
+
+    async def drain(self) -> None:
+        """Wait until the process has taken most of what was sent."""
+        if self._process.stdin is not None:
+            with contextlib.suppress(ConnectionError):  # its sessions learn that it ended
+                await self._process.stdin.drain()
+
+    def redact(self, text: str) -> str:
+        """Blank the secrets that the process was told."""
+        return self._redactor.redact(text)
+
+    async def _come_up(self, start_timeout: float, heartbeat_timeout: float) -> None:
+        loop = asyncio.get_running_loop()
+        errors = loop.create_task(self._read_stderr())
+        reads = loop.create_task(self._read_stdout(errors))
+        self._tasks += [errors, reads]
+        ready = loop.create_task(self._ready.wait())
+        try:
+            await asyncio.wait(
+                {ready, reads}, timeout=start_timeout, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            ready.cancel()
+        if self.ended:
+            raise self._start_error(self._crash().problem)
+        if not self._ready.is_set():
+            raise self._start_error(f"it did not listen within {start_timeout:g} s")
+        self._tasks.append(loop.create_task(self._watch(heartbeat_timeout)))
+
+    def _start_error(self, problem: str) -> PluginStartError:
+        last = f"; it said: {self._stderr[-1]}" if self._stderr else ""
+        return PluginStartError(
+            plugin=self.package.id, problem=problem + last, stderr=self._stderr_text()
+        )
+
+    async def _read_stdout(self, errors: asyncio.Task[None]) -> None:
+        """Take what the process says until it says no more, then end what is left of it."""
+        assert self._process.stdout is not None
+        lines = LineReader()
+        while data := await self._process.stdout.read(_READ_BYTES):
+            self._heard_at = asyncio.get_running_loop().time()
+            for item in lines.feed(data):
+                self._take(item)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._process.wait(), EXIT_TIMEOUT)
+        await self._end()
+        await asyncio.wait({errors}, timeout=CLOSE_TIMEOUT)  # its grandchildren may hold stderr
+        self._fail_sessions()
+
+    async def _read_stderr(self) -> None:
+        assert self._process.stderr is not None
+        rest = ""
+        while data := await self._process.stderr.read(_READ_BYTES):
+            *whole, rest = (rest + data.decode(errors="replace")).split("\n")
+            self._keep(whole)
+            rest = rest[-_TAIL_WIDTH:]
+        self._keep([rest])
+
+    def _keep(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            if text := self.redact(line.rstrip())[:_TAIL_WIDTH]:
+                self._stderr.append(text)
+                self._note(text)
+
+    def _note(self, text: str) -> None:
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("%s: %s", self.package.id, self.redact(text)[:_TAIL_WIDTH])
+
+    def _take(self, item: Message | Noise | TooLong) -> None:
+        if isinstance(item, TooLong):
+            self._take_too_long(item)
+        elif isinstance(item, Noise):
+            self._note(item)
+        else:
+            self._take_message(item)
+
+    def _take_message(self, message: Message) -> None:
+        session_id, data = message.get("session_id"), message.get("data")
+        content = cast(Message, data) if isinstance(data, dict) else {}
+        match message.get("event"):
+            case "heartbeat":
+                self._ready.set()
+            case "log":
+                self._note(f"{content.get('level')}: {content.get('message')}")
+            case "session":
+                self._take_session(str(session_id), content)
+            case "error":
+                log.warning("%s could not read a message", self.package.id)
+                self._note(str(content.get("error")))
+            case _:  # such as the manifest, which is the first thing it says
+                pass
+
+    def _take_session(self, session_id: str, data: Message) -> None:
+        session = self._sessions.get(session_id)
+        if session is not None:
+            session.take(data)
+        elif data.get("type") == "invoke":
+            answer = refusal(session_id, data.get("data"))
+            if answer is not None:
+                self.write(answer)
+        elif data.get("type") == "end":
+            self._stray.discard(session_id)
+
+    def _take_too_long(self, item: TooLong) -> None:
+        session = self._sessions.get(item.session_id or "")
+        log.warning("a message of %s was too long", self.package.id)
+        if session is not None:
+            error = {"error_type": "ProtocolError", "message": "a message of it was too long"}
+            session.take({"type": "error", "data": error})
+
+    async def _watch(self, heartbeat_timeout: float) -> None:
+        """End the process when it has not said a word for too long."""
+        loop = asyncio.get_running_loop()
+        while True:
+            left = self._heard_at + heartbeat_timeout - loop.time()
+            if left <= 0:
+                break
+            await asyncio.sleep(left)
+        self._reason = f"it gave no sign of life for {heartbeat_timeout:g} s"
+        await self._end(signal.SIGKILL)
+
+    async def _end(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """End the process group, and learn how the process ended."""
+        self._signal(number)
+        try:
+            await asyncio.wait_for(self._process.wait(), CLOSE_TIMEOUT)
+        except TimeoutError:
+            self._signal(signal.SIGKILL)
+            await self._process.wait()
+        self._signal(signal.SIGKILL)  # whatever it has started and left behind
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, number)
+
+    def _fail_sessions(self) -> None:
+        self._error = self._crash()
+        self._stray.clear()
+        self._gone.set()
+        for session in self._sessions.values():
+            session.fail(self._crash())
+
+    def _crash(self) -> PluginCrashedError:
+        problem = self._reason or _ending(self._process.returncode)
+        return PluginCrashedError(
+            plugin=self.package.id, problem=problem, stderr=self._stderr_text()
+        )
+
+    def _stderr_text(self) -> str:
+        return "\n".join(self._stderr)
+
+
+def _variables(own: Mapping[str, str]) -> dict[str, str]:
+    return {
+        **plugin_variables(os.environ),
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONIOENCODING": "utf-8",
+        **own,
+        "INSTALL_METHOD": "local",  # over what the .env of a plugin's author says
+    }
+
+
+def _ending(status: int | None) -> str:
+    if status is None:
+        return "it closed its output"
+    if status >= 0:
+        return f"exit status {status}"
+    try:
+        return f"signal {signal.Signals(-status).name}"
+    except ValueError:
+        return f"signal {-status}"

@@ -1,0 +1,180 @@
+"""One forward session with a plugin's process: what the plugin says, and what it asks back."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, Final, Protocol, TypeAlias, cast
+
+from invokeq.dify.plugins.lines import Message
+from invokeq.protocol.errors import InvokeqError, PermissionDeniedError, PluginFailedError
+
+OnReverse: TypeAlias = Callable[[str, Mapping[str, Any]], AsyncIterator[dict[str, Any]]]
+"""Answers a call that the plugin makes: (invoke type, its `request`) gives the data of each event.
+
+An error that it raises reaches the plugin as its text, which is all that the SDK can show.
+"""
+
+_NOT_HERE: Final = "this plugin can invoke nothing from here"
+_CLOSED: Final = "the session was closed"
+_STREAMED: Final = frozenset({"llm", "llm_structured_output", "tts", "tool", "app"})
+# The SDK asks before it listens, and over stdio other threads run in between.
+_LISTENS_AFTER_S: Final = 0.01
+
+log: Final = logging.getLogger(__name__)
+
+
+class Link(Protocol):
+    """The way to the process: what a session needs of it."""
+
+    def write(self, message: Mapping[str, Any]) -> None:
+        """Send a message; never blocks, and does nothing once the process has ended."""
+        ...
+
+    async def drain(self) -> None:
+        """Wait until the process has taken most of what was sent."""
+        ...
+
+    def redact(self, text: str) -> str:
+        """Blank the secrets that the process was told."""
+        ...
+
+
+class PluginSession:
+    """Collects what the plugin says in one session; what is not read yet waits in memory."""
+
+    def __init__(self, session_id: str, plugin: str, link: Link, on_reverse: OnReverse | None):
+        self.id = session_id
+        self._plugin = plugin
+        self._link = link
+        self._on_reverse = on_reverse
+        self._queue: asyncio.Queue[dict[str, Any] | InvokeqError | None] = asyncio.Queue()
+        self._answers: set[asyncio.Task[None]] = set()
+
+    async def messages(self) -> AsyncIterator[dict[str, Any]]:
+        """Give the data of each stream message; raises what the session ends with."""
+        while (item := await self._queue.get()) is not None:
+            if isinstance(item, InvokeqError):
+                raise item
+            yield item
+
+    def fail(self, error: InvokeqError) -> None:
+        """End the session with an error, after what was said before."""
+        self._queue.put_nowait(error)
+
+    def take(self, data: Message) -> None:
+        """Take one message of the session."""
+        kind, inner = data.get("type"), data.get("data")
+        content = cast(dict[str, Any], inner) if isinstance(inner, dict) else {}
+        match kind:
+            case "stream":
+                self._queue.put_nowait(content)
+            case "error":
+                self.fail(self._error(content))
+            case "end":
+                self._queue.put_nowait(None)
+            case "invoke":
+                self._answer(content)
+            case _:
+                log.warning("message of unknown type from %s: %.40r", self._plugin, kind)
+
+    async def close(self) -> None:
+        """Stop answering; what the plugin still says is dropped by whoever holds the session."""
+        for task in self._answers:
+            task.cancel()
+        await asyncio.gather(*self._answers, return_exceptions=True)
+
+    def _error(self, content: Mapping[str, Any]) -> PluginFailedError:
+        """Build the error; the traceback that newer SDKs add stays here, it may quote anything."""
+        return PluginFailedError(
+            plugin=self._plugin,
+            error_type=str(content.get("error_type") or "Exception"),
+            message=self._link.redact(" ".join(str(content.get("message") or "").split())),
+        )
+
+    def _answer(self, call: Message) -> None:
+        call_id, kind, request = (
+            call.get(key) for key in ("backwards_request_id", "type", "request")
+        )
+        if not (isinstance(call_id, str) and isinstance(kind, str) and isinstance(request, dict)):
+            self.fail(
+                PluginFailedError(
+                    plugin=self._plugin,
+                    error_type="ProtocolError",
+                    message="it made a call without type, backwards_request_id or request",
+                )
+            )
+            return
+        coroutine = self._answered(call_id, kind, cast(dict[str, Any], request))
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._answers.add(task)
+        task.add_done_callback(self._answers.discard)
+
+    async def _answered(self, call_id: str, kind: str, request: Mapping[str, Any]) -> None:
+        problem: str | None = None
+        loop = asyncio.get_running_loop()
+        listens_at = loop.time() + _LISTENS_AFTER_S
+        try:
+            async for data in self._pieces(kind, request):
+                await asyncio.sleep(listens_at - loop.time())
+                how = "stream" if kind in _STREAMED else "struct"
+                self._say(call_id, "response", how, data)
+                await self._link.drain()
+        except asyncio.CancelledError:
+            problem = _CLOSED
+            raise
+        except InvokeqError as error:
+            problem = str(error)
+        except Exception as error:
+            log.exception("a call of %s was not answered", self._plugin)
+            problem = f"internal error: {type(error).__name__}"
+        finally:
+            if problem != _CLOSED:
+                await asyncio.sleep(listens_at - loop.time())
+            if problem is not None:
+                self._say(call_id, "error", problem, None)
+            self._say(call_id, "end", "", None)
+
+    async def _pieces(self, kind: str, request: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        if self._on_reverse is None:
+            raise PermissionDeniedError(problem=_NOT_HERE, plugin=self._plugin)
+        pieces = self._on_reverse(kind, request)
+        try:
+            async for piece in pieces:
+                yield piece
+        finally:
+            close = getattr(pieces, "aclose", None)
+            if close is not None:
+                await close()
+
+    def _say(self, call_id: str, event: str, message: str, data: Mapping[str, Any] | None) -> None:
+        inner = {
+            "backwards_request_id": call_id,
+            "event": event,
+            "message": message,
+            "data": data,
+        }
+        self._link.write(backwards_response(self.id, inner))
+
+
+def backwards_response(session_id: str, event: Mapping[str, Any]) -> dict[str, Any]:
+    """Frame an event that answers a call of the plugin."""
+    return {**_envelope(session_id), "event": "backwards_response", "data": event}
+
+
+def forward_request(session_id: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Frame the request that opens a session."""
+    return {**_envelope(session_id), "event": "request", "data": data}
+
+
+def refusal(session_id: str, call: object) -> dict[str, Any] | None:
+    """Frame the error for a call that a plugin makes in a session that is closed."""
+    call_id = cast(Message, call).get("backwards_request_id") if isinstance(call, dict) else None
+    if not isinstance(call_id, str):
+        return None
+    event = {"backwards_request_id": call_id, "event": "error", "message": _CLOSED, "data": None}
+    return backwards_response(session_id, event)
+
+
+def _envelope(session_id: str) -> dict[str, Any]:
+    nothing = ("conversation_id", "message_id", "app_id", "endpoint_id", "context")
+    return {"session_id": session_id, **dict.fromkeys(nothing)}

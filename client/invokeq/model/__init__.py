@@ -1,1 +1,0 @@
-"""`session.model.*`: one module a model type, each with its sync and its async face."""

@@ -1,0 +1,93 @@
+"""What all calls of `session.model.*` share: a checked call goes in, an invocation comes out."""
+
+from collections.abc import AsyncGenerator, Generator
+from typing import Any, TypeVar
+
+from invokeq.async_invocation import AsyncInvocation
+from invokeq.invocation import Invocation
+from invokeq.operations.call import Call, build_call
+from invokeq.operations.directory import Directory
+from invokeq.operations.enqueue import Submitted, submit
+from invokeq.operations.options import CallOptions, SessionOptions
+from invokeq.operations.reader import submitted_reader
+from invokeq.protocol.requests import Request
+from invokeq.results.decode import Shape
+from invokeq.transport.aio import AsyncBroker
+from invokeq.transport.blocking import Broker
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Preparing:
+    """What the sync and the async face of a kind share: its arguments, made into a `Call`."""
+
+    _options: SessionOptions
+
+    def _call(
+        self,
+        request: Request,
+        options: CallOptions,
+        shape: Shape[Item, Result],
+        file: bytes | None = None,
+    ) -> Call[Item, Result]:
+        return build_call(self._options, request, options, shape, file)
+
+
+class Calls(Preparing):
+    """One kind of call, over blocking sockets."""
+
+    def __init__(self, broker: Broker, directory: Directory, options: SessionOptions) -> None:
+        self._broker = broker
+        self._directory = directory
+        self._options = options
+
+    def _start(self, call: Call[Item, Result]) -> Invocation[Item, Result]:
+        submitted = self._broker.run(submit(self._options, self._directory, call))
+        return read_submitted(self._broker, self._options, call, submitted)
+
+    def _result(self, call: Call[Any, Result]) -> Result:
+        with self._start(call) as invocation:
+            return invocation.result()
+
+    def _stream(self, call: Call[Item, Any]) -> Generator[Item, None, None]:
+        with self._start(call) as invocation:
+            yield from invocation
+
+
+class AsyncCalls(Preparing):
+    """One kind of call, on asyncio."""
+
+    def __init__(self, broker: AsyncBroker, directory: Directory, options: SessionOptions) -> None:
+        self._broker = broker
+        self._directory = directory
+        self._options = options
+
+    async def _start(self, call: Call[Item, Result]) -> AsyncInvocation[Item, Result]:
+        submitted = await self._broker.run(submit(self._options, self._directory, call))
+        return read_submitted_async(self._broker, self._options, call, submitted)
+
+    async def _result(self, call: Call[Any, Result]) -> Result:
+        async with await self._start(call) as invocation:
+            return await invocation.result()
+
+    async def _stream(self, call: Call[Item, Any]) -> AsyncGenerator[Item, None]:
+        async with await self._start(call) as invocation:
+            async for item in invocation:
+                yield item
+
+
+def read_submitted(
+    broker: Broker, options: SessionOptions, call: Call[Item, Result], submitted: Submitted
+) -> Invocation[Item, Result]:
+    """Give the handle of a call that is in its lane."""
+    reader = submitted_reader(options, submitted, call.options)
+    return Invocation(broker, reader, call.shape, detached=call.options.detached)
+
+
+def read_submitted_async(
+    broker: AsyncBroker, options: SessionOptions, call: Call[Item, Result], submitted: Submitted
+) -> AsyncInvocation[Item, Result]:
+    """As `read_submitted`, on asyncio."""
+    reader = submitted_reader(options, submitted, call.options)
+    return AsyncInvocation(broker, reader, call.shape, detached=call.options.detached)

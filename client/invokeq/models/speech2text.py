@@ -1,0 +1,92 @@
+"""`session.model.speech2text`: Dify's signature and result, over the queue."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import IO, Any, Unpack
+
+from invokeq.async_invocation import AsyncInvocation
+from invokeq.invocation import Invocation
+from invokeq.models.calls import AsyncCalls, Calls, Preparing
+from invokeq.operations.call import Call
+from invokeq.operations.options import CallExtras, CallOptions, call_options
+from invokeq.protocol.entities import Speech2TextModelConfig
+from invokeq.results.decode import SPEECH2TEXT
+from invokeq.results.speech import build_speech2text_request, read_audio
+
+
+class Speech2TextCalls(Preparing):
+    """Checks the arguments of transcriptions."""
+
+    def _read(self, file: IO[bytes]) -> bytes:
+        return read_audio(file, self._options.max_file_bytes)
+
+    def _call_of(self, model_config: object, audio: bytes, options: CallOptions) -> Call[str, str]:
+        request = build_speech2text_request(model_config, audio)
+        return self._call(request, options, SPEECH2TEXT, audio)
+
+
+class Speech2Text(Speech2TextCalls, Calls):
+    """Writes down speech."""
+
+    def prepare(
+        self,
+        model_config: Speech2TextModelConfig | Mapping[str, Any],
+        file: IO[bytes],
+        **extras: Unpack[CallExtras],
+    ) -> Call[str, str]:
+        """Read the file, check the call and give it, unsent, for `session.submit_many`."""
+        options = call_options(**extras)
+        return self._call_of(model_config, self._read(file), options)
+
+    def invoke(
+        self,
+        model_config: Speech2TextModelConfig | Mapping[str, Any],
+        file: IO[bytes],
+        **extras: Unpack[CallExtras],
+    ) -> str:
+        """Write down what is said in an audio file, which is read to its end, in parts."""
+        return self._result(self.prepare(model_config, file, **extras))
+
+    def submit(
+        self,
+        model_config: Speech2TextModelConfig | Mapping[str, Any],
+        file: IO[bytes],
+        **extras: Unpack[CallExtras],
+    ) -> Invocation[str, str]:
+        """Enqueue now and give the handle."""
+        return self._start(self.prepare(model_config, file, **extras))
+
+
+class AsyncSpeech2Text(Speech2TextCalls, AsyncCalls):
+    """Writes down speech, on asyncio; the file is read in a thread."""
+
+    async def prepare(
+        self,
+        model_config: Speech2TextModelConfig | Mapping[str, Any],
+        file: IO[bytes],
+        **extras: Unpack[CallExtras],
+    ) -> Call[str, str]:
+        """Read the file, check the call and give it, unsent, for `session.submit_many`.
+
+        Of all kinds, this one alone is to be awaited.
+        """
+        options = call_options(**extras)
+        return self._call_of(model_config, await asyncio.to_thread(self._read, file), options)
+
+    async def invoke(
+        self,
+        model_config: Speech2TextModelConfig | Mapping[str, Any],
+        file: IO[bytes],
+        **extras: Unpack[CallExtras],
+    ) -> str:
+        """Write down what is said in an audio file, which is read to its end, in parts."""
+        return await self._result(await self.prepare(model_config, file, **extras))
+
+    async def submit(
+        self,
+        model_config: Speech2TextModelConfig | Mapping[str, Any],
+        file: IO[bytes],
+        **extras: Unpack[CallExtras],
+    ) -> AsyncInvocation[str, str]:
+        """Enqueue now and give the handle."""
+        return await self._start(await self.prepare(model_config, file, **extras))

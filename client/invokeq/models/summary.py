@@ -1,0 +1,69 @@
+"""`session.model.summary`: Dify's signature and result, over the queue."""
+
+from typing import Unpack
+
+from invokeq.async_invocation import AsyncInvocation
+from invokeq.invocation import Invocation
+from invokeq.models.calls import AsyncCalls, Calls, Preparing
+from invokeq.operations.call import Call
+from invokeq.operations.options import CallExtras, call_options
+from invokeq.requests.llm import build_summary_request
+from invokeq.results.decode import SUMMARY
+
+MIN_SUMMARIZE_LENGTH = 1024
+"""Characters; a shorter text is its own summary, as in Dify's SDK."""
+
+
+class SummaryCalls(Preparing):
+    """Checks the arguments of summaries."""
+
+    def prepare(self, text: str, instruction: str, **extras: Unpack[CallExtras]) -> Call[str, str]:
+        """Check a call and give it, unsent, for `session.submit_many`, however short the text."""
+        options = call_options(**extras)
+        return self._call(build_summary_request(text, instruction), options, SUMMARY)
+
+
+class Summary(SummaryCalls, Calls):
+    """Summarises texts."""
+
+    def invoke(
+        self,
+        text: str,
+        instruction: str,
+        min_summarize_length: int = MIN_SUMMARIZE_LENGTH,
+        **extras: Unpack[CallExtras],
+    ) -> str:
+        """Summarise a text with the operator's summary model; a short one comes back as it is."""
+        if len(text) < min_summarize_length:
+            call_options(**extras)
+            return text
+        return self._result(self.prepare(text, instruction, **extras))
+
+    def submit(
+        self, text: str, instruction: str, **extras: Unpack[CallExtras]
+    ) -> Invocation[str, str]:
+        """Enqueue now and give the handle, however short the text."""
+        return self._start(self.prepare(text, instruction, **extras))
+
+
+class AsyncSummary(SummaryCalls, AsyncCalls):
+    """Summarises texts, on asyncio."""
+
+    async def invoke(
+        self,
+        text: str,
+        instruction: str,
+        min_summarize_length: int = MIN_SUMMARIZE_LENGTH,
+        **extras: Unpack[CallExtras],
+    ) -> str:
+        """Summarise a text with the operator's summary model; a short one comes back as it is."""
+        if len(text) < min_summarize_length:
+            call_options(**extras)
+            return text
+        return await self._result(self.prepare(text, instruction, **extras))
+
+    async def submit(
+        self, text: str, instruction: str, **extras: Unpack[CallExtras]
+    ) -> AsyncInvocation[str, str]:
+        """Enqueue now and give the handle, however short the text."""
+        return await self._start(self.prepare(text, instruction, **extras))

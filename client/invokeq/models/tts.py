@@ -1,0 +1,74 @@
+"""`session.model.tts`: Dify's signature and results, over the queue."""
+
+from collections.abc import AsyncGenerator, Generator, Mapping
+from typing import Any, Unpack
+
+from invokeq.async_invocation import AsyncInvocation
+from invokeq.invocation import Invocation
+from invokeq.models.calls import AsyncCalls, Calls, Preparing
+from invokeq.operations.call import Call
+from invokeq.operations.options import CallExtras, call_options
+from invokeq.protocol.entities import TTSModelConfig
+from invokeq.results.decode import TTS as TTS_SHAPE
+from invokeq.results.speech import AudioSegment, build_tts_request
+
+
+class TTSCalls(Preparing):
+    """Checks the arguments of speech calls."""
+
+    def prepare(
+        self,
+        model_config: TTSModelConfig | Mapping[str, Any],
+        content_text: str,
+        **extras: Unpack[CallExtras],
+    ) -> Call[AudioSegment, bytes]:
+        """Check a call and give it, unsent, for `session.submit_many`."""
+        options = call_options(**extras)
+        return self._call(build_tts_request(model_config, content_text), options, TTS_SHAPE)
+
+
+class TTS(TTSCalls, Calls):
+    """Speaks."""
+
+    def invoke(
+        self,
+        model_config: TTSModelConfig | Mapping[str, Any],
+        content_text: str,
+        **extras: Unpack[CallExtras],
+    ) -> Generator[bytes, None, None]:
+        """Speak a text: each item is one audio segment that plays alone, and so does the whole.
+
+        Nothing is sent before the first `next()`; closing or dropping the generator cancels.
+        """
+        return self._stream(self.prepare(model_config, content_text, **extras))
+
+    def submit(
+        self,
+        model_config: TTSModelConfig | Mapping[str, Any],
+        content_text: str,
+        **extras: Unpack[CallExtras],
+    ) -> Invocation[AudioSegment, bytes]:
+        """Enqueue now and give the handle; its items know their `mime_type`."""
+        return self._start(self.prepare(model_config, content_text, **extras))
+
+
+class AsyncTTS(TTSCalls, AsyncCalls):
+    """Speaks, on asyncio."""
+
+    def invoke(
+        self,
+        model_config: TTSModelConfig | Mapping[str, Any],
+        content_text: str,
+        **extras: Unpack[CallExtras],
+    ) -> AsyncGenerator[bytes, None]:
+        """Speak a text: `async for` over segments that play alone. Otherwise as `TTS.invoke`."""
+        return self._stream(self.prepare(model_config, content_text, **extras))
+
+    async def submit(
+        self,
+        model_config: TTSModelConfig | Mapping[str, Any],
+        content_text: str,
+        **extras: Unpack[CallExtras],
+    ) -> AsyncInvocation[AudioSegment, bytes]:
+        """Enqueue now and give the handle; its items know their `mime_type`."""
+        return await self._start(self.prepare(model_config, content_text, **extras))

@@ -1,0 +1,129 @@
+"""Keeps what waits within the operator's bounds: refuses, or takes a job back, with the depth.
+
+The bound of a lane is exact, and checked by the push itself: its reply is the depth, so that it
+costs no round trip. Whoever finds itself over the bound takes its own job back before a worker has
+it; if a worker was quicker, the job is not waiting any more and stays. So never more than the bound
+wait beyond the moment that it takes to step back, and of racing callers exactly as many are let in
+as there is room, with one exception: while others are stepping back they still count, so a caller
+may be refused for a place that became free in that moment.
+
+The bound of a tenant in a lane is kept in the same way, by a set of the waiting ids that is there
+only if the operator set such a bound. The bound of a queue over all of its lanes is coarse: workers
+count once a second, and a client adds what it has itself put there since.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, Final
+
+from invokeq.operations.plan import Batch, Plan
+from invokeq.protocol.directory import QueueBounds
+from invokeq.protocol.errors import QueueFullError
+from invokeq.protocol.redis import keys
+from invokeq.protocol.redis.keys import Lane
+from invokeq.protocol.redis.resp import Command, Reply
+
+WAITING_TTL: Final = 86_400
+"""Seconds after which an id that was never claimed counts for its tenant no longer."""
+
+STRAYS: Final = 256
+"""The oldest ids of a tenant that are looked at, once the tenant seems to be over its bound."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What one job has to keep to; `tenant` is the key part of its tenant, if that is bounded."""
+
+    lane: Lane
+    bounds: QueueBounds
+    tenant: str | None
+
+    @classmethod
+    def of(cls, lane: Lane, bounds: QueueBounds, tenant_id: str | None) -> "Admission":
+        """Find out what applies to a job of a tenant."""
+        bounded = bounds.tenant and tenant_id is not None
+        return cls(lane, bounds, _digest(tenant_id) if bounded and tenant_id else None)
+
+    @property
+    def job_fields(self) -> Sequence[str]:
+        """Fields of the job by which it stops to count for its tenant once it is claimed."""
+        return () if self.tenant is None else ("tenant", self.tenant)
+
+    def count_commands(self, request_id: str, now: float) -> list[Command]:
+        """Count a job for its tenant, behind its push; the last reply is the number that waits."""
+        if self.tenant is None:
+            return []
+        key = keys.waiting(self.lane.name, self.tenant)
+        return [
+            ("ZADD", key, now, request_id),
+            ("ZREMRANGEBYSCORE", key, 0, now - WAITING_TTL),
+            ("EXPIRE", key, WAITING_TTL),
+            ("ZCARD", key),
+        ]
+
+
+def check_queue(queue: str, depth: int, bounds: QueueBounds) -> None:
+    """Raise QueueFullError if no more may wait in all lanes of a queue together."""
+    if bounds.queue and depth >= bounds.queue:
+        raise QueueFullError(scope=f"Queue {queue}", queue=queue, depth=depth, limit=bounds.queue)
+
+
+def over_bound(
+    admission: Admission, push: int, replies: list[Reply]
+) -> Plan[QueueFullError | None]:
+    """Look at the replies to an enqueueing transaction; gives the error if its job was too much.
+
+    `push` is the place of the push among them. No round trip while there is room.
+    """
+    lane, bounds = admission.lane.name, admission.bounds
+    depth = replies[push]
+    if bounds.lane and depth > bounds.lane:
+        return QueueFullError(scope=f"Lane {lane}", queue=lane, depth=depth - 1, limit=bounds.lane)
+    if admission.tenant is not None and replies[-1] > bounds.tenant:
+        waiting = yield from _without_strays(lane, admission.tenant)
+        if waiting > bounds.tenant:
+            scope = f"The tenant in lane {lane}"
+            return QueueFullError(scope=scope, queue=lane, depth=waiting - 1, limit=bounds.tenant)
+    return None
+
+
+def take_back(admission: Admission, request_id: str, parts: Sequence[str]) -> Plan[bool]:
+    """Undo an enqueueing; false if a worker has claimed the job. Two round trips.
+
+    `parts` are the keys beside the job; they go with it. Its status decides, not what LREM says, so
+    that asking twice gives the same answer.
+    """
+    lane, job = admission.lane.name, keys.job(request_id)
+    *_, (_, status) = yield Batch(
+        [
+            ("MULTI",),
+            ("LREM", keys.lane_list(lane), -1, request_id),  # from the end, where most are
+            ("HGET", job, "status"),
+            ("EXEC",),
+        ]
+    )
+    if status not in (None, b"queued"):
+        return False
+    commands: list[Command] = [("EXPIRE", key, 0) for key in (job, *parts)]
+    if admission.tenant is not None:  # first, beside the job: on a cluster the parts are elsewhere
+        commands.insert(0, ("ZREM", keys.waiting(lane, admission.tenant), request_id))
+    yield Batch(commands)
+    return True
+
+
+def _without_strays(lane: str, tenant: str) -> Plan[int]:
+    """Count what waits of a tenant without ids that left the lane unseen, as by `rq empty`."""
+    key = keys.waiting(lane, tenant)
+    (found,) = yield Batch([("ZRANGE", key, 0, STRAYS - 1)])
+    ids: list[Any] = [request_id.decode() for request_id in found]
+    states = yield Batch([("HGET", keys.job(request_id), "status") for request_id in ids])
+    gone = [i for i, status in zip(ids, states, strict=True) if status != b"queued"]
+    forget: list[Command] = [("ZREM", key, *gone)] if gone else []
+    *_, count = yield Batch([*forget, ("ZCARD", key)])
+    return count
+
+
+def _digest(tenant_id: str) -> str:
+    """Name a tenant within a key, whatever characters it is made of."""
+    return blake2b(tenant_id.encode(), digest_size=12).hexdigest()

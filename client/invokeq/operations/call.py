@@ -1,0 +1,58 @@
+"""One call that has been checked and encoded, and that nobody has sent yet."""
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from invokeq.operations.options import CallOptions, SessionOptions
+from invokeq.protocol import codec
+from invokeq.protocol.errors import RequestTooLargeError
+from invokeq.protocol.requests import Request
+from invokeq.results.decode import Shape
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+# Covariant, so that calls of several kinds go into one list.
+Item_co = TypeVar("Item_co", covariant=True)
+Result_co = TypeVar("Result_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[Item_co, Result_co]):
+    """A call that is ready to be submitted; made by `session.model.<kind>.prepare(...)`.
+
+    It may be submitted once or many times: each time it is an invocation of its own, unless it has
+    a `request_id`. A deadline in seconds counts from `prepare`.
+    """
+
+    request: Request
+    payload: bytes
+    file: bytes | None
+    options: CallOptions
+    shape: Shape[Item_co, Result_co]
+
+    @property
+    def size(self) -> int:
+        """Bytes that travel, before they are compressed."""
+        return len(self.payload) + len(self.file or b"")
+
+
+def build_call(
+    session: SessionOptions,
+    request: Request,
+    options: CallOptions,
+    shape: Shape[Item, Result],
+    file: bytes | None = None,
+) -> Call[Item, Result]:
+    """Encode a request within the session's size bounds, before anything is sent."""
+    call = Call(request, codec.encode_request(request), file, options, shape)
+    if len(call.payload) > session.max_request_bytes:
+        limit = session.max_request_bytes
+        raise _too_large("request", len(call.payload), limit, "max_request_bytes")
+    if file is not None and len(file) > session.max_file_bytes:
+        raise _too_large("file", len(file), session.max_file_bytes, "max_file_bytes")
+    return call
+
+
+def _too_large(field: str, size: int, limit: int, setting: str) -> RequestTooLargeError:
+    return RequestTooLargeError(field=field, size=size, limit=limit, setting=setting)

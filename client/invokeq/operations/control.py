@@ -1,0 +1,161 @@
+"""Stopping, letting go of, and looking at an invocation by its request id."""
+
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal
+
+from invokeq.operations.job_fields import number_of, text_of, time_of
+from invokeq.operations.plan import Batch, Plan
+from invokeq.protocol import events
+from invokeq.protocol.errors import ProtocolError, StreamExpiredError
+from invokeq.protocol.events import EventId, EventKind
+from invokeq.protocol.lease import DETACHED, cancel_order
+from invokeq.protocol.redis import keys
+from invokeq.protocol.redis.resp import Command, Reply
+from invokeq.protocol.redis.rq_time import iso
+
+CANCEL_MEMORY: Final = 600
+"""Seconds for which the order to cancel stays written down."""
+
+DETACHED_TTL: Final = 86_400
+"""Seconds for which a detached invocation may go without a reader."""
+
+State = Literal["queued", "running", "done", "failed", "cancelled"]
+
+_STATES: Final[dict[str, State]] = {
+    "queued": "queued",
+    "started": "running",
+    "finished": "done",
+    "failed": "failed",
+    "stopped": "cancelled",
+    "canceled": "cancelled",
+}
+
+_ENDS: Final[dict[EventKind, State]] = {
+    EventKind.DONE: "done",
+    EventKind.FAILED: "failed",
+    EventKind.CANCELLED: "cancelled",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class InvocationStatus:
+    """Where an invocation stands, as RQ's books and its stream say it.
+
+    `position` is its place in the lane, from 0, while it is queued; `last_id` that of the last
+    event.
+    """
+
+    request_id: str
+    state: State
+    lane: str
+    attempt: int
+    worker: str | None
+    position: int | None
+    last_id: str | None
+    enqueued_at: datetime | None
+    started_at: datetime | None
+    ended_at: datetime | None
+
+
+def cancel(request_id: str, reason: str = "caller") -> Plan[bool]:
+    """Stop an invocation wherever it is; false if there was nothing to stop.
+
+    Queued: it leaves its lane and never runs. Running: its worker is told. Three round trips at
+    most.
+    """
+    ((lane, attempt, status, tenant),) = yield Batch(
+        [("HMGET", keys.job(request_id), "origin", "attempt", "status", "tenant")]
+    )
+    if lane is None or status not in (b"queued", b"started"):
+        return False
+    name = text_of(lane)
+    uncount: list[Command] = []
+    if tenant is not None:
+        uncount = [("ZREM", keys.waiting(name, text_of(tenant)), request_id)]
+    removed, *_ = yield Batch(
+        [
+            ("LREM", keys.lane_list(name), 0, request_id),
+            ("SET", keys.reader(request_id), cancel_order(reason), "EX", CANCEL_MEMORY),
+            ("PUBLISH", keys.CANCEL_CHANNEL, f"{request_id} {reason}"),
+            *uncount,
+        ]
+    )
+    if removed:
+        yield from _end_queued(request_id, name, number_of(attempt), reason)
+    return True
+
+
+def _end_queued(request_id: str, lane: str, attempt: int, reason: str) -> Plan[None]:
+    """Nobody will run it any more, so its end is ours to write."""
+    now = time.time()
+    end = EventId(attempt + 1, 0)
+    key = keys.events(request_id)
+    job = keys.job(request_id)
+    yield Batch(
+        [
+            ("XADD", key, str(end), "k", EventKind.CANCELLED.value, "d", events.cancelled(reason)),
+            ("EXPIRE", key, CANCEL_MEMORY),
+            ("MULTI",),
+            ("HSET", job, "status", "canceled", "ended_at", iso(now)),
+            ("EXPIRE", job, CANCEL_MEMORY),
+            (
+                "ZADD",
+                keys.registry("canceled", lane),
+                int(now) + CANCEL_MEMORY,
+                request_id,
+            ),
+            ("EXEC",),
+        ]
+    )
+
+
+def detach(request_id: str) -> Plan[None]:
+    """Let an invocation run on without a reader. One round trip."""
+    yield Batch([("SET", keys.reader(request_id), DETACHED, "EX", DETACHED_TTL)])
+
+
+def status(request_id: str) -> Plan[InvocationStatus]:
+    """Look at an invocation; StreamExpiredError if nothing is known of it. Two round trips at
+    most."""
+    fields = ("status", "origin", "attempt", "worker_name", "enqueued_at", "started_at", "ended_at")
+    values, top = yield Batch(
+        [
+            ("HMGET", keys.job(request_id), *fields),
+            ("XREVRANGE", keys.events(request_id), "+", "-", "COUNT", 1),
+        ]
+    )
+    state, lane, worker = map(text_of, (values[0], values[1], values[3]))
+    attempt = number_of(values[2])
+    enqueued, started, ended = map(time_of, values[4:])
+    if state not in _STATES:
+        raise StreamExpiredError(stream=request_id, request_id=request_id)
+    known = _STATES[state]
+    if known == "running" and top:  # on a cluster the books are closed after the last event
+        known = _ended(top[0], attempt) or known
+    position: int | None = None
+    if state == "queued":
+        (position,) = yield Batch([("LPOS", keys.lane_list(lane), request_id)])
+    return InvocationStatus(
+        request_id=request_id,
+        state=known,
+        lane=lane,
+        attempt=attempt,
+        worker=worker or None,
+        position=position,
+        last_id=top[0][0].decode() if top else None,
+        enqueued_at=enqueued,
+        started_at=started,
+        ended_at=ended,
+    )
+
+
+def _ended(entry: Reply, attempt: int) -> State | None:
+    """Tell how an attempt ended if an entry, the last of its stream, says so."""
+    entry_id, flat = entry
+    try:
+        last = events.unpack(entry_id, events.fields_of(flat))[-1]
+    except ProtocolError:
+        return None
+    return _ENDS.get(last.kind) if last.id.attempt >= attempt else None

@@ -1,0 +1,222 @@
+"""Puts one call into its lane: the RQ job, what travels beside it, and the ring of the bell."""
+
+import secrets
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from invokeq.operations import admission
+from invokeq.operations.admission import Admission
+from invokeq.operations.call import Call
+from invokeq.operations.directory import Directory
+from invokeq.operations.options import SessionOptions
+from invokeq.operations.plan import Batch, Plan
+from invokeq.protocol import codec
+from invokeq.protocol.codec import EncodedRequest
+from invokeq.protocol.errors import QueueFullError
+from invokeq.protocol.redis import keys
+from invokeq.protocol.redis.keys import Lane
+from invokeq.protocol.redis.resp import Command
+from invokeq.protocol.redis.rq_time import iso
+from invokeq.protocol.requests import Envelope, Request, SummaryRequest, new_request_id
+
+QUEUE_TTL: Final = 86_400
+"""Seconds that a job waits at most; after a day nobody wants its answer."""
+
+_PUSH: Final = 2  # of the commands between MULTI and EXEC
+
+NO_TIMEOUT: Final = -1
+"""RQ's word for a job without a total time limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """An invocation that is in its lane; `fresh` is false if the request id was known already."""
+
+    request_id: str
+    lane: str
+    fresh: bool
+
+
+class Entry(NamedTuple):
+    """A call on its way into its lane; `label` names its model."""
+
+    call: Call[Any, Any]
+    request_id: str
+    admitted: Admission
+    label: str
+
+    def submitted(self, fresh: bool) -> Submitted:
+        """Say what became of it."""
+        return Submitted(self.request_id, self.admitted.lane.name, fresh)
+
+
+def submit(session: SessionOptions, directory: Directory, call: Call[Any, Any]) -> Plan[Submitted]:
+    """Choose the lane, enqueue.
+
+    One round trip; one more when the directory is over a second old, one more when the caller gave
+    the request id (then it is enqueued only if that id is new), two more or three when it has to be
+    taken back. Raises QueueFullError, and leaves nothing behind, when too much is waiting.
+    """
+    entry = yield from choose_lane(session, directory, call)
+    fresh = yield from take_id(entry)
+    if fresh:
+        yield from enter(session, directory, entry)
+    return entry.submitted(fresh)
+
+
+def choose_lane(session: SessionOptions, directory: Directory, call: Call[Any, Any]) -> Plan[Entry]:
+    """Find out where a call belongs. No round trip while the directory is fresh."""
+    provider, model = yield from _model_of(call.request, directory)
+    queue = yield from directory.queue_for(call.request.model_type, provider, model)
+    lane = Lane(queue, session.lane or session.plugin_id)
+    admitted = Admission.of(lane, directory.bounds(queue), session.tenant_id)
+    request_id = call.options.request_id or new_request_id()
+    return Entry(call, request_id, admitted, f"{provider}/{model}")
+
+
+def take_id(entry: Entry) -> Plan[bool]:
+    """Claim the request id for this submission: true for the first caller only, and for an id that
+    is our own."""
+    if entry.call.options.request_id is None:
+        return True
+    key, mark = keys.owner(entry.request_id), secrets.token_bytes(8)
+    # Read back, because the write may be sent twice, and the second one would find the first.
+    _, owner = yield Batch([("SET", key, mark, "NX", "EX", QUEUE_TTL), ("GET", key)])
+    return owner == mark
+
+
+def enter(
+    session: SessionOptions, directory: Directory, entry: Entry, *, rings: bool = True
+) -> Plan[None]:
+    """Enqueue within the bounds; without `rings` no worker is told. One round trip."""
+    call, rid, admitted, label = entry
+    queue = admitted.lane.queue
+    try:
+        admission.check_queue(queue, directory.depth(queue), admitted.bounds)
+    except QueueFullError:
+        yield Batch([("EXPIRE", keys.owner(rid), 0)])
+        raise
+    directory.count(queue)
+    envelope = _envelope(session, entry)
+    encoded = codec.encode(envelope, call.payload, call.file)
+    commands = enqueue_commands(session, envelope, admitted, encoded, label, rings=rings)
+    *_, entered = yield Batch(commands)
+    full = yield from admission.over_bound(admitted, _PUSH, entered)
+    if full is not None and (yield from take_back(directory, entry)):
+        full.request_id = rid
+        raise full
+
+
+def take_back(directory: Directory, entry: Entry) -> Plan[bool]:
+    """Undo `enter` and `take_id`; false if a worker has claimed the job. Two round trips."""
+    call, rid, admitted, _ = entry
+    body, file = codec.parts_beside(call.payload, call.file)
+    beside = [
+        *(keys.body_part(rid, n) for n in range(body)),
+        *(keys.file_part(rid, n) for n in range(file)),
+        *(keys.reader(rid), keys.owner(rid)),
+    ]
+    if not (yield from admission.take_back(admitted, rid, beside)):
+        return False
+    directory.count(admitted.lane.queue, -1)
+    return True
+
+
+def enqueue_commands(
+    session: SessionOptions,
+    envelope: Envelope,
+    admitted: Admission,
+    encoded: EncodedRequest,
+    label: str,
+    *,
+    rings: bool = True,
+) -> list[Command]:
+    """Give the commands that enqueue one job; sending them twice runs it once."""
+    rid, lane = envelope.request_id, admitted.lane
+    now = time.time()
+    job, lane_list = keys.job(rid), keys.lane_list(lane.name)
+    commands: list[Command] = []
+    for key_of, parts in (
+        (keys.body_part, encoded.body_parts),
+        (keys.file_part, encoded.file_parts),
+    ):
+        commands += [("SET", key_of(rid, n), part, "EX", QUEUE_TTL) for n, part in enumerate(parts)]
+    if not envelope.detached:
+        commands.append(("SET", keys.reader(rid), b"", "EX", int(session.orphan_timeout)))
+    fields = _job_fields(lane.name, iso(now), encoded.job_data, label)
+    commands += [
+        _MULTI,
+        ("HSET", job, *fields, *admitted.job_fields),
+        ("EXPIRE", job, QUEUE_TTL),
+        ("LPUSH" if envelope.priority == "high" else "RPUSH", lane_list, rid),
+    ]
+    if rings:
+        commands += [
+            ("SADD", keys.QUEUES, lane_list),
+            ("SADD", keys.ready(lane.queue), lane.plugin),
+            ("LPUSH", keys.bell(lane.queue), b"1"),
+        ]
+    commands += admitted.count_commands(rid, now)
+    commands.append(_EXEC)
+    return commands
+
+
+_MULTI: Final[Command] = ("MULTI",)
+_EXEC: Final[Command] = ("EXEC",)
+
+
+def _job_fields(lane: str, now: str, data: bytes, label: str) -> Sequence[str | bytes | int]:
+    """The hash that RQ's own `Job.save` would write for this job."""
+    told = ("data", data, "origin", lane, "description", label, "created_at", now)
+    return (*told, "enqueued_at", now, *_SAME_FOR_ALL)
+
+
+_SAME_FOR_ALL: Final = (
+    *("status", "queued"),
+    *("started_at", ""),
+    *("ended_at", ""),
+    *("last_heartbeat", ""),
+    *("worker_name", ""),
+    *("group_id", ""),
+    *("timeout", NO_TIMEOUT),
+    *("ttl", QUEUE_TTL),
+    *("success_callback_name", ""),
+    *("failure_callback_name", ""),
+    *("stopped_callback_name", ""),
+)
+
+
+def _envelope(session: SessionOptions, entry: Entry) -> Envelope:
+    traceparent, tracestate = _trace_context()
+    options = entry.call.options
+    return Envelope(
+        request_id=entry.request_id,
+        plugin_id=session.plugin_id,
+        tenant_id=session.tenant_id,
+        user_id=session.user_id,
+        deadline=options.deadline,
+        priority=options.priority,
+        detached=options.detached,
+        traceparent=traceparent,
+        tracestate=tracestate,
+    )
+
+
+def _trace_context() -> tuple[str | None, str | None]:
+    """Give the W3C trace context of the caller, if the program uses OpenTelemetry."""
+    propagate = sys.modules.get("opentelemetry.propagate")
+    if propagate is None:  # not loaded, so there is no span either
+        return None, None
+    carrier: dict[str, str] = {}
+    propagate.inject(carrier)
+    return carrier.get("traceparent"), carrier.get("tracestate")
+
+
+def _model_of(request: Request, directory: Directory) -> Plan[tuple[str, str]]:
+    """Give provider and model of a request; those of a summary are the operator's choice."""
+    if isinstance(request, SummaryRequest):
+        return (yield from directory.summary_model())
+    return request.provider, request.model

@@ -1,0 +1,122 @@
+"""What a caller may ask for beside the request itself, and what a session is set up with."""
+
+import time
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final, TypedDict, Unpack, get_args
+
+from invokeq.protocol.errors import InvalidRequestError
+from invokeq.protocol.redis.keys import check_name, check_request_id
+from invokeq.protocol.requests import Priority
+
+DEFAULT_URL: Final = "redis://localhost:6379/0"
+
+PICKUP_TIMEOUT: Final = 120.0
+"""Seconds until a worker must have claimed an invocation; long enough for a queue that is busy."""
+
+ORPHAN_TIMEOUT: Final = 30.0
+"""Seconds after which an invocation whose reader has gone is cancelled."""
+
+MAX_REQUEST_BYTES: Final = 32 * 1024 * 1024
+"""Bytes of one request, JSON; over it nothing is sent."""
+
+MAX_FILE_BYTES: Final = 25 * 1024 * 1024
+"""Bytes of one audio file; over it nothing is sent."""
+
+PATIENCE: Final = 30.0
+"""Seconds that a reader outlives the loss of Redis."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOptions:
+    """Who calls, and the bounds on waiting. Times are in seconds.
+
+    `lane` is the plugin whose lane is written to, where that is not `plugin_id` itself.
+    """
+
+    plugin_id: str
+    tenant_id: str | None = None
+    user_id: str | None = None
+    pickup_timeout: float = PICKUP_TIMEOUT
+    orphan_timeout: float = ORPHAN_TIMEOUT
+    max_request_bytes: int = MAX_REQUEST_BYTES
+    max_file_bytes: int = MAX_FILE_BYTES
+    patience: float = PATIENCE
+    lane: str | None = None
+
+    def __post_init__(self) -> None:
+        check_name("plugin_id", self.plugin_id)
+        for field in ("pickup_timeout", "orphan_timeout"):
+            if not getattr(self, field) >= 1:
+                raise InvalidRequestError(field=field, problem="must be at least 1 second")
+
+    def speaking_for(
+        self, plugin_id: str, tenant_id: str | None, user_id: str | None
+    ) -> "SessionOptions":
+        """Give the same options for another sender, in the lane that these are for."""
+        lane = self.lane or self.plugin_id
+        return replace(self, plugin_id=plugin_id, tenant_id=tenant_id, user_id=user_id, lane=lane)
+
+
+class CallExtras(TypedDict, total=False):
+    """What every call of `session.model` takes beside its own arguments, by keyword.
+
+    `request_id` is 32 lower-case hex characters: an id that is known already attaches to the
+    invocation of that id. `deadline` is in seconds from now, or an aware datetime. A call of
+    priority "high" goes to the front of its lane. A `detached` one runs on without a reader.
+    """
+
+    request_id: str | None
+    deadline: float | datetime | None
+    priority: Priority
+    detached: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CallOptions:
+    """The extras of a call, checked; `deadline` is in seconds since the epoch."""
+
+    request_id: str | None = None
+    deadline: float | None = None
+    priority: Priority = "normal"
+    detached: bool = False
+
+
+_NO_EXTRAS: Final = CallOptions()
+_NAMES: Final = frozenset(CallExtras.__annotations__)
+_PRIORITIES: Final = get_args(Priority)
+
+
+def call_options(**extras: Unpack[CallExtras]) -> CallOptions:
+    """Check the extras of a call; TypeError for a keyword that is none, InvalidRequestError for a
+    value that will not do."""
+    if not extras:
+        return _NO_EXTRAS
+    for name in extras:
+        if name not in _NAMES:
+            raise TypeError(f"a call has no argument {name!r}")
+    request_id, priority = extras.get("request_id"), extras.get("priority", "normal")
+    if request_id is not None:
+        check_request_id(request_id)
+    if priority not in _PRIORITIES:
+        raise InvalidRequestError(
+            field="priority", problem=f"must be one of {', '.join(_PRIORITIES)}"
+        )
+    deadline = _deadline(extras.get("deadline"))
+    return CallOptions(request_id, deadline, priority, extras.get("detached", False))
+
+
+def _deadline(deadline: float | datetime | None) -> float | None:
+    if deadline is None:
+        return None
+    if isinstance(deadline, datetime):
+        if deadline.tzinfo is None:
+            raise InvalidRequestError(field="deadline", problem="must have a time zone")
+        at = deadline.timestamp()
+    elif deadline > 0:
+        at = time.time() + deadline
+    else:
+        raise InvalidRequestError(field="deadline", problem="must be more than 0 seconds from now")
+    if at <= time.time():
+        raise InvalidRequestError(field="deadline", problem="has passed already")
+    return at

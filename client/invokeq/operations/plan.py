@@ -1,0 +1,84 @@
+"""Plans: what a client says to Redis and what it makes of the replies, without doing any I/O.
+
+A plan is a generator that yields batches of commands and is sent the replies; each `yield` is one
+round trip. The sync and the async shell differ only in how they carry a batch out (see
+`invokeq.transport.blocking` and `invokeq.transport.aio`).
+"""
+
+from collections.abc import Generator, Sequence
+from typing import NamedTuple, TypeAlias, TypeVar, cast
+
+from invokeq.protocol.errors import InvokeqError
+from invokeq.protocol.redis.resp import Command, Reply
+
+T = TypeVar("T")
+
+Plan: TypeAlias = Generator["Batch", list[Reply], T]
+
+
+class StreamWait(NamedTuple):
+    """Wait up to `block_ms` for entries of a stream above the id `after`; at most `limit` come."""
+
+    stream: str
+    after: str
+    limit: int
+    block_ms: int
+
+    def command(self) -> Command:
+        """Give the wait as a command of its own; XREAD's reply, None if nothing came."""
+        wait = ("COUNT", self.limit, "BLOCK", self.block_ms)
+        return ("XREAD", *wait, "STREAMS", self.stream, self.after)
+
+
+class Batch(NamedTuple):
+    """Commands that are sent together and bear being sent again, and after them perhaps a wait.
+
+    The wait's reply comes last. `patience` is how many seconds the shell keeps trying when the
+    connection breaks; 0 means one second try at once, for a connection that the server closed
+    meanwhile. `sides` are the lengths of the batches that it was joined from, which need not wait
+    for each other.
+    """
+
+    commands: list[Command]
+    patience: float = 0.0
+    wait: StreamWait | None = None
+    sides: tuple[int, ...] = ()
+
+    @property
+    def sent(self) -> list[Command]:
+        """All commands, for whoever sends the wait as one of them."""
+        return self.commands if self.wait is None else [*self.commands, self.wait.command()]
+
+
+def together(plans: Sequence[Plan[T]]) -> Plan[list[T | InvokeqError]]:
+    """Carry plans that wait for nothing out side by side: each round trip is the next of them all.
+
+    Gives what each plan gives, or the InvokeqError that it raises. Anything else that one of them
+    raises ends all of them.
+    """
+    outcomes: list[T | InvokeqError | None] = [None] * len(plans)
+    batches: dict[int, Batch] = {}
+
+    def advance(index: int, replies: list[Reply] | None) -> None:
+        try:
+            plan = plans[index]
+            batches[index] = next(plan) if replies is None else plan.send(replies)
+        except StopIteration as stop:
+            outcomes[index] = stop.value
+        except InvokeqError as error:
+            outcomes[index] = error
+
+    for index in range(len(plans)):
+        advance(index, None)
+    while batches:
+        sent, batches = batches, {}
+        commands = [command for batch in sent.values() for command in batch.commands]
+        patience = max(batch.patience for batch in sent.values())
+        sides = tuple(len(batch.commands) for batch in sent.values())
+        replies = yield Batch(commands, patience, sides=sides)
+        at = 0
+        for index, batch in sent.items():
+            end = at + len(batch.commands)
+            advance(index, replies[at:end])
+            at = end
+    return cast(list[T | InvokeqError], outcomes)

@@ -1,0 +1,114 @@
+"""Puts many calls into their lanes at once: all of them, or none.
+
+They go in groups, each of which takes as many round trips as a single call. Calls of one group that
+go into one lane ring its bell once, behind the last of them.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, TypeVar
+
+from invokeq.operations import control
+from invokeq.operations.call import Call
+from invokeq.operations.directory import Directory
+from invokeq.operations.enqueue import Entry, Submitted, choose_lane, enter, take_back, take_id
+from invokeq.operations.options import SessionOptions
+from invokeq.operations.plan import Plan, together
+from invokeq.protocol.errors import InvokeqError
+
+GROUP_CALLS: Final = 256
+"""Calls in one write; more would gain little, and keep the server from others for longer."""
+
+GROUP_BYTES: Final = 4 * 1024 * 1024
+"""Bytes of requests and files in one write; a call that is larger goes alone."""
+
+T = TypeVar("T")
+
+
+def submit_many(
+    session: SessionOptions, directory: Directory, calls: Sequence[Call[Any, Any]]
+) -> Plan[list[Submitted]]:
+    """Submit calls in order; gives what became of each.
+
+    One round trip a group; one more when the directory is over a second old, one more for a group
+    with request ids that the caller gave. When a call is refused, or the broker fails, what was
+    submitted is taken back, and the first error is raised: see `_take_all_back`.
+    """
+    entries: list[Entry] = []
+    for call in calls:  # whatever nobody serves is found before anything is sent
+        entry = yield from choose_lane(session, directory, call)
+        entries.append(entry)
+    submitted: list[Submitted] = []
+    entered: list[Entry] = []
+    try:
+        for group in _groups(entries):
+            taken = yield from _all_of([take_id(entry) for entry in group])
+            fresh = [entry for entry, ours in zip(group, taken, strict=True) if ours]
+            before = len(entered)
+            entered += fresh  # from now on they may be there, whatever the broker says
+            last = {entry.admitted.lane: entry for entry in fresh}.values()
+            ringing = {entry.request_id for entry in last}
+            outcomes = yield from together(
+                [enter(session, directory, e, rings=e.request_id in ringing) for e in fresh]
+            )
+            entered[before:] = [e for e, error in zip(fresh, outcomes, strict=True) if not error]
+            _all(outcomes)
+            submitted += [e.submitted(ours) for e, ours in zip(group, taken, strict=True)]
+    except InvokeqError as error:
+        yield from _take_all_back(directory, entered, error)
+        raise
+    return submitted
+
+
+def _take_all_back(
+    directory: Directory, entries: Sequence[Entry], error: InvokeqError
+) -> Plan[None]:
+    """Take back what may be in its lane, and cancel what a worker has claimed.
+
+    Of the former nothing is left, and their request ids are free again. `taken_back` of the error
+    counts both; it is None if the broker cannot be reached: then they lapse with their leases.
+    """
+    error.fields["taken_back"] = None
+    count = 0
+    try:
+        for group in _groups(entries):
+            taken = yield from _all_of([take_back(directory, entry) for entry in group])
+            claimed = [e.request_id for e, back in zip(group, taken, strict=True) if not back]
+            stopped = yield from _all_of([control.cancel(rid) for rid in claimed])
+            count += sum(taken) + sum(stopped)
+    except InvokeqError as problem:
+        error.add_note(f"What was submitted could not be taken back: {problem}")
+        return
+    tell_taken_back(error, count)
+
+
+def tell_taken_back(error: InvokeqError, count: int) -> None:
+    """Add to an error how many calls were taken back because of it."""
+    error.fields["taken_back"] = count
+    error.add_note(f"{count} calls that were submitted together with it have been taken back.")
+
+
+def _groups(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
+    """Part entries, in order, so that no group is over the bounds unless it is a single one."""
+    start = size = 0
+    for at, entry in enumerate(entries):
+        if at > start and (at - start == GROUP_CALLS or size + entry.call.size > GROUP_BYTES):
+            yield entries[start:at]
+            start, size = at, 0
+        size += entry.call.size
+    if start < len(entries):
+        yield entries[start:]
+
+
+def _all_of(plans: Sequence[Plan[T]]) -> Plan[list[T]]:
+    """Carry plans out side by side; raises the first error among them, once all have ended."""
+    return _all((yield from together(plans)))
+
+
+def _all(outcomes: Sequence[T | InvokeqError]) -> list[T]:
+    """Give the outcomes, or raise the first error among them."""
+    good: list[T] = []
+    for outcome in outcomes:
+        if isinstance(outcome, InvokeqError):
+            raise outcome
+        good.append(outcome)
+    return good

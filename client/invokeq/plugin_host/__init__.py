@@ -1,7 +1,0 @@
-"""Runs Dify plugins as processes and stands in for their platform, for `invokeq plugin run`."""
-
-from invokeq.plugin_host.catalog import Catalog, Plugin, load_plugin
-from invokeq.plugin_host.host import HostOptions, PluginHost
-from invokeq.plugin_host.messages import blob_of
-
-__all__ = ["Catalog", "HostOptions", "Plugin", "PluginHost", "blob_of", "load_plugin"]

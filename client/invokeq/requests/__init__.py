@@ -1,0 +1,4 @@
+"""Turn a caller's arguments into a validated request of the protocol.
+
+Pure functions. Sending is the task of `operations`.
+"""

@@ -1,0 +1,145 @@
+"""Builds embedding requests, and puts vectors back together."""
+
+import sys
+from array import array
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from invokeq.protocol.entities import (
+    EmbeddingInputType,
+    EmbeddingUsage,
+    MultiModalEmbeddingModelConfig,
+    MultiModalEmbeddingResult,
+    TextEmbeddingModelConfig,
+    TextEmbeddingResult,
+)
+from invokeq.protocol.errors import InvalidRequestError, PartialAnswerError, ProtocolError
+from invokeq.protocol.events import Event
+from invokeq.protocol.requests import (
+    MultiModalEmbeddingRequest,
+    TextEmbeddingRequest,
+)
+from invokeq.requests.arguments import config_of, contents_of, texts_of
+
+_TYPECODES: Final = {"<f4": "f", "<f8": "d"}
+
+
+class VectorBatch(NamedTuple):
+    """The vectors of the texts `start` and on."""
+
+    start: int
+    vectors: list[list[float]]
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingEnd:
+    """What comes after the last vector; `count` is how many there were."""
+
+    model: str
+    count: int
+    usage: EmbeddingUsage
+
+
+def build_embedding_request(
+    model_config: object, texts: object, input_type: object
+) -> TextEmbeddingRequest:
+    """Validate the arguments of an embedding call."""
+    config = config_of(TextEmbeddingModelConfig, model_config)
+    return TextEmbeddingRequest(
+        provider=config.provider,
+        model=config.model,
+        texts=texts_of("texts", texts),
+        input_type=_input_type(input_type),
+    )
+
+
+def build_multimodal_embedding_request(
+    model_config: object, documents: object, input_type: object
+) -> MultiModalEmbeddingRequest:
+    """Validate the arguments of a multimodal embedding call; its tenant is not believed."""
+    config = config_of(MultiModalEmbeddingModelConfig, model_config, tenant_id="")
+    return MultiModalEmbeddingRequest(
+        provider=config.provider,
+        model=config.model,
+        documents=contents_of("documents", documents),
+        input_type=_input_type(input_type),
+    )
+
+
+def unpack_vectors(event: Event) -> VectorBatch:
+    """Give the vectors of a `vectors` event, bit by bit as they were packed."""
+    meta: Mapping[str, Any] = event.data
+    typecode = _TYPECODES.get(str(meta.get("dtype")))
+    if typecode is None:
+        raise ProtocolError(
+            where=f"event {event.id}", problem=f"has vectors of {meta.get('dtype')}"
+        )
+    numbers: array[float] = array(typecode)
+    if len(event.blob) != meta["count"] * meta["dimensions"] * numbers.itemsize:
+        raise ProtocolError(where=f"event {event.id}", problem="has vectors of a wrong length")
+    numbers.frombytes(event.blob)
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    width = int(meta["dimensions"])
+    # Row by row: a list of all numbers, cut afterwards, would be touched once more.
+    places = range(0, len(numbers), width) if width else ()
+    rows = [numbers[at : at + width].tolist() for at in places]
+    return VectorBatch(int(meta["start"]), rows)
+
+
+def embedding_end(event: Event) -> EmbeddingEnd:
+    """Give what the `result` event of an embedding says."""
+    return EmbeddingEnd(
+        str(event.data["model"]),
+        int(event.data["count"]),
+        EmbeddingUsage.model_validate(event.data["usage"]),
+    )
+
+
+def join_vectors(pieces: Iterable[VectorBatch | EmbeddingEnd]) -> TextEmbeddingResult:
+    """Put the pieces of an embedding together; a piece that is missing is a ProtocolError.
+
+    Without the first of them, which were read before, it is a PartialAnswerError.
+    """
+    rows, end = _joined(pieces)
+    # Not validated: a million floats take longer to look at than they took to travel.
+    return TextEmbeddingResult.model_construct(model=end.model, embeddings=rows, usage=end.usage)
+
+
+def join_multimodal_vectors(
+    pieces: Iterable[VectorBatch | EmbeddingEnd],
+) -> MultiModalEmbeddingResult:
+    """As `join_vectors`, for documents."""
+    rows, end = _joined(pieces)
+    return MultiModalEmbeddingResult.model_construct(
+        model=end.model, embeddings=rows, usage=end.usage
+    )
+
+
+def _joined(
+    pieces: Iterable[VectorBatch | EmbeddingEnd],
+) -> tuple[list[list[float]], EmbeddingEnd]:
+    rows: list[list[float]] = []
+    end: EmbeddingEnd | None = None
+    for piece in pieces:
+        if isinstance(piece, EmbeddingEnd):
+            end = piece
+        elif piece.start == len(rows):
+            rows += piece.vectors
+        elif not rows:
+            raise PartialAnswerError(missing=f"vectors 0 to {piece.start - 1}")
+    if end is not None and end.count and not rows:
+        raise PartialAnswerError(missing=f"its {end.count} vectors")
+    if end is None or end.count != len(rows):
+        raise ProtocolError(where="embedding", problem=f"breaks off after {len(rows)} vectors")
+    return rows, end
+
+
+def _input_type(value: object) -> EmbeddingInputType:
+    """Take our enum, that of Dify's SDK, or the text."""
+    try:
+        return EmbeddingInputType(getattr(value, "value", value))
+    except ValueError:
+        known = ", ".join(kind.value for kind in EmbeddingInputType)
+        raise InvalidRequestError(field="input_type", problem=f"must be one of {known}") from None

@@ -1,0 +1,4 @@
+"""Connect to Redis: blocking, asyncio, cluster, Sentinel.
+
+Knows commands and replies, and nothing of invocations.
+"""

@@ -1,0 +1,157 @@
+"""Reads answers in the format of OpenAI's chat completions, streamed or whole.
+
+Promises: every text of the vendor comes out once and in order; tool calls come out complete, all of
+them in the last chunk, unless fragments are asked for; reasoning is wrapped in `<think>` as Dify's
+plugins do it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from invokeq.protocol.entities import AssistantPromptMessage, LLMResultChunk, LLMUsage
+from invokeq_providers.base import LLMCall
+from invokeq_providers.chat.collect import new_tool_call_id
+from invokeq_providers.chat.stop import StopFilter
+from invokeq_providers.chunks import LLMChunk, TextChunk, last_chunk, tool_call_chunk
+from invokeq_providers.models.usage import usage_from_tokens
+
+# Between text chunks an answer may be busy for long (tool arguments, text behind a stop word). An
+# empty chunk after this long without one shows that the vendor has not fallen silent.
+SIGN_OF_LIFE_S: Final = 5.0
+
+ToolCall = AssistantPromptMessage.ToolCall
+
+
+class ChatAnswer:
+    """The state of one answer: feed it events, and take the last chunk when they end.
+
+    `stop` are the words that the vendor was not told of; `clock` counts seconds.
+    """
+
+    def __init__(
+        self,
+        call: LLMCall,
+        clock: Callable[[], float],
+        *,
+        stop: Sequence[str] = (),
+        fragments: bool = False,
+    ) -> None:
+        self.chunks = 0
+        self.finish_reason: str | None = None
+        self._call = call
+        self._clock = clock
+        self._started = self._spoke = clock()
+        self._stop = StopFilter(stop)
+        self._fragments = fragments
+        self._thinking = False
+        self._fingerprint: str | None = None
+        self._usage: Mapping[str, Any] = {}
+        self._tool_calls: list[ToolCall] = []
+        self._slots: dict[Any, ToolCall] = {}
+
+    def feed(self, event: Mapping[str, Any]) -> LLMChunk | None:
+        """Take one event of a stream, and give the chunk that it is worth, if any."""
+        delta = self._read(event, "delta")
+        if not delta:
+            return None
+        text = self._text(delta)
+        fragments = [self._add(fragment) for fragment in delta.get("tool_calls") or ()]
+        now = self._clock()
+        if fragments and self._fragments:
+            chunk = tool_call_chunk(self._call.model, self.chunks, text, fragments)
+        elif text:
+            chunk = TextChunk(self._call.model, self.chunks, text, self._fingerprint)
+        elif (fragments or delta.get("content")) and now - self._spoke >= SIGN_OF_LIFE_S:
+            chunk = TextChunk(self._call.model, self.chunks, "", self._fingerprint)
+        else:
+            return None
+        self.chunks += 1
+        self._spoke = now
+        return chunk
+
+    def done(self) -> None:
+        """Note that the vendor calls the answer complete, whether or not it said why it ended."""
+        self.finish_reason = self.finish_reason or "stop"
+
+    def whole(self, event: Mapping[str, Any]) -> LLMResultChunk:
+        """Take an answer that was not streamed, and give the only chunk."""
+        message = self._read(event, "message")
+        text = self._text(message)
+        for i, tool_call in enumerate(message.get("tool_calls") or ()):
+            self._add({**tool_call, "index": i})
+        self._fragments = False
+        return self.last(text)
+
+    def last(self, text: str = "") -> LLMResultChunk:
+        """Give the last chunk, with what was held back, the tool calls, and what it all cost."""
+        text += self._stop.finish()
+        if self._thinking:
+            text += "\n</think>"
+        return last_chunk(
+            self._call.model,
+            self.chunks,
+            text=text,
+            tool_calls=() if self._fragments else self._tool_calls,
+            usage=self._priced(),
+            finish_reason="stop" if self._stop.stopped else self.finish_reason or "stop",
+            system_fingerprint=self._fingerprint,
+        )
+
+    def _read(self, event: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+        """Note what is said about the answer as a whole, and give the message or its next piece."""
+        self._usage = event.get("usage") or self._usage
+        self._fingerprint = event.get("system_fingerprint") or self._fingerprint
+        choices = event.get("choices")
+        if not choices:
+            return {}
+        choice = choices[0]
+        self.finish_reason = choice.get("finish_reason") or self.finish_reason
+        if "text" in choice:  # the legacy format of completions
+            return {"content": choice["text"]}
+        return choice.get(key) or {}
+
+    def _text(self, delta: Mapping[str, Any]) -> str:
+        content = delta.get("content") or delta.get("refusal") or ""
+        text = self._stop.feed(content) if content else ""
+        reasoning = delta.get("reasoning_content") or delta.get("reasoning")
+        if reasoning:
+            opening = "" if self._thinking else "<think>\n"
+            self._thinking = True
+            if not content:
+                return f"{opening}{reasoning}"
+            self._thinking = False
+            return f"{opening}{reasoning}\n</think>{text}"
+        if self._thinking and (content or delta.get("tool_calls")):
+            self._thinking = False
+            return f"\n</think>{text}"
+        return text
+
+    def _add(self, fragment: Mapping[str, Any]) -> ToolCall:
+        """Add a fragment to its call, and give the fragment with the id of that call."""
+        slot, name_id = fragment.get("index"), str(fragment.get("id") or "")
+        function: Mapping[str, Any] = fragment.get("function") or {}
+        call = self._slots.get(slot)
+        # Some servers number every call 0, and tell them apart by id alone.
+        if call is None or (name_id and call.id and name_id != call.id):
+            call = _tool_call(name_id or new_tool_call_id(), "", "")
+            self._slots[slot] = call
+            self._tool_calls.append(call)
+        name = str(function.get("name") or "")
+        arguments = str(function.get("arguments") or "")
+        call.function.name = call.function.name or name
+        call.function.arguments += arguments
+        return _tool_call(call.id, name, arguments)
+
+    def _priced(self) -> LLMUsage:
+        """Price the vendor's own counts; a vendor that gives none is reckoned at nothing."""
+        return usage_from_tokens(
+            self._call.facts,
+            int(self._usage.get("prompt_tokens") or 0),
+            int(self._usage.get("completion_tokens") or 0),
+            self._clock() - self._started,
+        )
+
+
+def _tool_call(id_: str, name: str, arguments: str) -> ToolCall:
+    function = ToolCall.ToolCallFunction(name=name, arguments=arguments)
+    return ToolCall(id=id_, type="function", function=function)

@@ -1,0 +1,1 @@
+"""Speak HTTP to vendors, and map statuses and transport faults to errors."""

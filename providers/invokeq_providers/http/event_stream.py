@@ -1,0 +1,56 @@
+"""Reads the events of a streamed answer, whatever HTTP client it comes from."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing
+from typing import Any, Final, cast
+
+import orjson
+
+from invokeq_providers.http.sse import EventDecoder
+
+_DRAIN_S: Final = 0.1  # to read what follows the end of an answer, so the connection can be reused
+
+
+async def events_of(
+    pieces: AsyncGenerator[bytes, None],
+    is_last: Callable[[Any], bool],
+    faults: tuple[type[Exception], ...],
+) -> AsyncGenerator[Any, None]:
+    """Give the events of a streamed body, up to the one that is the last; None is `[DONE]`.
+
+    `faults` are what the HTTP client raises; after the last event they matter no more.
+    """
+    decoder = EventDecoder()
+    async with aclosing(pieces):
+        async for piece in pieces:
+            for data in decoder.feed(piece):
+                event = _parsed(data)
+                yield event
+                if is_last(event):
+                    await _drain(pieces, faults)
+                    return
+        for data in decoder.finish():
+            yield _parsed(data)
+
+
+def type_of(event: Any) -> str | None:
+    """Give what an event calls itself, if it is one."""
+    if not isinstance(event, Mapping):
+        return None
+    kind = cast(Mapping[str, Any], event).get("type")
+    return kind if isinstance(kind, str) else None
+
+
+def _parsed(data: bytes) -> Any:
+    return None if data.startswith(b"[DONE]") else orjson.loads(data)
+
+
+async def _drain(pieces: AsyncIterator[bytes], faults: tuple[type[Exception], ...]) -> None:
+    """Read the end of the body: an HTTP/1.1 connection that was not read to its end is lost."""
+    try:
+        async with asyncio.timeout(_DRAIN_S):
+            async for _ in pieces:
+                pass
+    except (TimeoutError, *faults):
+        return  # the answer is complete; only the connection is not worth keeping

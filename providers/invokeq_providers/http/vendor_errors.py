@@ -1,0 +1,135 @@
+"""Maps what a vendor's SDK and its HTTP client raise to our error tree."""
+
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar, cast
+
+import orjson
+
+from invokeq.protocol.errors import (
+    InvokeqError,
+    ProviderSilenceError,
+    ProviderUnavailableError,
+)
+from invokeq_providers.http.sse import EventTooLargeError
+from invokeq_providers.http.status_errors import Failure, error_from_failure, one_line
+
+T = TypeVar("T")
+
+
+class Progress(Protocol):
+    """How many chunks an answer has given so far."""
+
+    chunks: int
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorKinds:
+    """The exceptions of one SDK and of the HTTP client under it.
+
+    `faults` are the bases of all of them; `silences` mean that a read took too long; `wrappers` are
+    those that say less than their cause. `failure` reads the ones that carry an HTTP status. `lost`
+    tells those for which a new connection is likely to do: the error then has `reconnect`.
+    """
+
+    faults: tuple[type[Exception], ...]
+    silences: tuple[type[Exception], ...]
+    wrappers: tuple[type[Exception], ...]
+    failure: Callable[[Exception], Failure | None]
+    lost: Callable[[Exception], bool] = lambda _: False
+
+
+class VendorErrors:
+    """Builds the errors of one provider; `secrets` never appear in them."""
+
+    def __init__(
+        self, provider: str, kinds: ErrorKinds, read_timeout: float, secrets: Sequence[str]
+    ) -> None:
+        self._provider = provider
+        self._kinds = kinds
+        self._read_timeout = read_timeout
+        self._secrets = secrets
+
+    @asynccontextmanager
+    async def translated(
+        self, model: str, progress: Progress | None = None
+    ) -> AsyncGenerator[None, None]:
+        """Let nothing out of the block but errors of ours, and cancellation."""
+        try:
+            yield
+        except self._kinds.faults as error:
+            raise self._from_fault(model, error, _chunks(progress)) from error
+        except OSError as error:
+            raise self.unavailable(model, _describe(error), _chunks(progress)) from error
+        except (orjson.JSONDecodeError, EventTooLargeError) as error:
+            raise self.malformed(model, error, _chunks(progress)) from error
+
+    def read(self, model: str, reader: Callable[[Any], T], event: Any, chunks: int = 0) -> T:
+        """Read an answer; one that the reader stumbles over is the fault of who sent it."""
+        try:
+            return reader(event)
+        except (ValueError, TypeError, AttributeError, LookupError) as error:
+            raise self.malformed(model, error, chunks) from error
+
+    def from_failure(self, model: str, failure: Failure) -> InvokeqError:
+        """Build the error for a request that the vendor calls failed."""
+        cleaned = Failure(
+            failure.status,
+            one_line(failure.detail, self._secrets),
+            code=failure.code,
+            retry_after=failure.retry_after,
+            chunks=failure.chunks,
+        )
+        return error_from_failure(cleaned, provider=self._provider, model=model)
+
+    def broken_off(self, model: str, chunks: int) -> InvokeqError:
+        """Build the error for a stream that ended before its answer did."""
+        return self.unavailable(model, "it ended the stream before the end of the answer", chunks)
+
+    def malformed(self, model: str, error: Exception, chunks: int = 0) -> InvokeqError:
+        """Build the error for an answer that is none."""
+        return self.unavailable(model, f"its answer cannot be read ({_describe(error)})", chunks)
+
+    def unavailable(self, model: str, detail: str, chunks: int = 0) -> InvokeqError:
+        """Build the error for a vendor that cannot answer now."""
+        detail = one_line(detail, self._secrets)
+        return ProviderUnavailableError(
+            provider=self._provider, model=model, detail=detail, chunks=chunks
+        )
+
+    def _from_fault(self, model: str, error: Exception, chunks: int) -> InvokeqError:
+        failure = self._kinds.failure(error)
+        if failure is not None:
+            return self.from_failure(model, failure)
+        cause = error.__cause__ if isinstance(error, self._kinds.wrappers) else None
+        if isinstance(cause or error, self._kinds.silences):
+            return ProviderSilenceError(
+                provider=self._provider, model=model, seconds=self._read_timeout, chunks=chunks
+            )
+        unavailable = self.unavailable(model, _describe(cause or error), chunks)
+        if self._kinds.lost(error):
+            unavailable.fields["reconnect"] = True
+        return unavailable
+
+
+def said_in(body: Any) -> str | None:
+    """Find the vendor's own words in the body of a failed request, in any of the usual shapes."""
+    if not isinstance(body, Mapping):
+        return body if isinstance(body, str) and body else None
+    fields = cast(Mapping[str, Any], body)
+    for key in ("error", "message", "detail"):
+        value = fields.get(key)
+        if isinstance(value, Mapping):
+            value = said_in(value)
+        if value:
+            return str(value)
+    return None
+
+
+def _chunks(progress: Progress | None) -> int:
+    return 0 if progress is None else progress.chunks
+
+
+def _describe(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

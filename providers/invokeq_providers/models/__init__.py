@@ -1,0 +1,1 @@
+"""Hold facts about models as data, and what follows from them: usage, prices, properties."""

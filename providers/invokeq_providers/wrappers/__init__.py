@@ -1,0 +1,1 @@
+"""Wrap providers in other providers: delegating, batching, shared embedding calls."""

@@ -1,0 +1,1 @@
+"""Implement the worker's subcommands of `invokeq`."""

@@ -1,0 +1,153 @@
+"""What each plugin may ask for: its manifest's permissions, narrowed by the operator.
+
+Permissions are looked up by the identity that the worker believes, never by what a request says of
+itself, and they only take away: nothing that a plugin sends can add to them.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import translate
+from pathlib import Path
+from typing import Final, Self
+
+from invokeq.protocol.errors import (
+    InvalidConfigurationError,
+    MissingExtraError,
+    PermissionDeniedError,
+)
+from invokeq.protocol.names import canonical_provider
+from invokeq.protocol.permissions import (
+    DeclaredPermissions,
+    check_declared,
+    declared_permissions,
+)
+from invokeq.protocol.requests import Request
+from invokeq_worker.config.identity import Identity
+from invokeq_worker.config.models import ANY, PermissionSettings, PluginSettings
+
+MANIFEST: Final = "manifest.yaml"
+"""What the manifest is called in the directory of a plugin."""
+
+
+class _Patterns:
+    """Names, in which `*` stands for any text; `*` alone does not even ask for a name."""
+
+    def __init__(self, patterns: tuple[str, ...]) -> None:
+        self.any = ANY in patterns
+        self.shown = ", ".join(patterns) or "none"
+        self._regex = re.compile("|".join(map(translate, patterns)) or r"(?!)")
+
+    def match(self, name: str) -> bool:
+        return self.any or self._regex.match(name) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class _Rights:
+    """What one plugin may do; `declared` is None where the operator named no manifest."""
+
+    declared: DeclaredPermissions | None
+    models: _Patterns
+    model_types: _Patterns
+    tenants: _Patterns
+
+
+class Permissions:
+    """The rights of all plugins that the operator named, and what becomes of the others."""
+
+    def __init__(self, rights: Mapping[str, _Rights], *, serve_unknown: bool) -> None:
+        self._rights = rights
+        self._serve_unknown = serve_unknown
+
+    @classmethod
+    def load(
+        cls,
+        plugins: Mapping[str, PluginSettings],
+        settings: PermissionSettings,
+        directory: Path,
+    ) -> Self:
+        """Read the manifests, whose paths are relative to `directory`.
+
+        Raises InvalidConfigurationError for one that cannot be read.
+        """
+        rights = {
+            name: _Rights(
+                declared=read_manifest(directory / table.manifest) if table.manifest else None,
+                models=_Patterns(tuple(map(_canonical, table.models))),
+                model_types=_Patterns(table.model_types),
+                tenants=_Patterns(table.tenants),
+            )
+            for name, table in plugins.items()
+        }
+        return cls(rights, serve_unknown=settings.unknown == "allow")
+
+    def check(self, identity: Identity, request: Request) -> None:
+        """Raise PermissionDeniedError unless this plugin may make this call."""
+        rights = self._rights.get(identity.plugin)
+        if rights is None:
+            if not self._serve_unknown:
+                raise _denied(identity, "may not call models: the operator does not know it")
+            return
+        _check_tenant(rights, identity)
+        if rights.declared is not None:
+            check_declared(rights.declared, request.kind, identity.plugin)
+        _check_model(rights, identity, request)
+
+
+def read_manifest(path: Path) -> DeclaredPermissions:
+    """Read the permissions of a manifest, named by itself or by its directory."""
+    try:
+        import yaml
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            feature="Reading a manifest", package="pyyaml", extra="worker"
+        ) from error
+    file = path / MANIFEST if path.is_dir() else path
+    try:
+        manifest: object = yaml.safe_load(file.read_bytes())
+    except OSError as error:
+        problem = (error.strerror or str(error)).lower()
+        raise InvalidConfigurationError(
+            source=str(file), setting="file", problem=problem
+        ) from error
+    except yaml.YAMLError as error:
+        problem = f"is not YAML: {' '.join(str(error).split())}"
+        raise InvalidConfigurationError(
+            source=str(file), setting="file", problem=problem
+        ) from error
+    return declared_permissions(manifest, str(file))
+
+
+def _check_tenant(rights: _Rights, identity: Identity) -> None:
+    if rights.tenants.any:
+        return
+    if identity.tenant is None:
+        raise _denied(identity, "must name a tenant")
+    if not rights.tenants.match(identity.tenant):
+        raise _denied(identity, f"may not speak for tenant {identity.tenant!r}")
+
+
+def _check_model(rights: _Rights, identity: Identity, request: Request) -> None:
+    kind = request.model_type.value
+    if not rights.model_types.match(kind):
+        allowed = rights.model_types.shown
+        raise _denied(identity, f"may not call {kind} models; the operator allows it {allowed}")
+    if request.kind == "system_summary":  # whose model is the operator's choice, not the plugin's
+        return
+    name = f"{canonical_provider(request.provider)}/{request.model}"
+    if not rights.models.match(name):
+        raise _denied(
+            identity, f"may not call {name}; the operator allows it {rights.models.shown}"
+        )
+
+
+def _denied(identity: Identity, problem: str) -> PermissionDeniedError:
+    return PermissionDeniedError(
+        problem=f"Plugin {identity.plugin!r} {problem}", plugin=identity.plugin
+    )
+
+
+def _canonical(pattern: str) -> str:
+    """Shorten a full provider id at the head of a pattern, as that of a request is shortened."""
+    steps = pattern.split("/")
+    return "/".join([canonical_provider("/".join(steps[:3])), *steps[3:]])

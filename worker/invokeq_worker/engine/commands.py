@@ -1,0 +1,97 @@
+"""Orders from outside: RQ's worker commands, and request ids to cancel on invokeq's own channel.
+
+Delivery is at most once, as Redis' publish is. Nothing depends on it alone: a cancel is also
+written to the reader's lease, which the heartbeat reads every second.
+"""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+import orjson
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from invokeq.protocol.redis import keys
+
+REMEMBER: Final = 10.0
+"""Seconds to remember a cancel for a job that this worker may just be claiming."""
+
+REMEMBERED: Final = 10_000
+"""Cancels to remember at most."""
+
+PAUSE: Final = 0.5
+
+log: Final = structlog.get_logger(__name__)
+
+
+class EarlyCancels:
+    """Cancels that overtook the claim of their job, for a few seconds."""
+
+    def __init__(self) -> None:
+        self._reasons: OrderedDict[str, tuple[str, float]] = OrderedDict()
+
+    def add(self, request_id: str, reason: str) -> None:
+        self._reasons[request_id] = (reason, time.monotonic())
+        while len(self._reasons) > REMEMBERED:
+            self._reasons.popitem(last=False)
+
+    def take(self, request_id: str) -> str | None:
+        """Give the reason if this id was to be cancelled within the last seconds."""
+        if not self._reasons:
+            return None
+        reason, at = self._reasons.pop(request_id, ("", 0.0))
+        return reason if reason and time.monotonic() - at < REMEMBER else None
+
+
+class Commands:
+    """Listens on the worker's RQ channel and on the cancel channel."""
+
+    def __init__(
+        self,
+        redis: Redis,
+        worker: str,
+        on_cancel: Callable[[str, str], None],
+        on_command: Callable[[dict[str, Any]], None],
+    ) -> None:
+        self._redis = redis
+        self._channels = (keys.worker_channel(worker), keys.CANCEL_CHANNEL)
+        self._on_cancel = on_cancel
+        self._on_command = on_command
+        self.subscribed = asyncio.Event()
+
+    async def run(self) -> None:
+        """Listen for ever; a broken connection is made anew."""
+        while True:
+            try:
+                pubsub: Any = self._redis.pubsub()  # redis-py gives its messages no type
+                async with pubsub:
+                    await pubsub.subscribe(*self._channels)
+                    async for message in pubsub.listen():
+                        self._take(message)
+            except (RedisError, OSError) as error:
+                log.warning("not listening for commands", problem=str(error))
+                await asyncio.sleep(PAUSE)
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if message["type"] == "subscribe":
+            self.subscribed.set()
+        elif message["type"] == "message":
+            if message["channel"].decode() == keys.CANCEL_CHANNEL:
+                request_id, _, reason = message["data"].decode(errors="replace").partition(" ")
+                self._on_cancel(request_id, reason or "caller")
+            else:
+                self._take_command(message["data"])
+
+    def _take_command(self, data: bytes) -> None:
+        try:
+            command: Any = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            command = None
+        if isinstance(command, dict):
+            self._on_command(cast(dict[str, Any], command))
+        else:
+            log.warning("command cannot be read", size=len(data))

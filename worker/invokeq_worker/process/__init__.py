@@ -1,0 +1,1 @@
+"""Manage processes: supervisor, restarts, the embedded server, the death of the parent."""

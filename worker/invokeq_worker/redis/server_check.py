@@ -1,0 +1,81 @@
+"""Looks at the Redis server before anything is built on it, within a bounded time."""
+
+import socket
+from typing import Any, Final
+
+import orjson
+from redis import Redis
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
+
+from invokeq.protocol.errors import (
+    BrokerUnavailableError,
+    InvalidConfigurationError,
+    ServerUnsupportedError,
+)
+from invokeq.protocol.redis import keys
+from invokeq_worker.config.models import RedisSettings
+from invokeq_worker.redis.connect import make_client
+
+REQUIRED: Final = (6, 2)
+"""The oldest version with explicit stream ids and LPOP of several; Valkey says 7.2.4 or newer."""
+
+
+def open_client(settings: RedisSettings) -> Redis:
+    """Make a client that gives up after `connect_timeout` instead of trying again."""
+    return make_client(settings.url_text, settings.connect_timeout)
+
+
+def check_server(client: Redis, address: str) -> None:
+    """Make sure that the server answers, lets us in and is recent enough. One round trip.
+
+    Raises BrokerUnavailableError, InvalidConfigurationError for refused credentials, or
+    ServerUnsupportedError.
+    """
+    try:
+        info = client.info("server")
+    except (AuthenticationError, NoPermissionError) as error:
+        raise InvalidConfigurationError(
+            source=f"Redis at {address}",
+            setting="redis.url",
+            problem=f"the server refuses this user or password ({error})",
+        ) from error
+    except (RedisError, OSError) as error:
+        raise BrokerUnavailableError(address=address, detail=str(error)) from error
+    version = str(info.get("redis_version", "0"))
+    if _numbers(version) < REQUIRED:
+        required = ".".join(map(str, REQUIRED))
+        raise ServerUnsupportedError(address=address, version=version, required=required)
+
+
+def live_workers(client: Redis, address: str) -> list[dict[str, Any]]:
+    """Give the directory entries of the workers whose lease holds. One round trip.
+
+    Raises BrokerUnavailableError.
+    """
+    try:
+        with client.pipeline(transaction=False) as pipeline:
+            pipeline.time()
+            pipeline.zrange(keys.LEASES, 0, -1, withscores=True)
+            pipeline.hgetall(keys.DIRECTORY)
+            (seconds, microseconds), leases, directory = pipeline.execute()
+    except (RedisError, OSError) as error:
+        raise BrokerUnavailableError(address=address, detail=str(error)) from error
+    now_ms = seconds * 1000 + microseconds // 1000
+    # Plain JSON, not WorkerEntry: an entry of another version is a live worker all the same.
+    return [
+        orjson.loads(directory[name])
+        for name, until_ms in leases
+        if until_ms > now_ms and name in directory
+    ]
+
+
+def local_workers(settings: RedisSettings, pool: str | None = None) -> list[str]:
+    """Give the names of the live workers on this host, of one pool or of all."""
+    with open_client(settings) as client:
+        entries = live_workers(client, settings.address)
+    here = [entry for entry in entries if entry["host"] == socket.gethostname()]
+    return sorted(entry["name"] for entry in here if pool in {None, entry["pool"]})
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:2] if part.isdigit())

@@ -1,0 +1,153 @@
+"""The operator's fallback lists: which models stand in for one that cannot answer.
+
+A fallback answers the whole request, and only while nothing of an answer has been said. It gets the
+request anew, so that its own facts decide about parameters, tools and parts; what it cannot take at
+all passes it over. If nobody can answer, the error is that of the model that was asked for.
+"""
+
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from typing import TypeAlias
+
+from invokeq.protocol.entities import ModelType
+from invokeq.protocol.errors import (
+    ConfigurationError,
+    InvalidConfigurationError,
+    InvokeqError,
+    ModelNotFoundError,
+    RequestError,
+)
+from invokeq.protocol.names import canonical_provider
+from invokeq.protocol.requests import Request, SummaryRequest
+from invokeq_providers.base import Provider
+from invokeq_providers.calls import Said, Services, serve
+from invokeq_worker.config.retry_policy import moves_on
+from invokeq_worker.vendor.vendor_calls import ModelRef, VendorCalls
+
+Fallbacks: TypeAlias = Mapping[ModelRef, Sequence[ModelRef]]
+
+
+async def serve_in_turn(
+    request: Request,
+    services: Services,
+    fallbacks: Fallbacks,
+    calls: VendorCalls,
+    check: Callable[[Request], None],
+) -> AsyncGenerator[Said, None]:
+    """Answer with the model that was asked for, else with the first fallback that can.
+
+    `check` raises for a request that its sender may not make. An error tells in `calls` how many
+    vendor calls were made, and in `tried` which fallbacks were.
+    """
+    asked = asked_model(request, services)
+    turns = [asked, *_usable(request, asked, fallbacks)]
+    said = False
+    first: InvokeqError | None = None
+    for number, model in enumerate(turns):
+        try:
+            own, with_services = _for_model(request, services, model, asked)
+            check(own)
+            async with aclosing(serve(own, with_services)) as pieces:
+                async for piece in pieces:
+                    said = True
+                    yield piece
+        except InvokeqError as error:
+            goes_on = moves_on(error) or (first is not None and _is_unfit(error))
+            if said or not goes_on or len(turns) == 1:
+                _sign(error, calls, turns[1 : number + 1])
+                raise
+            first = first or error
+            calls.told(error, model, turns[number + 1] if model != turns[-1] else None)
+        else:
+            return
+    if first is not None:
+        raise _sign(first, calls, turns[1:])
+
+
+def asked_model(request: Request, services: Services) -> ModelRef:
+    """Give the model that a request is for; that of a summary is the operator's choice."""
+    if isinstance(request, SummaryRequest):
+        provider, _, model = (services.summary_model or "").partition("/")
+        return ModelRef(canonical_provider(provider), model)
+    return ModelRef(canonical_provider(request.provider), request.model)
+
+
+def split_model(name: str, providers: Mapping[str, object]) -> ModelRef | None:
+    """Read `provider/model`; both may contain slashes, so `providers` tells where one ends."""
+    for at, character in enumerate(name):
+        provider = canonical_provider(name[:at])
+        if character == "/" and provider in providers:
+            return ModelRef(provider, name[at + 1 :])
+    return None
+
+
+def check_fallbacks(
+    fallbacks: Fallbacks, providers: Mapping[str, Provider], source: str
+) -> Iterator[InvalidConfigurationError]:
+    """Find fallbacks that can never stand in: unknown, of another type, or of other vectors."""
+    for asked, others in fallbacks.items():
+        if asked.provider not in providers:
+            continue  # a pool without the model has no use for what would stand in for it
+        types = _model_types(asked, providers)
+        problem = None if types else f"{asked.provider} has no model {asked.model}"
+        for other in others:
+            shared = types & _model_types(other, providers)
+            if problem is None and not shared:
+                kinds = ", ".join(sorted(kind.value for kind in types))
+                problem = f"{other} is no model that there is for {kinds}"
+            elif shared == {ModelType.TEXT_EMBEDDING} and other.model != asked.model:
+                problem = f"vectors of {other} cannot stand for those of another model"
+        if problem is not None:
+            setting = f'fallbacks."{asked}"'
+            yield InvalidConfigurationError(source=source, setting=setting, problem=problem)
+
+
+def _model_types(ref: ModelRef, providers: Mapping[str, Provider]) -> set[ModelType]:
+    provider = providers.get(ref.provider)
+    if provider is None:
+        return set()
+    return {kind for kind in provider.model_types if _has_model(provider, kind, ref.model)}
+
+
+def _has_model(provider: Provider, model_type: ModelType, model: str) -> bool:
+    try:
+        provider.facts(model_type, model)
+    except ModelNotFoundError:
+        return False
+    return True
+
+
+def _usable(request: Request, asked: ModelRef, fallbacks: Fallbacks) -> list[ModelRef]:
+    """Give the fallbacks of a model; vectors of two models cannot be compared with each other."""
+    others = fallbacks.get(asked, ())
+    if request.model_type is ModelType.TEXT_EMBEDDING:
+        return [other for other in others if other.model == asked.model]
+    return list(others)
+
+
+def _for_model(
+    request: Request, services: Services, model: ModelRef, asked: ModelRef
+) -> tuple[Request, Services]:
+    """Give the request as it is for a fallback; for the model that was asked for it stays."""
+    if model == asked:
+        return request, services
+    if isinstance(request, SummaryRequest):
+        return request, replace(services, summary_model=str(model))
+    return request.model_copy(update=model._asdict()), services
+
+
+def _is_unfit(error: InvokeqError) -> bool:
+    """Tell whether a fallback cannot take the request, which says nothing of the others."""
+    return isinstance(error, RequestError | ConfigurationError)
+
+
+def _sign(error: InvokeqError, calls: VendorCalls, tried: Sequence[ModelRef]) -> InvokeqError:
+    """Add to an error how much was done before it was given up."""
+    if calls.made:
+        error.fields["calls"] = calls.made
+    if calls.made > 1 and "detail" in error.fields:
+        error.fields["detail"] = f"{error.fields['detail']} (after {calls.made} vendor calls)"
+    if tried:
+        error.fields["tried"] = [str(model) for model in tried]
+    return error
