@@ -1,0 +1,130 @@
+"""Finds the public modules and symbols of packages, from their syntax alone.
+
+- A module is public unless a part of its dotted name begins with `_`, or its docstring, or that of
+  a package around it, has a sentence that begins with "Internal".
+- Public symbols are the names that public modules define at their top level (functions, classes,
+  assignments) and the members of public classes (methods, attributes of the class or of `self`),
+  except those that begin with `_`.
+- A name in `__all__` of a public module that comes from an internal one is public too, and so are
+  its members. It has the dotted name of the place that defines it.
+
+Inherited members, and names that only exist at run time, are not seen.
+"""
+
+import ast
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+
+
+class Surface:
+    """What is public among modules, which are given by dotted name."""
+
+    def __init__(self, modules: Mapping[str, ast.Module]) -> None:
+        self._modules = modules
+
+    @cached_property
+    def public(self) -> frozenset[str]:
+        """The dotted names of the public modules."""
+        return frozenset(name for name in self._modules if not self._internal(name))
+
+    def symbols(self) -> set[str]:
+        """Return the dotted names of the public symbols."""
+        found: set[str] = set()
+        for name in self.public:
+            tree = self._modules[name]
+            for defined, node in definitions(tree.body):
+                if not defined.startswith("_"):
+                    found |= members(f"{name}.{defined}", node)
+            for exported in _exports(tree):
+                found |= self._brought(name, exported)
+        return found
+
+    def _internal(self, name: str) -> bool:
+        parts = name.split(".")
+        around = (".".join(parts[:count]) for count in range(1, len(parts) + 1))
+        return any(part.startswith("_") for part in parts) or any(
+            declared_internal(self._modules[package])
+            for package in around
+            if package in self._modules
+        )
+
+    def _brought(self, module: str, name: str) -> set[str]:
+        """Return a symbol of a module that is not public, which `module` imports as `name`."""
+        while module in self._modules:
+            tree = self._modules[module]
+            own = dict(definitions(tree.body))
+            if name in own:
+                return set() if module in self.public else members(f"{module}.{name}", own[name])
+            sources = dict(_imports(tree))
+            if name not in sources:
+                return set()
+            module, name = sources[name]
+        return set()
+
+
+def declared_internal(tree: ast.Module) -> bool:
+    """Return whether a docstring has a sentence that begins with "Internal"."""
+    text = ast.get_docstring(tree) or ""
+    return re.search(r"(\A|[.!?:]\s+|\n\s*\n\s*)Internal\b", text) is not None
+
+
+def definitions(body: Sequence[ast.stmt]) -> Iterator[tuple[str, ast.stmt]]:
+    """Yield the names that statements define, those inside `if`, `try` and `with` included."""
+    for node in body:
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                yield name, node
+            case ast.ClassDef(name=name):
+                yield name, node
+            case ast.Assign(targets=targets):
+                yield from ((name, node) for target in targets for name in _names(target))
+            case ast.AnnAssign(target=target):
+                yield from ((name, node) for name in _names(target))
+            case ast.If(body=inner, orelse=other):
+                yield from definitions([*inner, *other])
+            case ast.Try(body=inner, handlers=handlers, orelse=other):
+                caught = [statement for handler in handlers for statement in handler.body]
+                yield from definitions([*inner, *caught, *other])
+            case ast.With(body=inner):
+                yield from definitions(inner)
+            case _:
+                pass
+
+
+def members(name: str, node: ast.stmt) -> set[str]:
+    """Return a symbol's dotted name and, for a class, those of its public members."""
+    found = {name}
+    if isinstance(node, ast.ClassDef):
+        for member, inner in definitions(node.body):
+            if not member.startswith("_"):
+                found |= members(f"{name}.{member}", inner)
+        for inner in ast.walk(node):
+            match inner:
+                case ast.Attribute(value=ast.Name(id="self"), attr=attr, ctx=ast.Store()):
+                    if not attr.startswith("_"):
+                        found.add(f"{name}.{attr}")
+                case _:
+                    pass
+    return found
+
+
+def _names(target: ast.expr) -> Iterator[str]:
+    for node in ast.walk(target):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+
+
+def _exports(tree: ast.Module) -> Iterator[str]:
+    for name, node in definitions(tree.body):
+        if name == "__all__" and isinstance(node, ast.Assign | ast.AnnAssign) and node.value:
+            for item in ast.walk(node.value):
+                if isinstance(item, ast.Constant) and isinstance(item.value, str):
+                    yield item.value
+
+
+def _imports(tree: ast.Module) -> Iterator[tuple[str, tuple[str, str]]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            for alias in node.names:
+                yield alias.asname or alias.name, (node.module, alias.name)
