@@ -221,7 +221,7 @@ def ask(
     """Run a tool of the plugin, and tell what it said, cost and sent."""
     console.print(f"\ntool {tool}, {way}", style="bold")
     console.print(Text(next(iter(parameters.values())), "cyan"))
-    look_up = session.broker.run
+    look_up = session.transport.run
     known = look_up(finished())
     first = plugin.runner.run(show(plugin.host, tool, parameters))
     request_id = wait_for(lambda: next(iter(look_up(finished()) - known), None), BOOKS_SECONDS)

@@ -185,7 +185,7 @@ async def _late(
     """
     delays: list[float] = []
     spans: list[float] = []
-    async with redis.asyncio.Redis.from_url(session.broker.url, protocol=2) as client:
+    async with redis.asyncio.Redis.from_url(session.transport.url, protocol=2) as client:
         for run in (run for run in runs if run.arrivals):
             key = keys.events(run.request_id)
             entries: Any = await client.xrange(key, count=1)

@@ -13,8 +13,8 @@ from invokeq.operations.reader import Reader
 from invokeq.protocol.errors import BrokerUnavailableError, InvokeqError
 from invokeq.protocol.events import TERMINAL, EventKind
 from invokeq.protocol.usage import Usage
-from invokeq.results.decode import Shape, usage_of
-from invokeq.transport.aio import AsyncBroker
+from invokeq.results.decode import ResultDecoder, usage_of
+from invokeq.transport.aio import AsyncTransport
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -27,15 +27,15 @@ class AsyncInvocation(Generic[Item, Result]):
 
     def __init__(
         self,
-        broker: AsyncBroker,
+        transport: AsyncTransport,
         reader: Reader,
-        shape: Shape[Item, Result],
+        decoder: ResultDecoder[Item, Result],
         *,
         detached: bool,
     ) -> None:
-        self._broker = broker
+        self._transport = transport
         self._reader = reader
-        self._shape = shape
+        self._decoder = decoder
         self._detached = detached
         self._items: AsyncGenerator[Item, None] | None = None
         self._seen = reader.state.last
@@ -73,7 +73,7 @@ class AsyncInvocation(Generic[Item, Result]):
         is the rest; of vectors and rankings that is a PartialAnswerError.
         """
         items = [item async for item in self]
-        return self._shape.result_of(iter(items))
+        return self._decoder.result_of(iter(items))
 
     def on_retry(self, tell: Callable[[VendorRetry], object]) -> None:
         """Have `tell` hear of each vendor call that failed, when the reading comes to it; the items
@@ -120,7 +120,7 @@ class AsyncInvocation(Generic[Item, Result]):
                         self._usage = usage_of(event)
                     elif event.kind is EventKind.RETRY and self._tell_retry is not None:
                         self._tell_retry(retry_of(event))
-                    item = self._shape.item_of(event)
+                    item = self._decoder.item_of(event)
                     self._seen = event.id
                     if item is not None:
                         yield item
@@ -139,4 +139,4 @@ class AsyncInvocation(Generic[Item, Result]):
                 await self._run(control.cancel(self.request_id))
 
     async def _run(self, plan: Plan[T]) -> T:
-        return await self._broker.run(plan)
+        return await self._transport.run(plan)

@@ -27,14 +27,14 @@ from invokeq.operations.options import (
 from invokeq.operations.reader import attached_reader
 from invokeq.operations.submit_many import submit_many
 from invokeq.results.decode import ANY
-from invokeq.transport.cluster import open_async_broker
+from invokeq.transport.cluster import open_async_transport
 
 
 class AsyncModels:
     """`session.model`: one attribute a model type."""
 
     def __init__(self, session: "AsyncSession") -> None:
-        calls = (session.broker, session.directory, session.options)
+        calls = (session.transport, session.directory, session.options)
         self.llm = AsyncLLM(*calls)
         self.llm_structured_output = AsyncLLMStructuredOutput(*calls)
         self.moderation = AsyncModeration(*calls)
@@ -69,16 +69,16 @@ class AsyncSession:
             max_request_bytes=max_request_bytes,
             max_file_bytes=max_file_bytes,
         )
-        self.broker = open_async_broker(redis)
+        self.transport = open_async_transport(redis)
         self.directory = Directory()
         self.model = AsyncModels(self)
 
-    def speaking_for(
+    def on_behalf_of(
         self, plugin_id: str, tenant_id: str | None = None, user_id: str | None = None
     ) -> Self:
-        """Give a session of another sender; see `Session.speaking_for`."""
+        """Give a session of another sender; see `Session.on_behalf_of`."""
         spoken = copy(self)
-        spoken.options = self.options.speaking_for(plugin_id, tenant_id, user_id)
+        spoken.options = self.options.on_behalf_of(plugin_id, tenant_id, user_id)
         spoken.model = type(self.model)(spoken)
         return spoken
 
@@ -91,24 +91,24 @@ class AsyncSession:
         detached runs on.
         """
         listed = list(calls)
-        done = await self.broker.run(submit_many(self.options, self.directory, listed))
+        done = await self.transport.run(submit_many(self.options, self.directory, listed))
         return [
-            read_submitted_async(self.broker, self.options, call, submitted)
+            read_submitted_async(self.transport, self.options, call, submitted)
             for call, submitted in zip(listed, done, strict=True)
         ]
 
     def attach(self, request_id: str, after: str | None = None) -> AsyncInvocation[Any, Any]:
         """Read an invocation that somebody submitted; see `Session.attach`."""
         reader = attached_reader(self.options, request_id, after)
-        return AsyncInvocation(self.broker, reader, ANY, detached=True)
+        return AsyncInvocation(self.transport, reader, ANY, detached=True)
 
     async def workers(self) -> tuple[LiveWorker, ...]:
         """List the live workers with what they serve."""
-        return await self.broker.run(self.directory.workers())
+        return await self.transport.run(self.directory.workers())
 
     async def close(self) -> None:
         """Close the connections; what runs goes on until its reader's lease lapses."""
-        await self.broker.close()
+        await self.transport.close()
 
     async def __aenter__(self) -> Self:
         return self

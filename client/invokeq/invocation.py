@@ -18,8 +18,8 @@ from invokeq.operations.reader import Reader
 from invokeq.protocol.errors import BrokerUnavailableError, InvokeqError
 from invokeq.protocol.events import TERMINAL, EventKind
 from invokeq.protocol.usage import Usage
-from invokeq.results.decode import Shape, usage_of
-from invokeq.transport.blocking import Broker
+from invokeq.results.decode import ResultDecoder, usage_of
+from invokeq.transport.blocking import Transport
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -31,15 +31,15 @@ class Invocation(Generic[Item, Result]):
 
     def __init__(
         self,
-        broker: Broker,
+        transport: Transport,
         reader: Reader,
-        shape: Shape[Item, Result],
+        decoder: ResultDecoder[Item, Result],
         *,
         detached: bool,
     ) -> None:
-        self._broker = broker
+        self._transport = transport
         self._reader = reader
-        self._shape = shape
+        self._decoder = decoder
         self._detached = detached
         self._items: Generator[Item, None, None] | None = None
         self._seen = reader.state.last
@@ -76,7 +76,7 @@ class Invocation(Generic[Item, Result]):
         Of text and speech whose beginning was read before, or left out by `attach(after=...)`, it
         is the rest; of vectors and rankings that is a PartialAnswerError.
         """
-        return self._shape.result_of(iter(self))
+        return self._decoder.result_of(iter(self))
 
     def on_retry(self, tell: Callable[[VendorRetry], object]) -> None:
         """Have `tell` hear of each vendor call that failed, when the reading comes to it; the items
@@ -123,7 +123,7 @@ class Invocation(Generic[Item, Result]):
                         self._usage = usage_of(event)
                     elif event.kind is EventKind.RETRY and self._tell_retry is not None:
                         self._tell_retry(retry_of(event))
-                    item = self._shape.item_of(event)
+                    item = self._decoder.item_of(event)
                     self._seen = event.id
                     if item is not None:
                         yield item
@@ -142,4 +142,4 @@ class Invocation(Generic[Item, Result]):
                 self._run(control.cancel(self.request_id))
 
     def _run(self, plan: Plan[T]) -> T:
-        return self._broker.run(plan)
+        return self._transport.run(plan)

@@ -27,14 +27,14 @@ from invokeq.operations.options import (
 from invokeq.operations.reader import attached_reader
 from invokeq.operations.submit_many import submit_many
 from invokeq.results.decode import ANY
-from invokeq.transport.cluster import open_broker
+from invokeq.transport.cluster import open_transport
 
 
 class Models:
     """`session.model`: one attribute a model type."""
 
     def __init__(self, session: "Session") -> None:
-        calls = (session.broker, session.directory, session.options)
+        calls = (session.transport, session.directory, session.options)
         self.llm = LLM(*calls)
         self.llm_structured_output = LLMStructuredOutput(*calls)
         self.moderation = Moderation(*calls)
@@ -74,11 +74,11 @@ class Session:
             max_request_bytes=max_request_bytes,
             max_file_bytes=max_file_bytes,
         )
-        self.broker = open_broker(redis)
+        self.transport = open_transport(redis)
         self.directory = Directory()
         self.model = Models(self)
 
-    def speaking_for(
+    def on_behalf_of(
         self, plugin_id: str, tenant_id: str | None = None, user_id: str | None = None
     ) -> Self:
         """Give a session of another sender, over the connections and in the lane of this one.
@@ -87,7 +87,7 @@ class Session:
         trusts, and fail its calls with PermissionDeniedError otherwise. Close this one, not that.
         """
         spoken = copy(self)
-        spoken.options = self.options.speaking_for(plugin_id, tenant_id, user_id)
+        spoken.options = self.options.on_behalf_of(plugin_id, tenant_id, user_id)
         spoken.model = type(self.model)(spoken)
         return spoken
 
@@ -104,9 +104,9 @@ class Session:
         back, or cancelled where a worker was quicker: `taken_back` of the error counts them.
         """
         listed = list(calls)
-        done = self.broker.run(submit_many(self.options, self.directory, listed))
+        done = self.transport.run(submit_many(self.options, self.directory, listed))
         return [
-            read_submitted(self.broker, self.options, call, submitted)
+            read_submitted(self.transport, self.options, call, submitted)
             for call, submitted in zip(listed, done, strict=True)
         ]
 
@@ -118,15 +118,15 @@ class Session:
         StreamExpiredError on the first read if nothing is known of the id.
         """
         reader = attached_reader(self.options, request_id, after)
-        return Invocation(self.broker, reader, ANY, detached=True)
+        return Invocation(self.transport, reader, ANY, detached=True)
 
     def workers(self) -> tuple[LiveWorker, ...]:
         """List the live workers with what they serve."""
-        return self.broker.run(self.directory.workers())
+        return self.transport.run(self.directory.workers())
 
     def close(self) -> None:
         """Close the connections; what runs goes on until its reader's lease lapses."""
-        self.broker.close()
+        self.transport.close()
 
     def __enter__(self) -> Self:
         return self

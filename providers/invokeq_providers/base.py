@@ -41,7 +41,7 @@ def _free(amount: float | Decimal, unit: BillingUnit) -> None:
     """Nobody pays."""
 
 
-Bill: TypeAlias = Callable[[float | Decimal, BillingUnit], None]
+RecordUsage: TypeAlias = Callable[[float | Decimal, BillingUnit], None]
 """Takes what the vendor says a call has used; called by the provider where the vendor says it."""
 
 
@@ -106,7 +106,7 @@ class RerankCall:
     top_n: int | None
     user: str | None
     alive: Callable[[], None] = _nothing
-    bill: Bill = _free
+    record_usage: RecordUsage = _free
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ class SpeechCall:
     voice: str
     user: str | None
     alive: Callable[[], None] = _nothing
-    bill: Bill = _free
+    record_usage: RecordUsage = _free
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,7 @@ class TranscriptionCall:
     filename: str
     user: str | None
     alive: Callable[[], None] = _nothing
-    bill: Bill = _free
+    record_usage: RecordUsage = _free
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +167,7 @@ class ModerationCall:
     text: str
     user: str | None
     alive: Callable[[], None] = _nothing
-    bill: Bill = _free
+    record_usage: RecordUsage = _free
 
 
 class Provider(ABC):

@@ -104,7 +104,7 @@ class JinaProvider(VendorProvider):
         scores = self.errors.read(call.model, _scores, answer)
         tokens = self.errors.read(call.model, _tokens, answer)
         if tokens:
-            call.bill(tokens, BillingUnit.TOKEN)
+            call.record_usage(tokens, BillingUnit.TOKEN)
         return scores
 
     async def _ask(self, path: str, body: Body, model: str) -> Any:

@@ -21,7 +21,7 @@ class Story:
     disordered: int = 0
     missing: int = 0
     ended: str | None = None
-    heard_at: float = field(default_factory=time.monotonic)
+    last_activity_at: float = field(default_factory=time.monotonic)
 
     def hear(self, index: int) -> None:
         """Take chunk `index`."""
@@ -31,12 +31,12 @@ class Story:
             self.disordered += 1
             self.missing += index - self.heard
         self.heard = max(self.heard, index + 1)
-        self.heard_at = time.monotonic()
+        self.last_activity_at = time.monotonic()
 
     def end(self, error: InvokeqError | None = None) -> None:
         """Take the end: whatever was promised and has not come by now is lost."""
         self.ended = DONE if error is None else type(error).__name__
-        self.heard_at = time.monotonic()
+        self.last_activity_at = time.monotonic()
         promised = self.chunks if error is None else self.heard
         if isinstance(error, WorkerLostError):
             promised = error.events or 0

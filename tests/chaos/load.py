@@ -54,7 +54,7 @@ class Load:
     async def recovery(self, since: float) -> None:
         """Wait until every stream that is open now has been heard of after `since`."""
         hit = self.open
-        await self._until(lambda: all(story.heard_at > since for story in hit))
+        await self._until(lambda: all(story.last_activity_at > since for story in hit))
 
     @property
     def open(self) -> list[Story]:

@@ -61,7 +61,7 @@ def moderation(provider: Provider, model: str, text: str) -> ModerationCall:
 
 
 class Bills(list[tuple[float | Decimal, str]]):
-    """Takes what a provider bills; goes into a call as its `bill`."""
+    """Takes what a provider bills; goes into a call as its `record_usage`."""
 
     def __call__(self, amount: float | Decimal, unit: BillingUnit) -> None:
         self.append((amount, unit.value))

@@ -245,7 +245,7 @@ async def test_transcription_is_billed_as_the_vendor_says(
     recorded.answer(said({"text": "a", "usage": usage}))
     bills = calls.Bills()
     call = calls.transcription(provider, "whisper-1", AUDIO)
-    await provider.speech2text(replace(call, bill=bills))
+    await provider.speech2text(replace(call, record_usage=bills))
     assert bills == told
 
 

@@ -121,7 +121,7 @@ async def test_cohere_bills_searches(
     recorded.answer(results((0, 0.5), meta={"billed_units": billed}))
     bills = calls.Bills()
     call = calls.rerank(cohere, "rerank-v3.5", "q", ["a"])
-    await cohere.rerank(replace(call, bill=bills))
+    await cohere.rerank(replace(call, record_usage=bills))
     assert bills == told
 
 
@@ -205,7 +205,7 @@ async def test_jina_ranks(jina: JinaProvider, recorded: Recorded) -> None:
     recorded.answer(results((1, 0.75)))
     bills = calls.Bills()
     call = calls.rerank(jina, "jina-reranker-v3", "q", DOCS, 1)
-    scores = await jina.rerank(replace(call, bill=bills))
+    scores = await jina.rerank(replace(call, record_usage=bills))
     assert bills == [(3, "token")]
     assert recorded.asked[0].path == "/v1/rerank"
     assert recorded.asked[0].body == {

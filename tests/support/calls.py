@@ -8,7 +8,7 @@ from typing import Any
 
 from invokeq.protocol.requests import Request
 from invokeq_providers import Provider, find_provider
-from invokeq_providers.calls import Result, Said, Services, serve
+from invokeq_providers.calls import Output, Result, Services, serve
 from invokeq_providers.scripted import ScriptedProvider, Step
 
 _numbers = count(1)
@@ -39,7 +39,7 @@ class Bench:
     def _hear(self) -> None:
         self.heard += 1
 
-    async def said(self, request: Request) -> list[Said]:
+    async def said(self, request: Request) -> list[Output]:
         """Serve a request to its end."""
         async with aclosing(serve(request, self.services)) as pieces:
             return [piece async for piece in pieces]

@@ -63,9 +63,9 @@ def _watch_collector(phase: str, info: dict[str, int]) -> None:
 def _place(handle: asyncio.Handle) -> "tuple[asyncio.Task[Any] | None, str]":
     """Name what a handle will do: a step of a task from where it waits, or a function."""
     callback: Any = handle._callback  # type: ignore[attr-defined]
-    owner = getattr(callback, "__self__", None)
-    if isinstance(owner, asyncio.Task):
-        task: asyncio.Task[Any] = owner
+    request_id_lock = getattr(callback, "__self__", None)
+    if isinstance(request_id_lock, asyncio.Task):
+        task: asyncio.Task[Any] = request_id_lock
         return task, _stack(task)
     return None, getattr(callback, "__qualname__", repr(callback))
 

@@ -33,7 +33,7 @@ class Sessions:
         try:
             opening = opening_of(await read_object(request, _MAX_OPENING))
             ttl = opening.ttl or self.settings.session_ttl
-            session_id = await self.gateway.broker.run(open_session(opening, ttl))
+            session_id = await self.gateway.transport.run(open_session(opening, ttl))
         except InvokeqError as error:
             return _problem(error)
         owner = {"plugin": opening.plugin_id, "tenant": opening.tenant_id, "user": opening.user_id}
@@ -46,7 +46,7 @@ class Sessions:
             return refused
         session_id = request.headers.get(SESSION_HEADER, "")
         try:
-            closed = await self.gateway.broker.run(close_session(session_id))
+            closed = await self.gateway.transport.run(close_session(session_id))
         except InvokeqError as error:
             return _problem(error)
         if closed:

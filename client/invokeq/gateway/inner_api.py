@@ -102,7 +102,7 @@ class InnerApi:
             raise InvalidRequestError(field="tenant_id", problem="must be a text, not empty")
         if not isinstance(user, str | None):
             raise InvalidRequestError(field="user_id", problem="must be a text")
-        return self.gateway.speaking_for(self.settings.plugin_id, tenant, user or None)
+        return self.gateway.on_behalf_of(self.settings.plugin_id, tenant, user or None)
 
 
 def _with_nulls(kind: str, payload: dict[str, Any]) -> dict[str, Any]:

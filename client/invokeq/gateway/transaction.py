@@ -62,8 +62,8 @@ class Transaction:
     async def _session(self, session_id: str) -> AsyncSession:
         if not session_id:
             raise UnknownSessionError(problem=f"the header {SESSION_HEADER} is missing")
-        found = await self.gateway.broker.run(find_session(session_id))
-        return self.gateway.speaking_for(found.plugin_id, found.tenant_id, found.user_id)
+        found = await self.gateway.transport.run(find_session(session_id))
+        return self.gateway.on_behalf_of(found.plugin_id, found.tenant_id, found.user_id)
 
     def _refuse(self, lines: "_Lines", error: InvokeqError) -> Answer:
         say_refused("transaction", error)

@@ -7,13 +7,13 @@ from invokeq.async_invocation import AsyncInvocation
 from invokeq.invocation import Invocation
 from invokeq.operations.call import Call, build_call
 from invokeq.operations.directory import Directory
-from invokeq.operations.enqueue import Submitted, submit
+from invokeq.operations.enqueue import SubmitResult, submit
 from invokeq.operations.options import CallOptions, SessionOptions
 from invokeq.operations.reader import submitted_reader
 from invokeq.protocol.requests import Request
-from invokeq.results.decode import Shape
-from invokeq.transport.aio import AsyncBroker
-from invokeq.transport.blocking import Broker
+from invokeq.results.decode import ResultDecoder
+from invokeq.transport.aio import AsyncTransport
+from invokeq.transport.blocking import Transport
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -28,23 +28,23 @@ class Preparing:
         self,
         request: Request,
         options: CallOptions,
-        shape: Shape[Item, Result],
+        decoder: ResultDecoder[Item, Result],
         file: bytes | None = None,
     ) -> Call[Item, Result]:
-        return build_call(self._options, request, options, shape, file)
+        return build_call(self._options, request, options, decoder, file)
 
 
 class Calls(Preparing):
     """One kind of call, over blocking sockets."""
 
-    def __init__(self, broker: Broker, directory: Directory, options: SessionOptions) -> None:
-        self._broker = broker
+    def __init__(self, transport: Transport, directory: Directory, options: SessionOptions) -> None:
+        self._transport = transport
         self._directory = directory
         self._options = options
 
     def _start(self, call: Call[Item, Result]) -> Invocation[Item, Result]:
-        submitted = self._broker.run(submit(self._options, self._directory, call))
-        return read_submitted(self._broker, self._options, call, submitted)
+        submitted = self._transport.run(submit(self._options, self._directory, call))
+        return read_submitted(self._transport, self._options, call, submitted)
 
     def _result(self, call: Call[Any, Result]) -> Result:
         with self._start(call) as invocation:
@@ -58,14 +58,16 @@ class Calls(Preparing):
 class AsyncCalls(Preparing):
     """One kind of call, on asyncio."""
 
-    def __init__(self, broker: AsyncBroker, directory: Directory, options: SessionOptions) -> None:
-        self._broker = broker
+    def __init__(
+        self, transport: AsyncTransport, directory: Directory, options: SessionOptions
+    ) -> None:
+        self._transport = transport
         self._directory = directory
         self._options = options
 
     async def _start(self, call: Call[Item, Result]) -> AsyncInvocation[Item, Result]:
-        submitted = await self._broker.run(submit(self._options, self._directory, call))
-        return read_submitted_async(self._broker, self._options, call, submitted)
+        submitted = await self._transport.run(submit(self._options, self._directory, call))
+        return read_submitted_async(self._transport, self._options, call, submitted)
 
     async def _result(self, call: Call[Any, Result]) -> Result:
         async with await self._start(call) as invocation:
@@ -78,16 +80,19 @@ class AsyncCalls(Preparing):
 
 
 def read_submitted(
-    broker: Broker, options: SessionOptions, call: Call[Item, Result], submitted: Submitted
+    transport: Transport, options: SessionOptions, call: Call[Item, Result], submitted: SubmitResult
 ) -> Invocation[Item, Result]:
     """Give the handle of a call that is in its lane."""
     reader = submitted_reader(options, submitted, call.options)
-    return Invocation(broker, reader, call.shape, detached=call.options.detached)
+    return Invocation(transport, reader, call.decoder, detached=call.options.detached)
 
 
 def read_submitted_async(
-    broker: AsyncBroker, options: SessionOptions, call: Call[Item, Result], submitted: Submitted
+    transport: AsyncTransport,
+    options: SessionOptions,
+    call: Call[Item, Result],
+    submitted: SubmitResult,
 ) -> AsyncInvocation[Item, Result]:
     """As `read_submitted`, on asyncio."""
     reader = submitted_reader(options, submitted, call.options)
-    return AsyncInvocation(broker, reader, call.shape, detached=call.options.detached)
+    return AsyncInvocation(transport, reader, call.decoder, detached=call.options.detached)

@@ -16,7 +16,7 @@ from invokeq.protocol.entities import (
     PromptMessageTool,
 )
 from invokeq.requests.llm import build_llm_request
-from invokeq.results.decode import llm_shape
+from invokeq.results.decode import llm_decoder
 
 
 class LLMCalls(Preparing):
@@ -34,7 +34,7 @@ class LLMCalls(Preparing):
         """Check a call and give it, unsent, for `session.submit_many`."""
         options = call_options(**extras)
         request = build_llm_request(model_config, prompt_messages, tools, stop, stream)
-        return self._call(request, options, llm_shape(request.model))
+        return self._call(request, options, llm_decoder(request.model))
 
 
 class LLM(LLMCalls, Calls):

@@ -15,7 +15,7 @@ from invokeq.protocol.entities import (
     RerankModelConfig,
     RerankResult,
 )
-from invokeq.results.decode import multimodal_rerank_shape, rerank_shape
+from invokeq.results.decode import multimodal_rerank_decoder, rerank_decoder
 from invokeq.results.ranking import (
     RankedBatch,
     RankingEnd,
@@ -38,7 +38,7 @@ class RerankCalls(Preparing):
         """Check a call and give it, unsent, for `session.submit_many`."""
         options = call_options(**extras)
         request = build_rerank_request(model_config, docs, query)
-        return self._call(request, options, rerank_shape(texts_in(request)))
+        return self._call(request, options, rerank_decoder(texts_in(request)))
 
     def prepare_multimodal(
         self,
@@ -50,7 +50,7 @@ class RerankCalls(Preparing):
         """Check a call and give it, unsent, for `session.submit_many`."""
         options = call_options(**extras)
         request = build_multimodal_rerank_request(model_config, query, docs)
-        return self._call(request, options, multimodal_rerank_shape(texts_in(request)))
+        return self._call(request, options, multimodal_rerank_decoder(texts_in(request)))
 
 
 class Rerank(RerankCalls, Calls):

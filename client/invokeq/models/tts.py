@@ -9,7 +9,7 @@ from invokeq.models.calls import AsyncCalls, Calls, Preparing
 from invokeq.operations.call import Call
 from invokeq.operations.options import CallExtras, call_options
 from invokeq.protocol.entities import TTSModelConfig
-from invokeq.results.decode import TTS as TTS_SHAPE
+from invokeq.results.decode import TTS as TTS_DECODER
 from invokeq.results.speech import AudioSegment, build_tts_request
 
 
@@ -24,7 +24,7 @@ class TTSCalls(Preparing):
     ) -> Call[AudioSegment, bytes]:
         """Check a call and give it, unsent, for `session.submit_many`."""
         options = call_options(**extras)
-        return self._call(build_tts_request(model_config, content_text), options, TTS_SHAPE)
+        return self._call(build_tts_request(model_config, content_text), options, TTS_DECODER)
 
 
 class TTS(TTSCalls, Calls):

@@ -88,7 +88,7 @@ def over_bound(
     return None
 
 
-def take_back(admission: Admission, request_id: str, parts: Sequence[str]) -> Plan[bool]:
+def withdraw_job(admission: Admission, request_id: str, parts: Sequence[str]) -> Plan[bool]:
     """Undo an enqueueing; false if a worker has claimed the job. Two round trips.
 
     `parts` are the keys beside the job; they go with it. Its status decides, not what LREM says, so

@@ -7,7 +7,7 @@ from invokeq.operations.options import CallOptions, SessionOptions
 from invokeq.protocol import codec
 from invokeq.protocol.errors import RequestTooLargeError
 from invokeq.protocol.requests import Request
-from invokeq.results.decode import Shape
+from invokeq.results.decode import ResultDecoder
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -29,7 +29,7 @@ class Call(Generic[Item_co, Result_co]):
     payload: bytes
     file: bytes | None
     options: CallOptions
-    shape: Shape[Item_co, Result_co]
+    decoder: ResultDecoder[Item_co, Result_co]
 
     @property
     def size(self) -> int:
@@ -41,11 +41,11 @@ def build_call(
     session: SessionOptions,
     request: Request,
     options: CallOptions,
-    shape: Shape[Item, Result],
+    decoder: ResultDecoder[Item, Result],
     file: bytes | None = None,
 ) -> Call[Item, Result]:
     """Encode a request within the session's size bounds, before anything is sent."""
-    call = Call(request, codec.encode_request(request), file, options, shape)
+    call = Call(request, codec.encode_request(request), file, options, decoder)
     if len(call.payload) > session.max_request_bytes:
         limit = session.max_request_bytes
         raise _too_large("request", len(call.payload), limit, "max_request_bytes")

@@ -32,7 +32,7 @@ NO_TIMEOUT: Final = -1
 
 
 @dataclass(frozen=True, slots=True)
-class Submitted:
+class SubmitResult:
     """An invocation that is in its lane; `fresh` is false if the request id was known already."""
 
     request_id: str
@@ -40,7 +40,7 @@ class Submitted:
     fresh: bool
 
 
-class Entry(NamedTuple):
+class PendingJob(NamedTuple):
     """A call on its way into its lane; `label` names its model."""
 
     call: Call[Any, Any]
@@ -48,12 +48,14 @@ class Entry(NamedTuple):
     admitted: Admission
     label: str
 
-    def submitted(self, fresh: bool) -> Submitted:
+    def submitted(self, fresh: bool) -> SubmitResult:
         """Say what became of it."""
-        return Submitted(self.request_id, self.admitted.lane.name, fresh)
+        return SubmitResult(self.request_id, self.admitted.lane.name, fresh)
 
 
-def submit(session: SessionOptions, directory: Directory, call: Call[Any, Any]) -> Plan[Submitted]:
+def submit(
+    session: SessionOptions, directory: Directory, call: Call[Any, Any]
+) -> Plan[SubmitResult]:
     """Choose the lane, enqueue.
 
     One round trip; one more when the directory is over a second old, one more when the caller gave
@@ -61,65 +63,68 @@ def submit(session: SessionOptions, directory: Directory, call: Call[Any, Any]) 
     taken back. Raises QueueFullError, and leaves nothing behind, when too much is waiting.
     """
     entry = yield from choose_lane(session, directory, call)
-    fresh = yield from take_id(entry)
+    fresh = yield from claim_request_id(entry)
     if fresh:
-        yield from enter(session, directory, entry)
+        yield from push_job(session, directory, entry)
     return entry.submitted(fresh)
 
 
-def choose_lane(session: SessionOptions, directory: Directory, call: Call[Any, Any]) -> Plan[Entry]:
+def choose_lane(
+    session: SessionOptions, directory: Directory, call: Call[Any, Any]
+) -> Plan[PendingJob]:
     """Find out where a call belongs. No round trip while the directory is fresh."""
     provider, model = yield from _model_of(call.request, directory)
     queue = yield from directory.queue_for(call.request.model_type, provider, model)
     lane = Lane(queue, session.lane or session.plugin_id)
     admitted = Admission.of(lane, directory.bounds(queue), session.tenant_id)
     request_id = call.options.request_id or new_request_id()
-    return Entry(call, request_id, admitted, f"{provider}/{model}")
+    return PendingJob(call, request_id, admitted, f"{provider}/{model}")
 
 
-def take_id(entry: Entry) -> Plan[bool]:
+def claim_request_id(entry: PendingJob) -> Plan[bool]:
     """Claim the request id for this submission: true for the first caller only, and for an id that
     is our own."""
     if entry.call.options.request_id is None:
         return True
-    key, mark = keys.owner(entry.request_id), secrets.token_bytes(8)
+    key, mark = keys.request_id_lock(entry.request_id), secrets.token_bytes(8)
     # Read back, because the write may be sent twice, and the second one would find the first.
-    _, owner = yield Batch([("SET", key, mark, "NX", "EX", QUEUE_TTL), ("GET", key)])
-    return owner == mark
+    _, request_id_lock = yield Batch([("SET", key, mark, "NX", "EX", QUEUE_TTL), ("GET", key)])
+    return request_id_lock == mark
 
 
-def enter(
-    session: SessionOptions, directory: Directory, entry: Entry, *, rings: bool = True
+def push_job(
+    session: SessionOptions, directory: Directory, entry: PendingJob, *, wakes: bool = True
 ) -> Plan[None]:
-    """Enqueue within the bounds; without `rings` no worker is told. One round trip."""
+    """Enqueue within the bounds; without `wakes` no worker is told. One round trip."""
     call, rid, admitted, label = entry
     queue = admitted.lane.queue
     try:
         admission.check_queue(queue, directory.depth(queue), admitted.bounds)
     except QueueFullError:
-        yield Batch([("EXPIRE", keys.owner(rid), 0)])
+        yield Batch([("EXPIRE", keys.request_id_lock(rid), 0)])
         raise
     directory.count(queue)
     envelope = _envelope(session, entry)
     encoded = codec.encode(envelope, call.payload, call.file)
-    commands = enqueue_commands(session, envelope, admitted, encoded, label, rings=rings)
+    commands = enqueue_commands(session, envelope, admitted, encoded, label, wakes=wakes)
     *_, entered = yield Batch(commands)
     full = yield from admission.over_bound(admitted, _PUSH, entered)
-    if full is not None and (yield from take_back(directory, entry)):
+    if full is not None and (yield from withdraw_job(directory, entry)):
         full.request_id = rid
         raise full
 
 
-def take_back(directory: Directory, entry: Entry) -> Plan[bool]:
-    """Undo `enter` and `take_id`; false if a worker has claimed the job. Two round trips."""
+def withdraw_job(directory: Directory, entry: PendingJob) -> Plan[bool]:
+    """Undo `push_job` and `claim_request_id`; false if a worker has claimed the job. Two round
+    trips."""
     call, rid, admitted, _ = entry
     body, file = codec.parts_beside(call.payload, call.file)
     beside = [
         *(keys.body_part(rid, n) for n in range(body)),
         *(keys.file_part(rid, n) for n in range(file)),
-        *(keys.reader(rid), keys.owner(rid)),
+        *(keys.reader(rid), keys.request_id_lock(rid)),
     ]
-    if not (yield from admission.take_back(admitted, rid, beside)):
+    if not (yield from admission.withdraw_job(admitted, rid, beside)):
         return False
     directory.count(admitted.lane.queue, -1)
     return True
@@ -132,7 +137,7 @@ def enqueue_commands(
     encoded: EncodedRequest,
     label: str,
     *,
-    rings: bool = True,
+    wakes: bool = True,
 ) -> list[Command]:
     """Give the commands that enqueue one job; sending them twice runs it once."""
     rid, lane = envelope.request_id, admitted.lane
@@ -153,11 +158,11 @@ def enqueue_commands(
         ("EXPIRE", job, QUEUE_TTL),
         ("LPUSH" if envelope.priority == "high" else "RPUSH", lane_list, rid),
     ]
-    if rings:
+    if wakes:
         commands += [
             ("SADD", keys.QUEUES, lane_list),
             ("SADD", keys.ready(lane.queue), lane.plugin),
-            ("LPUSH", keys.bell(lane.queue), b"1"),
+            ("LPUSH", keys.wakeup(lane.queue), b"1"),
         ]
     commands += admitted.count_commands(rid, now)
     commands.append(_EXEC)
@@ -189,7 +194,7 @@ _SAME_FOR_ALL: Final = (
 )
 
 
-def _envelope(session: SessionOptions, entry: Entry) -> Envelope:
+def _envelope(session: SessionOptions, entry: PendingJob) -> Envelope:
     traceparent, tracestate = _trace_context()
     options = entry.call.options
     return Envelope(

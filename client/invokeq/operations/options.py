@@ -23,7 +23,7 @@ MAX_REQUEST_BYTES: Final = 32 * 1024 * 1024
 MAX_FILE_BYTES: Final = 25 * 1024 * 1024
 """Bytes of one audio file; over it nothing is sent."""
 
-PATIENCE: Final = 30.0
+RETRY_FOR_SECONDS: Final = 30.0
 """Seconds that a reader outlives the loss of Redis."""
 
 
@@ -41,7 +41,7 @@ class SessionOptions:
     orphan_timeout: float = ORPHAN_TIMEOUT
     max_request_bytes: int = MAX_REQUEST_BYTES
     max_file_bytes: int = MAX_FILE_BYTES
-    patience: float = PATIENCE
+    retry_for_seconds: float = RETRY_FOR_SECONDS
     lane: str | None = None
 
     def __post_init__(self) -> None:
@@ -50,7 +50,7 @@ class SessionOptions:
             if not getattr(self, field) >= 1:
                 raise InvalidRequestError(field=field, problem="must be at least 1 second")
 
-    def speaking_for(
+    def on_behalf_of(
         self, plugin_id: str, tenant_id: str | None, user_id: str | None
     ) -> "SessionOptions":
         """Give the same options for another sender, in the lane that these are for."""

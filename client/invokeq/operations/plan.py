@@ -33,16 +33,17 @@ class StreamWait(NamedTuple):
 class Batch(NamedTuple):
     """Commands that are sent together and bear being sent again, and after them perhaps a wait.
 
-    The wait's reply comes last. `patience` is how many seconds the shell keeps trying when the
+    The wait's reply comes last. `retry_for_seconds` is how many seconds the shell keeps trying
+    when the
     connection breaks; 0 means one second try at once, for a connection that the server closed
-    meanwhile. `sides` are the lengths of the batches that it was joined from, which need not wait
-    for each other.
+    meanwhile. `segments` are the lengths of the batches that it was joined from, which need not
+    wait for each other.
     """
 
     commands: list[Command]
-    patience: float = 0.0
+    retry_for_seconds: float = 0.0
     wait: StreamWait | None = None
-    sides: tuple[int, ...] = ()
+    segments: tuple[int, ...] = ()
 
     @property
     def sent(self) -> list[Command]:
@@ -50,7 +51,7 @@ class Batch(NamedTuple):
         return self.commands if self.wait is None else [*self.commands, self.wait.command()]
 
 
-def together(plans: Sequence[Plan[T]]) -> Plan[list[T | InvokeqError]]:
+def gather_plans(plans: Sequence[Plan[T]]) -> Plan[list[T | InvokeqError]]:
     """Carry plans that wait for nothing out side by side: each round trip is the next of them all.
 
     Gives what each plan gives, or the InvokeqError that it raises. Anything else that one of them
@@ -73,9 +74,9 @@ def together(plans: Sequence[Plan[T]]) -> Plan[list[T | InvokeqError]]:
     while batches:
         sent, batches = batches, {}
         commands = [command for batch in sent.values() for command in batch.commands]
-        patience = max(batch.patience for batch in sent.values())
-        sides = tuple(len(batch.commands) for batch in sent.values())
-        replies = yield Batch(commands, patience, sides=sides)
+        retry_for_seconds = max(batch.retry_for_seconds for batch in sent.values())
+        segments = tuple(len(batch.commands) for batch in sent.values())
+        replies = yield Batch(commands, retry_for_seconds, segments=segments)
         at = 0
         for index, batch in sent.items():
             end = at + len(batch.commands)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from invokeq.operations import control
-from invokeq.operations.enqueue import Submitted
+from invokeq.operations.enqueue import SubmitResult
 from invokeq.operations.lease import Lease
 from invokeq.operations.options import CallOptions, SessionOptions
 from invokeq.operations.plan import Batch, Plan, StreamWait
@@ -73,7 +73,7 @@ class Reader:
         after: EventId,
         pickup_timeout: float,
         orphan_timeout: float,
-        patience: float,
+        retry_for_seconds: float,
         holds_lease: bool,
         known: bool,
         grace: float = 0.0,
@@ -82,7 +82,7 @@ class Reader:
         self.state = ReaderState(after, started=after.attempt > 0)
         self._lane = lane
         self._pickup_timeout = pickup_timeout
-        self._patience = patience
+        self._retry_for_seconds = retry_for_seconds
         self._lease = Lease(request_id, orphan_timeout, held=holds_lease, first=known)
         self._stream = keys.events(request_id)
         self._fetched: deque[tuple[bytes, list[bytes]]] = deque()
@@ -107,7 +107,7 @@ class Reader:
 
     def renew(self) -> Plan[None]:
         """Renew the lease for a caller that is busy with what was read before. One round trip."""
-        (before,) = yield Batch(self._lease.renewal(), self._patience)
+        (before,) = yield Batch(self._lease.renewal(), self._retry_for_seconds)
         yield from self._put_right(before)
 
     def next_events(self) -> Plan[list[Event]]:
@@ -125,9 +125,9 @@ class Reader:
             return self._give()
         while True:
             looks = self._quiet
-            patience = self._patience if self._connected else 0.0
+            retry_for_seconds = self._retry_for_seconds if self._connected else 0.0
             news = self._lease.for_read(quiet=looks)
-            replies = yield Batch([*news, *self._looks()], patience, self._wait())
+            replies = yield Batch([*news, *self._looks()], retry_for_seconds, self._wait())
             self._connected = True
             if news:
                 yield from self._put_right(replies[0])
@@ -146,7 +146,7 @@ class Reader:
     def _put_right(self, before: Reply) -> Plan[None]:
         commands = self._lease.heard(before)
         if commands:
-            yield Batch(commands, self._patience)
+            yield Batch(commands, self._retry_for_seconds)
 
     def _looks(self) -> list[Command]:
         """After a silent read: what RQ's books and the worker's lease say."""
@@ -262,7 +262,7 @@ class Reader:
         )
 
 
-def submitted_reader(session: SessionOptions, submitted: Submitted, call: CallOptions) -> Reader:
+def submitted_reader(session: SessionOptions, submitted: SubmitResult, call: CallOptions) -> Reader:
     """Read what this caller has just submitted: the reader whose lease keeps it alive."""
     return Reader(
         submitted.request_id,
@@ -270,7 +270,7 @@ def submitted_reader(session: SessionOptions, submitted: Submitted, call: CallOp
         after=events.START,
         pickup_timeout=session.pickup_timeout,
         orphan_timeout=session.orphan_timeout,
-        patience=session.patience,
+        retry_for_seconds=session.retry_for_seconds,
         holds_lease=not call.detached,
         known=submitted.fresh,
         grace=TAKEN_GRACE,
@@ -285,7 +285,7 @@ def attached_reader(session: SessionOptions, request_id: str, after: str | None)
         after=EventId.parse(after) if after is not None else events.START,
         pickup_timeout=session.pickup_timeout,
         orphan_timeout=session.orphan_timeout,
-        patience=session.patience,
+        retry_for_seconds=session.retry_for_seconds,
         holds_lease=False,
         known=False,
     )

@@ -10,9 +10,16 @@ from typing import Any, Final, TypeVar
 from invokeq.operations import control
 from invokeq.operations.call import Call
 from invokeq.operations.directory import Directory
-from invokeq.operations.enqueue import Entry, Submitted, choose_lane, enter, take_back, take_id
+from invokeq.operations.enqueue import (
+    PendingJob,
+    SubmitResult,
+    choose_lane,
+    claim_request_id,
+    push_job,
+    withdraw_job,
+)
 from invokeq.operations.options import SessionOptions
-from invokeq.operations.plan import Plan, together
+from invokeq.operations.plan import Plan, gather_plans
 from invokeq.protocol.errors import InvokeqError
 
 GROUP_CALLS: Final = 256
@@ -26,41 +33,41 @@ T = TypeVar("T")
 
 def submit_many(
     session: SessionOptions, directory: Directory, calls: Sequence[Call[Any, Any]]
-) -> Plan[list[Submitted]]:
+) -> Plan[list[SubmitResult]]:
     """Submit calls in order; gives what became of each.
 
     One round trip a group; one more when the directory is over a second old, one more for a group
     with request ids that the caller gave. When a call is refused, or the broker fails, what was
-    submitted is taken back, and the first error is raised: see `_take_all_back`.
+    submitted is taken back, and the first error is raised: see `_withdraw_all`.
     """
-    entries: list[Entry] = []
+    entries: list[PendingJob] = []
     for call in calls:  # whatever nobody serves is found before anything is sent
         entry = yield from choose_lane(session, directory, call)
         entries.append(entry)
-    submitted: list[Submitted] = []
-    entered: list[Entry] = []
+    submitted: list[SubmitResult] = []
+    entered: list[PendingJob] = []
     try:
         for group in _groups(entries):
-            taken = yield from _all_of([take_id(entry) for entry in group])
+            taken = yield from _all_of([claim_request_id(entry) for entry in group])
             fresh = [entry for entry, ours in zip(group, taken, strict=True) if ours]
             before = len(entered)
             entered += fresh  # from now on they may be there, whatever the broker says
             last = {entry.admitted.lane: entry for entry in fresh}.values()
-            ringing = {entry.request_id for entry in last}
-            outcomes = yield from together(
-                [enter(session, directory, e, rings=e.request_id in ringing) for e in fresh]
+            waking = {entry.request_id for entry in last}
+            outcomes = yield from gather_plans(
+                [push_job(session, directory, e, wakes=e.request_id in waking) for e in fresh]
             )
             entered[before:] = [e for e, error in zip(fresh, outcomes, strict=True) if not error]
             _all(outcomes)
             submitted += [e.submitted(ours) for e, ours in zip(group, taken, strict=True)]
     except InvokeqError as error:
-        yield from _take_all_back(directory, entered, error)
+        yield from _withdraw_all(directory, entered, error)
         raise
     return submitted
 
 
-def _take_all_back(
-    directory: Directory, entries: Sequence[Entry], error: InvokeqError
+def _withdraw_all(
+    directory: Directory, entries: Sequence[PendingJob], error: InvokeqError
 ) -> Plan[None]:
     """Take back what may be in its lane, and cancel what a worker has claimed.
 
@@ -71,23 +78,23 @@ def _take_all_back(
     count = 0
     try:
         for group in _groups(entries):
-            taken = yield from _all_of([take_back(directory, entry) for entry in group])
+            taken = yield from _all_of([withdraw_job(directory, entry) for entry in group])
             claimed = [e.request_id for e, back in zip(group, taken, strict=True) if not back]
             stopped = yield from _all_of([control.cancel(rid) for rid in claimed])
             count += sum(taken) + sum(stopped)
     except InvokeqError as problem:
         error.add_note(f"What was submitted could not be taken back: {problem}")
         return
-    tell_taken_back(error, count)
+    note_withdrawn(error, count)
 
 
-def tell_taken_back(error: InvokeqError, count: int) -> None:
+def note_withdrawn(error: InvokeqError, count: int) -> None:
     """Add to an error how many calls were taken back because of it."""
     error.fields["taken_back"] = count
     error.add_note(f"{count} calls that were submitted together with it have been taken back.")
 
 
-def _groups(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
+def _groups(entries: Sequence[PendingJob]) -> Iterator[Sequence[PendingJob]]:
     """Part entries, in order, so that no group is over the bounds unless it is a single one."""
     start = size = 0
     for at, entry in enumerate(entries):
@@ -101,7 +108,7 @@ def _groups(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
 
 def _all_of(plans: Sequence[Plan[T]]) -> Plan[list[T]]:
     """Carry plans out side by side; raises the first error among them, once all have ended."""
-    return _all((yield from together(plans)))
+    return _all((yield from gather_plans(plans)))
 
 
 def _all(outcomes: Sequence[T | InvokeqError]) -> list[T]:

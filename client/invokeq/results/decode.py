@@ -55,7 +55,7 @@ Result = TypeVar("Result")
 EventReader = Callable[[Event], Any]
 
 
-class Shape(NamedTuple, Generic[Item, Result]):
+class ResultDecoder(NamedTuple, Generic[Item, Result]):
     """What a call gives: an item for each event that carries one, and the whole made of them."""
 
     item_of: Callable[[Event], Item | None]
@@ -132,34 +132,36 @@ def _validated(entity: Any, field: str | None = None) -> EventReader:
     return read
 
 
-def llm_shape(model: str) -> Shape[LLMResultChunk, LLMResult]:
+def llm_decoder(model: str) -> ResultDecoder[LLMResultChunk, LLMResult]:
     """Chunks, and a result by Dify's rules under the caller's name of the model."""
-    return Shape(_reading(chunk=_chunk), partial(accumulate, model))
+    return ResultDecoder(_reading(chunk=_chunk), partial(accumulate, model))
 
 
-def structured_shape(
+def structured_decoder(
     model: str,
-) -> Shape[LLMResultChunkWithStructuredOutput, LLMResultWithStructuredOutput]:
-    """As `llm_shape`, with the structured output in the last chunk."""
-    return Shape(_reading(chunk=_structured_chunk), partial(accumulate_structured, model))
+) -> ResultDecoder[LLMResultChunkWithStructuredOutput, LLMResultWithStructuredOutput]:
+    """As `llm_decoder`, with the structured output in the last chunk."""
+    return ResultDecoder(_reading(chunk=_structured_chunk), partial(accumulate_structured, model))
 
 
 _VECTORS: Final = _reading(vectors=unpack_vectors, result=embedding_end)
 
-EMBEDDING: Final[Shape[VectorBatch | EmbeddingEnd, TextEmbeddingResult]] = Shape(
+EMBEDDING: Final[ResultDecoder[VectorBatch | EmbeddingEnd, TextEmbeddingResult]] = ResultDecoder(
     _VECTORS, join_vectors
 )
-MULTIMODAL_EMBEDDING: Final[Shape[VectorBatch | EmbeddingEnd, MultiModalEmbeddingResult]] = Shape(
-    _VECTORS, join_multimodal_vectors
+MULTIMODAL_EMBEDDING: Final[
+    ResultDecoder[VectorBatch | EmbeddingEnd, MultiModalEmbeddingResult]
+] = ResultDecoder(_VECTORS, join_multimodal_vectors)
+TTS: Final[ResultDecoder[AudioSegment, bytes]] = ResultDecoder(
+    _reading(segment=segment_of), _joined
 )
-TTS: Final[Shape[AudioSegment, bytes]] = Shape(_reading(segment=segment_of), _joined)
-SPEECH2TEXT: Final[Shape[str, str]] = Shape(
+SPEECH2TEXT: Final[ResultDecoder[str, str]] = ResultDecoder(
     _reading(result=_validated(Speech2TextResult, "result")), _only
 )
-MODERATION: Final[Shape[bool, bool]] = Shape(
+MODERATION: Final[ResultDecoder[bool, bool]] = ResultDecoder(
     _reading(result=_validated(ModerationResult, "result")), _only
 )
-SUMMARY: Final[Shape[str, str]] = Shape(
+SUMMARY: Final[ResultDecoder[str, str]] = ResultDecoder(
     _reading(result=_validated(SummaryResult, "summary")), _only
 )
 
@@ -168,19 +170,21 @@ def _ranked(texts: Sequence[str] | None) -> Callable[[Event], Any]:
     return _reading(scores=partial(unpack_scores, texts), result=ranking_end)
 
 
-def rerank_shape(texts: Sequence[str]) -> Shape[RankedBatch | RankingEnd, RerankResult]:
+def rerank_decoder(texts: Sequence[str]) -> ResultDecoder[RankedBatch | RankingEnd, RerankResult]:
     """Ranks with the caller's own texts, and a result made of them."""
-    return Shape(_ranked(texts), join_ranking)
+    return ResultDecoder(_ranked(texts), join_ranking)
 
 
-def multimodal_rerank_shape(
+def multimodal_rerank_decoder(
     texts: Sequence[str],
-) -> Shape[RankedBatch | RankingEnd, MultiModalRerankResult]:
-    """As `rerank_shape`, for documents."""
-    return Shape(_ranked(texts), join_multimodal_ranking)
+) -> ResultDecoder[RankedBatch | RankingEnd, MultiModalRerankResult]:
+    """As `rerank_decoder`, for documents."""
+    return ResultDecoder(_ranked(texts), join_multimodal_ranking)
 
 
-RANKING: Final[Shape[RankedBatch | RankingEnd, RerankResult]] = Shape(_ranked(None), join_ranking)
+RANKING: Final[ResultDecoder[RankedBatch | RankingEnd, RerankResult]] = ResultDecoder(
+    _ranked(None), join_ranking
+)
 """Ranks without texts."""
 
 
@@ -220,7 +224,7 @@ def _any_value(event: Event) -> Any:
     return data["summary"] if "summary" in data else data["result"]
 
 
-ANY: Final[Shape[Any, Any]] = Shape(
+ANY: Final[ResultDecoder[Any, Any]] = ResultDecoder(
     _reading(
         chunk=_chunk,
         vectors=unpack_vectors,

@@ -28,7 +28,7 @@ from invokeq.protocol.requests import (
     SummaryRequest,
     TTSRequest,
 )
-from invokeq.results.decode import ANY, Shape
+from invokeq.results.decode import ANY, ResultDecoder
 from invokeq.testing.chunks import LLMAnswer, StructuredAnswer
 from invokeq.testing.memory import Memory, MemoryReader, Record, no_redis
 from invokeq.testing.script import Kind, Script
@@ -39,7 +39,7 @@ from invokeq.testing.values import (
     RerankAnswer,
     TTSAnswer,
 )
-from invokeq.transport.aio import AsyncBroker
+from invokeq.transport.aio import AsyncTransport
 
 R = TypeVar("R")
 A = TypeVar("A")
@@ -54,11 +54,11 @@ class FakeAsyncCalls(AsyncCalls, Generic[R, A]):
         self,
         kind: Kind[R, A],
         memory: Memory,
-        broker: AsyncBroker,
+        transport: AsyncTransport,
         directory: Directory,
         options: SessionOptions,
     ) -> None:
-        super().__init__(broker, directory, options)
+        super().__init__(transport, directory, options)
         self._memory = memory
         self._script: Script[R, A] = memory.script(kind)
 
@@ -76,7 +76,7 @@ class FakeAsyncCalls(AsyncCalls, Generic[R, A]):
         self._script.add(answers)
 
     async def _start(self, call: Call[Item, Result]) -> AsyncInvocation[Item, Result]:
-        return read_record(self._memory, self._broker, call, self._memory.submit(call))
+        return read_record(self._memory, self._transport, call, self._memory.submit(call))
 
 
 class FakeAsyncLLM(FakeAsyncCalls[LLMRequest, LLMAnswer], AsyncLLM):
@@ -124,13 +124,13 @@ class FakeAsyncInvocation(AsyncInvocation[Item, Result]):
     def __init__(
         self,
         memory: Memory,
-        broker: AsyncBroker,
+        transport: AsyncTransport,
         reader: MemoryReader,
-        shape: Shape[Item, Result],
+        decoder: ResultDecoder[Item, Result],
         *,
         detached: bool,
     ) -> None:
-        super().__init__(broker, reader, shape, detached=detached)
+        super().__init__(transport, reader, decoder, detached=detached)
         self._memory = memory
 
     async def cancel(self) -> bool:
@@ -150,22 +150,24 @@ class FakeAsyncInvocation(AsyncInvocation[Item, Result]):
 
 
 def read_record(
-    memory: Memory, broker: AsyncBroker, call: Call[Item, Result], record: Record
+    memory: Memory, transport: AsyncTransport, call: Call[Item, Result], record: Record
 ) -> AsyncInvocation[Item, Result]:
     """Give the handle of a call that was submitted."""
     reader = MemoryReader(memory, record.request_id)
-    return FakeAsyncInvocation(memory, broker, reader, call.shape, detached=call.options.detached)
+    return FakeAsyncInvocation(
+        memory, transport, reader, call.decoder, detached=call.options.detached
+    )
 
 
 def attach(
-    memory: Memory, broker: AsyncBroker, request_id: str, after: str | None
+    memory: Memory, transport: AsyncTransport, request_id: str, after: str | None
 ) -> AsyncInvocation[Any, Any]:
     """Read an invocation without a say in whether it lives."""
     reader = MemoryReader(memory, request_id, after)
-    return FakeAsyncInvocation(memory, broker, reader, ANY, detached=True)
+    return FakeAsyncInvocation(memory, transport, reader, ANY, detached=True)
 
 
-class NoAsyncBroker(AsyncBroker):
+class NoAsyncBroker(AsyncTransport):
     """Refuses to talk to any Redis."""
 
     async def _exchange(self, batch: Batch) -> list[Reply]:

@@ -37,7 +37,7 @@ class FakeAsyncSession(AsyncSession):
         self, plugin_id: str = "test", tenant_id: str | None = None, user_id: str | None = None
     ) -> None:
         super().__init__(plugin_id, tenant_id, user_id, redis=NOWHERE)
-        self.broker = NoAsyncBroker(NOWHERE)
+        self.transport = NoAsyncBroker(NOWHERE)
         self.memory = Memory(self.options)
         self.model = FakeAsyncModels(self)
 
@@ -58,13 +58,13 @@ class FakeAsyncSession(AsyncSession):
         listed = list(calls)
         records = self.memory.submit_many(listed)
         return [
-            read_record(self.memory, self.broker, call, record)
+            read_record(self.memory, self.transport, call, record)
             for call, record in zip(listed, records, strict=True)
         ]
 
     def attach(self, request_id: str, after: str | None = None) -> AsyncInvocation[Any, Any]:
         """Read an invocation of this session, from its start or after an event id."""
-        return attach(self.memory, self.broker, request_id, after)
+        return attach(self.memory, self.transport, request_id, after)
 
     async def workers(self) -> tuple[LiveWorker, ...]:
         """List the live workers: there are none here."""
@@ -85,7 +85,7 @@ class FakeAsyncModels(AsyncModels):
 
     def __init__(self, session: FakeAsyncSession) -> None:
         super().__init__(session)
-        calls = (session.memory, session.broker, session.directory, session.options)
+        calls = (session.memory, session.transport, session.directory, session.options)
         self.llm = FakeAsyncLLM(chunks.LLM, *calls)
         self.llm_structured_output = FakeAsyncLLMStructuredOutput(chunks.STRUCTURED, *calls)
         self.moderation = FakeAsyncModeration(values.MODERATION, *calls)

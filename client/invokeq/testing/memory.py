@@ -15,7 +15,7 @@ from invokeq.operations.control import InvocationStatus, State
 from invokeq.operations.options import SessionOptions
 from invokeq.operations.plan import Batch, Plan
 from invokeq.operations.reader import Reader
-from invokeq.operations.submit_many import tell_taken_back
+from invokeq.operations.submit_many import note_withdrawn
 from invokeq.protocol import events
 from invokeq.protocol.errors import (
     BrokerFullError,
@@ -170,7 +170,7 @@ class Memory:
             waiting = [record for record in fresh if not record.ended]
             for record in waiting:
                 del self.records[record.request_id]
-            tell_taken_back(error, len(waiting))
+            note_withdrawn(error, len(waiting))
             raise
         return records
 
@@ -219,7 +219,7 @@ class MemoryReader(Reader):
             after=EventId.parse(after) if after is not None else events.START,
             pickup_timeout=0,
             orphan_timeout=0,
-            patience=0,
+            retry_for_seconds=0,
             holds_lease=False,
             known=True,
         )

@@ -18,7 +18,7 @@ from invokeq.testing.calls import (
     FakeSummary,
     FakeTextEmbedding,
     FakeTTS,
-    NoBroker,
+    NoTransport,
     attach,
     read_record,
 )
@@ -37,7 +37,7 @@ class FakeSession(Session):
         self, plugin_id: str = "test", tenant_id: str | None = None, user_id: str | None = None
     ) -> None:
         super().__init__(plugin_id, tenant_id, user_id, redis=NOWHERE)
-        self.broker = NoBroker(NOWHERE)
+        self.transport = NoTransport(NOWHERE)
         self.memory = Memory(self.options)
         self.model = FakeModels(self)
 
@@ -56,13 +56,13 @@ class FakeSession(Session):
         listed = list(calls)
         records = self.memory.submit_many(listed)
         return [
-            read_record(self.memory, self.broker, call, record)
+            read_record(self.memory, self.transport, call, record)
             for call, record in zip(listed, records, strict=True)
         ]
 
     def attach(self, request_id: str, after: str | None = None) -> Invocation[Any, Any]:
         """Read an invocation of this session, from its start or after an event id."""
-        return attach(self.memory, self.broker, request_id, after)
+        return attach(self.memory, self.transport, request_id, after)
 
     def workers(self) -> tuple[LiveWorker, ...]:
         """List the live workers: there are none here."""
@@ -83,7 +83,7 @@ class FakeModels(Models):
 
     def __init__(self, session: FakeSession) -> None:
         super().__init__(session)
-        calls = (session.memory, session.broker, session.directory, session.options)
+        calls = (session.memory, session.transport, session.directory, session.options)
         self.llm = FakeLLM(chunks.LLM, *calls)
         self.llm_structured_output = FakeLLMStructuredOutput(chunks.STRUCTURED, *calls)
         self.moderation = FakeModeration(values.MODERATION, *calls)

@@ -13,25 +13,25 @@ from redis.exceptions import RedisError
 from invokeq.operations.plan import Batch, Plan
 from invokeq.protocol.errors import InvokeqError
 from invokeq.protocol.redis.resp import Reply
-from invokeq.transport.blocking import AWAY, RETRY_PAUSE, Shell
+from invokeq.transport.blocking import AWAY, RETRY_PAUSE, BaseTransport
 from invokeq.transport.sentinel import make_async_pool
-from invokeq.transport.shared_connection import Line
-from invokeq.transport.stream_multiplexer import Follower
+from invokeq.transport.shared_connection import SharedConnection
+from invokeq.transport.stream_multiplexer import StreamMultiplexer
 
 T = TypeVar("T")
 
 
-class AsyncBroker(Shell):
+class AsyncTransport(BaseTransport):
     """Carries plans out on asyncio; belongs to the loop on which it was first used."""
 
-    def __init__(self, url: str | None = None, *, together: bool = True) -> None:
+    def __init__(self, url: str | None = None, *, gather_plans: bool = True) -> None:
         super().__init__(url)
         try:
             pool = make_async_pool(self.url, self.settings)
         except ValueError as error:
             raise self.bad_url(error) from None
-        self._line = Line(pool)
-        self._follower = Follower(pool, together=together)
+        self._line = SharedConnection(pool)
+        self._follower = StreamMultiplexer(pool, gather_plans=gather_plans)
 
     async def run(self, plan: Plan[T]) -> T:
         """Carry a plan out and give its result; raises what the plan raises, and broker errors.
@@ -65,7 +65,7 @@ class AsyncBroker(Shell):
             except AWAY as error:
                 now = time.monotonic()
                 if end is None:
-                    end = now + batch.patience
+                    end = now + batch.retry_for_seconds
                 elif now >= end:
                     raise self.translate(error) from error
                 else:

@@ -1,7 +1,8 @@
 """The shell that carries plans out with blocking sockets; `invokeq.transport.aio` has the other.
 
 Both send a batch in one write, read one reply a command, and answer faults the same way: see
-`Shell`. A batch whose connection broke is sent again on a new one, at once and then, within the
+`BaseTransport`. A batch whose connection broke is sent again on a new one, at once and then,
+within the
 batch's patience, every RETRY_PAUSE seconds. Works under threads and under gevent's monkey patch.
 """
 
@@ -61,7 +62,7 @@ def public_address(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-class Shell:
+class BaseTransport:
     """What both shells share: the address, and what a reply or a fault means."""
 
     def __init__(self, url: str | None) -> None:
@@ -104,7 +105,7 @@ class Shell:
                 return BrokerUnavailableError(address=self.address, detail=detail)
 
 
-class Broker(Shell):
+class Transport(BaseTransport):
     """Carries plans out with blocking sockets; safe to share between threads and greenlets.
 
     Every call holds a connection of its own while it waits; those that are free are kept, the one
@@ -154,7 +155,7 @@ class Broker(Shell):
                 now = time.monotonic()
                 self.close()  # what was free is as broken
                 if end is None:
-                    end = now + batch.patience
+                    end = now + batch.retry_for_seconds
                 elif now >= end:
                     raise self.translate(error) from error
                 else:

@@ -31,45 +31,45 @@ from invokeq.protocol.redis.address import (
     slot_of,
 )
 from invokeq.protocol.redis.resp import Command, Reply
-from invokeq.transport.aio import AsyncBroker
-from invokeq.transport.blocking import Broker, redis_url
+from invokeq.transport.aio import AsyncTransport
+from invokeq.transport.blocking import Transport, redis_url
 
 ASK_SLOTS: Batch = Batch([("CLUSTER", "SLOTS")])
 
 _ELSEWHERE = (AskError, MovedError, ClusterDownError, MasterDownError, TryAgainError)
 
 
-def open_broker(url: str | None) -> Broker:
+def open_transport(url: str | None) -> Transport:
     """Give the blocking shell for a URL; opens no connection."""
     address = parse_address(redis_url(url))
-    return ClusterBroker(address) if address.kind == "cluster" else Broker(url)
+    return ClusterTransport(address) if address.kind == "cluster" else Transport(url)
 
 
-def open_async_broker(url: str | None) -> AsyncBroker:
+def open_async_transport(url: str | None) -> AsyncTransport:
     """Give the asyncio shell for a URL; opens no connection."""
     address = parse_address(redis_url(url))
-    return AsyncClusterBroker(address) if address.kind == "cluster" else AsyncBroker(url)
+    return AsyncClusterTransport(address) if address.kind == "cluster" else AsyncTransport(url)
 
 
-class ClusterBroker(Broker):
+class ClusterTransport(Transport):
     """Carries plans out on a cluster with blocking sockets."""
 
     def __init__(self, address: Address) -> None:
         super().__init__(address.url_of(address.nodes[0]))
         self._where = address
-        self._brokers: dict[Node, Broker] = {}
+        self._transports: dict[Node, Transport] = {}
         self._slots: SlotMap | None = None
 
     def close(self) -> None:
-        for broker in list(self._brokers.values()):
-            broker.close()
+        for transport in list(self._transports.values()):
+            transport.close()
 
     def once(self, batch: Batch) -> list[Reply]:
         slots = self._slots or self._learn()
         commands = batch.sent
         replies: list[Reply] = [None] * len(commands)
         try:
-            for node, places in in_step(commands, batch.sides, slots):
+            for node, places in interleave_by_node(commands, batch.segments, slots):
                 said = self._at(node).once(Batch([commands[at] for at in places]))
                 for at, reply in zip(places, said, strict=True):
                     replies[at] = reply
@@ -81,15 +81,17 @@ class ClusterBroker(Broker):
             self._slots = None
             raise
 
-    def _at(self, node: Node | None) -> Broker:
-        broker = self._brokers.get(reached(node))
-        if broker is None:
-            broker = self._brokers[reached(node)] = Broker(self._where.url_of(reached(node)))
-        return broker
+    def _at(self, node: Node | None) -> Transport:
+        transport = self._transports.get(reached(node))
+        if transport is None:
+            transport = self._transports[reached(node)] = Transport(
+                self._where.url_of(reached(node))
+            )
+        return transport
 
     def _learn(self) -> SlotMap:
         problem: RedisError | None = None
-        for node in dict.fromkeys([*self._brokers, *self._where.nodes]):
+        for node in dict.fromkeys([*self._transports, *self._where.nodes]):
             try:
                 (reply,) = self._at(node).once(ASK_SLOTS)
                 self._slots = slots_said(reply, node)
@@ -99,25 +101,25 @@ class ClusterBroker(Broker):
         raise problem or RedisConnectionError("no node of the cluster answers")
 
 
-class AsyncClusterBroker(AsyncBroker):
+class AsyncClusterTransport(AsyncTransport):
     """Carries plans out on a cluster with asyncio."""
 
     def __init__(self, address: Address) -> None:
         super().__init__(address.url_of(address.nodes[0]))
         self._where = address
-        self._brokers: dict[Node, AsyncBroker] = {}
+        self._transports: dict[Node, AsyncTransport] = {}
         self._slots: SlotMap | None = None
 
     async def close(self) -> None:
-        for broker in list(self._brokers.values()):
-            await broker.close()
+        for transport in list(self._transports.values()):
+            await transport.close()
 
     async def once(self, batch: Batch) -> list[Reply]:
         slots = self._slots or await self._learn()
         commands = batch.commands
         replies: list[Reply] = [None] * len(commands)
         try:
-            for node, places in in_step(commands, batch.sides, slots):
+            for node, places in interleave_by_node(commands, batch.segments, slots):
                 said = await self._at(node).once(Batch([commands[at] for at in places]))
                 for at, reply in zip(places, said, strict=True):
                     replies[at] = reply
@@ -132,19 +134,19 @@ class AsyncClusterBroker(AsyncBroker):
             self._slots = None
             raise
 
-    def _at(self, node: Node | None) -> AsyncBroker:
-        broker = self._brokers.get(reached(node))
-        if broker is None:
-            broker = self._brokers[reached(node)] = self._open(reached(node))
-        return broker
+    def _at(self, node: Node | None) -> AsyncTransport:
+        transport = self._transports.get(reached(node))
+        if transport is None:
+            transport = self._transports[reached(node)] = self._open(reached(node))
+        return transport
 
-    def _open(self, node: Node) -> AsyncBroker:
+    def _open(self, node: Node) -> AsyncTransport:
         # A node reads several streams at once only if they are in one slot.
-        return AsyncBroker(self._where.url_of(node), together=False)
+        return AsyncTransport(self._where.url_of(node), gather_plans=False)
 
     async def _learn(self) -> SlotMap:
         problem: RedisError | None = None
-        for node in dict.fromkeys([*self._brokers, *self._where.nodes]):
+        for node in dict.fromkeys([*self._transports, *self._where.nodes]):
             try:
                 (reply,) = await self._at(node).once(ASK_SLOTS)
                 self._slots = slots_said(reply, node)
@@ -154,8 +156,8 @@ class AsyncClusterBroker(AsyncBroker):
         raise problem or RedisConnectionError("no node of the cluster answers")
 
 
-def in_step(
-    commands: Sequence[Command], sides: Sequence[int], slots: SlotMap
+def interleave_by_node(
+    commands: Sequence[Command], segments: Sequence[int], slots: SlotMap
 ) -> Iterator[tuple[Node | None, list[int]]]:
     """Give what is sent to a node at a time, as places in `commands`.
 
@@ -165,7 +167,7 @@ def in_step(
     steps: list[dict[Node | None, list[int]]] = []
     last: dict[Node | None, int] = {}
     end = 0
-    for length in sides or (len(commands),):
+    for length in segments or (len(commands),):
         at, end = end, end + length
         step = -1
         for node, part in runs(commands[at:end], slots):

@@ -45,12 +45,12 @@ async def exchange(connection: AbstractConnection, commands: Sequence[Command]) 
             await connection.disconnect(nowait=True)
 
 
-class _Wish(NamedTuple):
+class _PendingBatch(NamedTuple):
     commands: Sequence[Command]
     replies: asyncio.Future[list[Reply]]
 
 
-class Line:
+class SharedConnection:
     """Sends what all tasks want at the moment in one write; one round trip after the other.
 
     A batch stays in one piece: nobody's commands come between those of a MULTI. When the connection
@@ -59,14 +59,14 @@ class Line:
 
     def __init__(self, pool: ConnectionPool) -> None:
         self._pool = pool
-        self._wishes: list[_Wish] = []
+        self._wishes: list[_PendingBatch] = []
         self._sender: asyncio.Task[None] | None = None
         self._connection: AbstractConnection | None = None
 
     async def exchange(self, commands: Sequence[Command]) -> list[Reply]:
         """Send a batch and give its replies, in order."""
         loop = asyncio.get_running_loop()
-        wish = _Wish(commands, loop.create_future())
+        wish = _PendingBatch(commands, loop.create_future())
         self._wishes.append(wish)
         if self._sender is None:
             self._sender = loop.create_task(self._send())
@@ -84,7 +84,7 @@ class Line:
 
     async def _send(self) -> None:
         """Send until nobody wants anything; the next wish starts it again."""
-        wishes: list[_Wish] = []
+        wishes: list[_PendingBatch] = []
         try:
             while self._wishes:
                 wishes, self._wishes = self._wishes, []
@@ -98,7 +98,7 @@ class Line:
             _fail([*wishes, *self._wishes], RedisConnectionError("the session was closed"))
             self._wishes.clear()
 
-    async def _exchange(self, wishes: list[_Wish]) -> None:
+    async def _exchange(self, wishes: list[_PendingBatch]) -> None:
         if self._connection is None:
             self._connection = self._pool.make_connection()
         commands = [command for wish in wishes for command in wish.commands]
@@ -111,7 +111,7 @@ class Line:
             at = end
 
 
-def _fail(wishes: list[_Wish], error: Exception) -> None:
+def _fail(wishes: list[_PendingBatch], error: Exception) -> None:
     for wish in wishes:
         if not wish.replies.done():
             wish.replies.set_exception(error)

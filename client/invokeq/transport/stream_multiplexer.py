@@ -16,7 +16,7 @@ from invokeq.transport.shared_connection import exchange
 BUSY: Final = 0.005
 """Seconds: reads that return faster than this are about to return again."""
 
-PATIENCE: Final = 0.002
+RETRY_FOR_SECONDS: Final = 0.002
 """Seconds for which a stream waits to go along with a busy read before it gets one of its own."""
 
 CROWD: Final = 32
@@ -41,7 +41,7 @@ class _Waiter:
         self.alone = False
 
 
-class Follower:
+class StreamMultiplexer:
     """Turns the waits of all tasks into few XREADs.
 
     A read that returns first lets those whose streams brought something come back, and then takes
@@ -49,9 +49,9 @@ class Follower:
     serves them all. Who comes while all reads are blocked gets another connection.
     """
 
-    def __init__(self, pool: ConnectionPool, *, together: bool = True) -> None:
+    def __init__(self, pool: ConnectionPool, *, gather_plans: bool = True) -> None:
         self._pool = pool
-        self._together = together
+        self._together = gather_plans
         self._waiters: list[_Waiter] = []
         self._free: list[AbstractConnection] = []
         self._reads: set[asyncio.Task[None]] = set()
@@ -66,7 +66,7 @@ class Follower:
         self._waiters.append(waiter)
         if not self._gathering:
             if self._busy and self._reads:
-                loop.call_later(PATIENCE, self._start)
+                loop.call_later(RETRY_FOR_SECONDS, self._start)
             else:
                 self._start()
         return await waiter.reply

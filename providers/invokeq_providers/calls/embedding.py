@@ -20,8 +20,8 @@ from invokeq.protocol.entities import (
 )
 from invokeq.protocol.errors import UnusableAnswerError
 from invokeq_providers.base import Embedded, EmbeddingCall, Provider
-from invokeq_providers.calls.ordered_gather import in_order
-from invokeq_providers.calls.outputs import Result, Said, Services, Vectors
+from invokeq_providers.calls.ordered_gather import ordered_gather
+from invokeq_providers.calls.outputs import Output, Result, Services, Vectors
 from invokeq_providers.calls.prepare_embedding import EmbeddingRequest, prepare_embedding
 from invokeq_providers.models.properties import count_property
 from invokeq_providers.models.usage import get_price
@@ -39,7 +39,7 @@ _HUGE: Final = (0x7F, 0xFF)  # the highest byte of what is not finite, and of a 
 
 async def serve_embedding(
     request: EmbeddingRequest, services: Services
-) -> AsyncGenerator[Said, None]:
+) -> AsyncGenerator[Output, None]:
     """Say vectors as soon as all before them are there, then model, usage and their count.
 
     Raises `UnusableAnswerError` naming the text whose vector is missing, not finite, or not as long
@@ -53,7 +53,7 @@ async def serve_embedding(
     check = _Check(provider.name, request.model)
     tokens = 0
     jobs = (partial(_embed, provider, call, services) for call in calls)
-    async with aclosing(in_order(jobs, bound)) as batches:
+    async with aclosing(ordered_gather(jobs, bound)) as batches:
         async for size, embedded in batches:
             start = check.count
             rows = await check.rows(size, embedded.rows)

@@ -4,13 +4,13 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 from invokeq.protocol.requests import LLMRequest
-from invokeq_providers.calls.outputs import Said, Services
+from invokeq_providers.calls.outputs import Output, Services
 from invokeq_providers.calls.prepare_llm import prepare_llm
 from invokeq_providers.chat.collect import collect
 from invokeq_providers.chunks import LLMChunk
 
 
-def serve_llm(request: LLMRequest, services: Services) -> AsyncGenerator[Said, None]:
+def serve_llm(request: LLMRequest, services: Services) -> AsyncGenerator[Output, None]:
     """Answer with the provider's chunks; with `stream=False` collected into one."""
     provider = services.provider(request.provider)
     call = prepare_llm(
@@ -27,7 +27,7 @@ def serve_llm(request: LLMRequest, services: Services) -> AsyncGenerator[Said, N
 
 async def _collected(
     answer: AsyncGenerator[LLMChunk, None], heard: Callable[[], None]
-) -> AsyncGenerator[Said, None]:
+) -> AsyncGenerator[Output, None]:
     collected: list[LLMChunk] = []
     async with aclosing(answer) as chunks:
         async for chunk in chunks:

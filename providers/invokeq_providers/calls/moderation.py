@@ -10,10 +10,10 @@ from invokeq.protocol.entities import ModelPropertyKey, ModelType
 from invokeq.protocol.errors import UnusableAnswerError
 from invokeq.protocol.requests import ModerationRequest
 from invokeq_providers.base import ModerationCall, Provider
-from invokeq_providers.calls.ordered_gather import in_order
-from invokeq_providers.calls.outputs import Result, Said, Services
+from invokeq_providers.calls.ordered_gather import ordered_gather
+from invokeq_providers.calls.outputs import Output, Result, Services
 from invokeq_providers.calls.prepare_moderation import prepare_moderation
-from invokeq_providers.calls.usage import Account
+from invokeq_providers.calls.usage import UsageAccumulator
 from invokeq_providers.models.properties import count_property
 
 SIDE_BY_SIDE: Final = 8
@@ -22,7 +22,7 @@ SIDE_BY_SIDE: Final = 8
 
 async def serve_moderation(
     request: ModerationRequest, services: Services
-) -> AsyncGenerator[Said, None]:
+) -> AsyncGenerator[Output, None]:
     """Give true as soon as a piece is sensitive, false once every piece is known not to be.
 
     A fault before that is an error: nothing is called clean that nobody looked at.
@@ -33,13 +33,18 @@ async def serve_moderation(
     )
     facts = provider.facts(ModelType.MODERATION, request.model)
     bound = count_property(facts, ModelPropertyKey.MAX_WORKERS, SIDE_BY_SIDE)
-    account = Account(facts)
+    account = UsageAccumulator(facts)
     jobs = (
-        partial(_judge, provider, replace(call, alive=services.heard, bill=account.bill), services)
+        partial(
+            _judge,
+            provider,
+            replace(call, alive=services.heard, record_usage=account.record_usage),
+            services,
+        )
         for call in calls
     )
     sensitive = False
-    async with aclosing(in_order(jobs, bound)) as verdicts:
+    async with aclosing(ordered_gather(jobs, bound)) as verdicts:
         async for verdict in verdicts:
             if verdict:
                 sensitive = True

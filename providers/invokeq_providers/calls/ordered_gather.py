@@ -10,7 +10,7 @@ T = TypeVar("T")
 Job = Callable[[], Coroutine[Any, Any, T]]
 
 
-async def in_order(jobs: Iterable[Job[T]], bound: int) -> AsyncGenerator[T, None]:
+async def ordered_gather(jobs: Iterable[Job[T]], bound: int) -> AsyncGenerator[T, None]:
     """Give the results of the jobs in order, each as soon as all before it are given.
 
     At most `bound` jobs have begun and are not given yet; no more are taken from the iterable. The

@@ -39,7 +39,7 @@ class Scores:
 
 
 @dataclass(frozen=True, slots=True)
-class Used:
+class UsageReport:
     """What a call used that has no result at its end."""
 
     usage: Usage
@@ -56,7 +56,7 @@ class Result:
     usage: Usage | None = None
 
 
-Said: TypeAlias = LLMChunk | Segment | Vectors | Scores | Used | Result
+Output: TypeAlias = LLMChunk | Segment | Vectors | Scores | UsageReport | Result
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from invokeq.protocol.entities import ModelType
 from invokeq.protocol.errors import UnusableAnswerError
 from invokeq.protocol.requests import MultiModalRerankRequest, RerankRequest
 from invokeq_providers.base import RerankCall, Score
-from invokeq_providers.calls.outputs import Result, Said, Scores, Services
+from invokeq_providers.calls.outputs import Output, Result, Scores, Services
 from invokeq_providers.calls.prepare_rerank import prepare_rerank
-from invokeq_providers.calls.usage import Account
+from invokeq_providers.calls.usage import UsageAccumulator
 
 AT_ONCE: Final = 8192
 """Scores that are said at once at most, about 250 KB: no event may stall Redis."""
@@ -19,7 +19,7 @@ AT_ONCE: Final = 8192
 
 async def serve_rerank(
     request: RerankRequest | MultiModalRerankRequest, services: Services
-) -> AsyncGenerator[Said, None]:
+) -> AsyncGenerator[Output, None]:
     """Say the scores that reach the threshold, at most `top_n`, by falling score; then how many.
 
     Documents are told by their index: whoever asked has their texts. Documents of one score stay in
@@ -27,10 +27,10 @@ async def serve_rerank(
     """
     provider = services.provider(request.provider)
     call = prepare_rerank(request, provider, request_id=services.request_id, user=services.user)
-    account = Account(provider.facts(ModelType.RERANK, request.model))
+    account = UsageAccumulator(provider.facts(ModelType.RERANK, request.model))
     ranked: list[tuple[int, float]] = []
     if call is not None:
-        call = replace(call, alive=services.heard, bill=account.bill)
+        call = replace(call, alive=services.heard, record_usage=account.record_usage)
         scores = await provider.rerank(call)
         check_scores(scores, call, provider.name)
         best = rank(scores, request.score_threshold, request.top_n)

@@ -18,7 +18,7 @@ from invokeq.protocol.requests import (
 from invokeq_providers.calls.embedding import serve_embedding
 from invokeq_providers.calls.llm import serve_llm
 from invokeq_providers.calls.moderation import serve_moderation
-from invokeq_providers.calls.outputs import Said, Services
+from invokeq_providers.calls.outputs import Output, Services
 from invokeq_providers.calls.rerank import serve_rerank
 from invokeq_providers.calls.speech2text import serve_speech2text
 from invokeq_providers.calls.structured import serve_structured
@@ -26,7 +26,7 @@ from invokeq_providers.calls.summary import serve_summary
 from invokeq_providers.calls.tts import serve_tts
 
 
-def serve(request: Request, services: Services) -> AsyncGenerator[Said, None]:
+def serve(request: Request, services: Services) -> AsyncGenerator[Output, None]:
     """Answer a request piece by piece; closing the generator closes connections to the vendor."""
     match request:
         case LLMRequest():

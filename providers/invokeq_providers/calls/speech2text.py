@@ -5,14 +5,14 @@ from dataclasses import replace
 
 from invokeq.protocol.entities import ModelType, Speech2TextResult
 from invokeq.protocol.requests import Speech2TextRequest
-from invokeq_providers.calls.outputs import Result, Said, Services
+from invokeq_providers.calls.outputs import Output, Result, Services
 from invokeq_providers.calls.prepare_speech2text import prepare_speech2text
-from invokeq_providers.calls.usage import Account
+from invokeq_providers.calls.usage import UsageAccumulator
 
 
 async def serve_speech2text(
     request: Speech2TextRequest, services: Services
-) -> AsyncGenerator[Said, None]:
+) -> AsyncGenerator[Output, None]:
     """Give the text; it is empty where nothing is said."""
     provider = services.provider(request.provider)
     call = prepare_speech2text(
@@ -22,6 +22,8 @@ async def serve_speech2text(
         request_id=services.request_id,
         user=services.user,
     )
-    account = Account(provider.facts(ModelType.SPEECH2TEXT, request.model))
-    text = await provider.speech2text(replace(call, alive=services.heard, bill=account.bill))
+    account = UsageAccumulator(provider.facts(ModelType.SPEECH2TEXT, request.model))
+    text = await provider.speech2text(
+        replace(call, alive=services.heard, record_usage=account.record_usage)
+    )
     yield Result(Speech2TextResult(result=text).model_dump(), account.usage)

@@ -12,7 +12,7 @@ from invokeq.protocol.entities import (
 )
 from invokeq.protocol.errors import UnusableAnswerError
 from invokeq.protocol.requests import LLMStructuredOutputRequest
-from invokeq_providers.calls.outputs import Said, Services
+from invokeq_providers.calls.outputs import Output, Services
 from invokeq_providers.calls.prepare_structured import prepare_structured
 from invokeq_providers.chat.answer_schema import UnfitAnswerError, check_schema, read_answer
 from invokeq_providers.chat.collect import collect
@@ -23,7 +23,7 @@ _CUT_OFF = "length"  # the finish reason of an answer that ran into max_tokens
 
 async def serve_structured(
     request: LLMStructuredOutputRequest, services: Services
-) -> AsyncGenerator[Said, None]:
+) -> AsyncGenerator[Output, None]:
     """Answer with the provider's chunks, then one with the object; or all in one, if not streamed.
 
     An answer that calls tools, and says nothing else, has no object, and needs none. Raises

@@ -15,8 +15,8 @@ from invokeq.protocol.errors import (
 )
 from invokeq.protocol.requests import SummaryRequest
 from invokeq_providers.base import Provider
-from invokeq_providers.calls.ordered_gather import in_order
-from invokeq_providers.calls.outputs import Result, Said, Services
+from invokeq_providers.calls.ordered_gather import ordered_gather
+from invokeq_providers.calls.outputs import Output, Result, Services
 from invokeq_providers.calls.prepare_documents import check_text
 from invokeq_providers.calls.prepare_llm import prepare_llm
 from invokeq_providers.calls.prepare_summary import plan_budget, summary_request, task_text
@@ -33,7 +33,9 @@ SHRINK: Final = 0.75
 _SETTING: Final = "[system] summary_model"
 
 
-async def serve_summary(request: SummaryRequest, services: Services) -> AsyncGenerator[Said, None]:
+async def serve_summary(
+    request: SummaryRequest, services: Services
+) -> AsyncGenerator[Output, None]:
     """Give the summary; a text that fits the model's context takes one call, never none.
 
     A longer one is cut between lines, and what is said of its pieces is joined by line breaks and
@@ -112,7 +114,7 @@ class _Summary:
 
     async def _side_by_side(self, pieces: Sequence[Piece], answer: int) -> list[str]:
         jobs = (partial(self._call, piece, answer) for piece in pieces if not piece.text.isspace())
-        async with aclosing(in_order(jobs, SIDE_BY_SIDE)) as summaries:
+        async with aclosing(ordered_gather(jobs, SIDE_BY_SIDE)) as summaries:
             return [summary async for summary in summaries]
 
     async def _call(self, piece: Piece, answer: int) -> str:

@@ -11,17 +11,17 @@ from invokeq.protocol.errors import InvokeqError, UnusableAnswerError
 from invokeq.protocol.requests import TTSRequest
 from invokeq.protocol.usage import BillingUnit
 from invokeq_providers.base import Provider, Speech, SpeechCall
-from invokeq_providers.calls.ordered_gather import in_order
-from invokeq_providers.calls.outputs import Said, Segment, Services, Used
+from invokeq_providers.calls.ordered_gather import ordered_gather
+from invokeq_providers.calls.outputs import Output, Segment, Services, UsageReport
 from invokeq_providers.calls.prepare_tts import prepare_tts
-from invokeq_providers.calls.usage import Account
+from invokeq_providers.calls.usage import UsageAccumulator
 from invokeq_providers.models.properties import count_property
 
 SIDE_BY_SIDE: Final = 3
 """Segments that are made at once or wait for their turn, unless `max_workers` says otherwise."""
 
 
-async def serve_tts(request: TTSRequest, services: Services) -> AsyncGenerator[Said, None]:
+async def serve_tts(request: TTSRequest, services: Services) -> AsyncGenerator[Output, None]:
     """Say each segment as soon as all before it are said.
 
     What was said before a fault stays; the error's field `segments` tells how many there were. No
@@ -31,14 +31,19 @@ async def serve_tts(request: TTSRequest, services: Services) -> AsyncGenerator[S
     calls = prepare_tts(request, provider, request_id=services.request_id, user=services.user)
     facts = provider.facts(ModelType.TTS, request.model)
     bound = count_property(facts, ModelPropertyKey.MAX_WORKERS, SIDE_BY_SIDE)
-    account = Account(facts)
+    account = UsageAccumulator(facts)
     jobs = (
-        partial(_speak, provider, replace(call, alive=services.heard, bill=account.bill), services)
+        partial(
+            _speak,
+            provider,
+            replace(call, alive=services.heard, record_usage=account.record_usage),
+            services,
+        )
         for call in calls
     )
     said = 0
     try:
-        async with aclosing(in_order(jobs, bound)) as segments:
+        async with aclosing(ordered_gather(jobs, bound)) as segments:
             async for speech in segments:
                 yield Segment(speech.audio, speech.mime_type)
                 said += 1
@@ -46,9 +51,9 @@ async def serve_tts(request: TTSRequest, services: Services) -> AsyncGenerator[S
         _note_segments(error, said)
         raise
     if account.usage is None and facts.pricing is not None:
-        account.bill(len(request.content_text), BillingUnit.CHARACTER)
+        account.record_usage(len(request.content_text), BillingUnit.CHARACTER)
     if account.usage is not None:
-        yield Used(account.usage)
+        yield UsageReport(account.usage)
 
 
 async def _speak(provider: Provider, call: SpeechCall, services: Services) -> Speech:

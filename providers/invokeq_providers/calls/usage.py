@@ -8,8 +8,8 @@ from invokeq.protocol.usage import BillingUnit, UnitUsage
 from invokeq_providers.models.usage import usage_of_units
 
 
-class Account:
-    """One call's account; `bill` is for the provider, `usage` for the caller."""
+class UsageAccumulator:
+    """One call's account; `record_usage` is for the provider, `usage` for the caller."""
 
     def __init__(self, facts: AIModelEntity) -> None:
         self._facts = facts
@@ -17,7 +17,7 @@ class Account:
         self._amount = Decimal(0)
         self._unit: BillingUnit | None = None
 
-    def bill(self, amount: float | Decimal, unit: BillingUnit) -> None:
+    def record_usage(self, amount: float | Decimal, unit: BillingUnit) -> None:
         """Add an amount; the parts of a call are billed by one unit."""
         self._amount += Decimal(str(amount))
         self._unit = unit

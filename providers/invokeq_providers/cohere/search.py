@@ -53,7 +53,7 @@ async def rerank(vendor: CohereVendor, call: RerankCall) -> Sequence[Score]:
     scores = vendor.errors.read(call.model, _scores, answer)
     searches = vendor.errors.read(call.model, _searches, answer)
     if searches is not None:
-        call.bill(searches, BillingUnit.SEARCH)
+        call.record_usage(searches, BillingUnit.SEARCH)
     return scores
 
 

@@ -23,9 +23,9 @@ def _bill(call: TranscriptionCall, answer: Mapping[str, Any]) -> None:
     """Bill seconds or tokens, whichever the model is billed by."""
     usage: Mapping[str, Any] = answer.get("usage") or {}
     if usage.get("seconds") is not None:
-        call.bill(float(usage["seconds"]), BillingUnit.SECOND)
+        call.record_usage(float(usage["seconds"]), BillingUnit.SECOND)
     elif usage.get("total_tokens") is not None:
-        call.bill(int(usage["total_tokens"]), BillingUnit.TOKEN)
+        call.record_usage(int(usage["total_tokens"]), BillingUnit.TOKEN)
 
 
 def _text(answer: Mapping[str, Any]) -> str:

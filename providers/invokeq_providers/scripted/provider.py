@@ -138,7 +138,7 @@ class ScriptedProvider(Provider):
     async def rerank(self, call: RerankCall) -> Sequence[Score]:
         plan = self._options.rerank
         texts = inputs(call.docs)
-        call.bill(sum(len(text.split()) for text in texts), BillingUnit.TOKEN)
+        call.record_usage(sum(len(text.split()) for text in texts), BillingUnit.TOKEN)
         return await self._run(call, plan, texts, lambda spoilt: score(call, plan, spoilt=spoilt))
 
     async def tts(self, call: SpeechCall) -> Speech:
@@ -155,7 +155,7 @@ class ScriptedProvider(Provider):
         plan = self._options.speech2text
         heard = plan.text if plan.text is not None else speech.heard(call.audio)
         text = f"{len(call.audio)} bytes of {call.mime_type}" if heard is None else heard
-        call.bill(len(call.audio) / speech.BYTES_A_SECOND, BillingUnit.SECOND)
+        call.record_usage(len(call.audio) / speech.BYTES_A_SECOND, BillingUnit.SECOND)
         return await self._run(call, plan, [text], lambda _: text)
 
     async def moderation(self, call: ModerationCall) -> bool:

@@ -94,4 +94,4 @@ def test_a_flood_in_one_lane_does_not_starve_another(
         ]
         last_of_few = max(order.index(invocation.request_id) for invocation in few)
         assert last_of_few < 30  # 2 blockers, then at most 2 of the flood for each of the few
-        eventually("lanes are empty", lambda: not redis_client.exists(keys.ring("llm")))
+        eventually("lanes are empty", lambda: not redis_client.exists(keys.schedule("llm")))

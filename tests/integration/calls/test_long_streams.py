@@ -27,8 +27,8 @@ SHORT = 1
 def test_an_answer_is_not_cut_however_many_times_longer_than_every_bound_it_is(
     redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fails if a bound counts from the start: chunks that do not renew `heard_at` were tried, and a
-    `_bound_pickup` that forgets that the run has started."""
+    """Fails if a bound counts from the start: chunks that do not renew `last_activity_at` were
+    tried, and a `_bound_pickup` that forgets that the run has started."""
     monkeypatch.setattr(reader, "BLOCK_MS", 50)
     monkeypatch.setattr(reader, "LOST_AFTER", 0.3)
     journal = tmp_path / "fast.journal"

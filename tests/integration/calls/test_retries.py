@@ -143,7 +143,8 @@ def test_what_the_vendor_refuses_for_good_is_not_asked_again(
 def test_nothing_is_tried_again_once_something_was_said(
     redis_url: str, redis_client: redis.Redis, tmp_path: Path, session: Session, vendor: Recorded
 ) -> None:
-    """Fails when `said` stays false in `RetryingProvider.llm` or `serve_in_turn`: both tried."""
+    """Fails when `said` stays false in `RetryingProvider.llm` or `serve_with_fallbacks`: both
+    tried."""
     vendor.answer(chat("half ", end="cut"), GOOD)
     more = f'{QUICK}[fallbacks]\n"openai/m" = ["other/n"]\n'
     with worker_of(redis_url, tmp_path, vendor, more):
@@ -173,8 +174,8 @@ def test_a_wait_that_is_too_long_is_left_to_the_caller(
 def test_the_next_model_of_the_operators_list_stands_in(
     redis_url: str, redis_client: redis.Redis, tmp_path: Path, session: Session, vendor: Recorded
 ) -> None:
-    """The pool serves `openai` alone; `other` is there to stand in. Fails without `serve_in_turn`'s
-    loop: tried."""
+    """The pool serves `openai` alone; `other` is there to stand in. Fails without
+    `serve_with_fallbacks`'s loop: tried."""
     vendor.answer(BUSY, BUSY, refusal(99), GOOD)
     more = f'{QUICK}calls = 2\n[fallbacks]\n"openai/m" = ["other/n", "other/o"]\n'
     with worker_of(redis_url, tmp_path, vendor, more, queues=["llm.openai"]):
@@ -241,7 +242,7 @@ def test_a_worker_that_ends_hands_a_waiting_invocation_back(
 def test_a_wait_is_not_the_vendors_silence(
     redis_url: str, tmp_path: Path, session: Session, vendor: Recorded
 ) -> None:
-    """Fails when `Run._say_failed` leaves `heard_at` alone: tried."""
+    """Fails when `Run._say_failed` leaves `last_activity_at` alone: tried."""
     vendor.answer(refusal(3), GOOD)
     with worker_of(redis_url, tmp_path, vendor, limits={"provider_silence": 0.5}):
         assert text_of(session.model.llm.submit(model(), user("x"))) == "all good"

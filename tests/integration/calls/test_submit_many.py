@@ -60,13 +60,13 @@ def left(client: redis.Redis) -> list[Any]:
 
 def watch(session: Session, monkeypatch: pytest.MonkeyPatch, hook: Hook) -> None:
     """Have a hook carry out the batches that enqueue, and tell it their number, from 0."""
-    once, number = session.broker.once, iter(range(1_000_000))
+    once, number = session.transport.once, iter(range(1_000_000))
 
     def watched(batch: Batch) -> list[Reply]:
         pushes = any(command[0] in PUSHES for command in batch.commands)
         return hook(next(number), batch, once) if pushes else once(batch)
 
-    monkeypatch.setattr(session.broker, "once", watched)
+    monkeypatch.setattr(session.transport, "once", watched)
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_a_group_rings_once_for_each_of_its_lanes(
 
     def hook(_: int, batch: Batch, once: OneBatch) -> list[Reply]:
         pushed = [str(command[1]) for command in batch.commands if command[0] in PUSHES]
-        rung.append([at for at, key in enumerate(pushed) if key == keys.bell("llm")])
+        rung.append([at for at, key in enumerate(pushed) if key == keys.wakeup("llm")])
         return once(batch)
 
     watch(session, monkeypatch, hook)
@@ -330,13 +330,13 @@ async def test_on_asyncio_a_broker_that_fails_keeps_none_either(
     """Fails when the plan does not hear of the fault: tried."""
     async with AsyncSession("acme", redis=redis_url) as session:
         await session.workers()
-        once, number = session.broker.once, iter(range(1000))
+        once, number = session.transport.once, iter(range(1000))
 
         async def failing(batch: Batch) -> list[Reply]:
             replies = await once(batch)
             return [OutOfMemoryError("OOM")] if next(number) == 0 else replies
 
-        monkeypatch.setattr(session.broker, "once", failing)
+        monkeypatch.setattr(session.transport, "once", failing)
         with pytest.raises(BrokerFullError):
             await session.submit_many(echoes(session, ["x"] * 10, detached=True))
         assert left(redis_client) == []

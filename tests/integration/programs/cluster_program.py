@@ -21,7 +21,7 @@ from invokeq.protocol.redis import keys
 from invokeq.protocol.redis.address import key_slot
 from invokeq.protocol.redis.resp import Reply
 from invokeq.protocol.requests import new_request_id
-from invokeq.transport.blocking import Broker
+from invokeq.transport.blocking import Transport
 from tests.integration.conftest import stream_config, user
 from tests.support.waiting import eventually
 from tests.support.workers import running_worker
@@ -49,14 +49,14 @@ async def read_async(url: str) -> list[int]:
 def submit_many(session: Session) -> dict[str, Any]:
     """Submit a group whose jobs are in one slot, and their leases in one each."""
     exchanges: list[int] = []
-    once = Broker.once
+    once = Transport.once
 
-    def counted(broker: Broker, batch: Batch) -> list[Reply]:
+    def counted(broker: Transport, batch: Batch) -> list[Reply]:
         exchanges.append(len(batch.commands))
         return once(broker, batch)
 
     calls = [session.model.llm.prepare(ECHO, user(f"text {n}")) for n in range(CALLS)]
-    with patch.object(Broker, "once", counted):
+    with patch.object(Transport, "once", counted):
         submitted = session.submit_many(calls)
         count = len(exchanges)
     texts = [each.result().message.content for each in submitted]
@@ -106,8 +106,8 @@ def read_from_a_slot_that_moves(session: Session, masters: list[str]) -> int:
     clients = [redis.Redis.from_url(url, protocol=2) for url in masters]
     ids: list[Any] = [client.execute_command("CLUSTER MYID") for client in clients]
     slots: list[Any] = cast(Any, clients[0].execute_command("CLUSTER", "SLOTS"))
-    owner: Any = next(part[2][2] for part in slots if part[0] <= slot <= part[1])
-    source = ids.index(owner)
+    request_id_lock: Any = next(part[2][2] for part in slots if part[0] <= slot <= part[1])
+    source = ids.index(request_id_lock)
     target = (source + 1) % len(masters)
     clients[target].execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[source])
     clients[source].execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[target])

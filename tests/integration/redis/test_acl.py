@@ -57,7 +57,7 @@ READ_ONLY = [
     ("SET", keys.lane_list("llm:acme"), "x"),
     ("SET", keys.job(OTHER), "x"),
     ("HGETALL", keys.job(OTHER)),
-    ("XADD", keys.bell("llm"), "*", "a", "b"),
+    ("XADD", keys.wakeup("llm"), "*", "a", "b"),
     ("SET", keys.events(OTHER), "x"),
     ("GET", keys.body_part(OTHER, 0)),
 ]
@@ -69,13 +69,13 @@ FORBIDDEN = [
     ("LREM", keys.lane_list("llm:victim"), 0, OTHER),
     ("LRANGE", keys.lane_list("llm:acme"), 0, -1),
     ("LPOP", keys.lane_list("llm:victim")),
-    ("LRANGE", keys.bell("llm"), 0, -1),
-    ("DEL", keys.bell("llm")),
+    ("LRANGE", keys.wakeup("llm"), 0, -1),
+    ("DEL", keys.wakeup("llm")),
     ("SMEMBERS", keys.ready("llm")),
     ("SMEMBERS", keys.QUEUES),
     ("SREM", keys.QUEUES, "x"),
     ("DEL", keys.QUEUES),
-    ("ZADD", keys.ring("llm"), 0, "llm:acme"),
+    ("ZADD", keys.schedule("llm"), 0, "llm:acme"),
     ("ZADD", keys.registry("wip", "llm:acme"), 0, OTHER),
     ("ZRANGE", keys.registry("wip", "llm:acme"), 0, -1),
     ("ZRANGE", keys.registry("canceled", "llm:victim"), 0, -1),
@@ -319,7 +319,7 @@ def test_a_plugin_cannot_break_workers_with_what_it_may_write(
             plugin.rpush(odd_lane, *jobs)
             plugin.rpush(keys.lane_list("llm:acme"), *jobs)
             plugin.sadd(keys.ready("llm"), b"x\xff:acme", "acme", b"\xff")
-            plugin.lpush(keys.bell("llm"), b"\xff")
+            plugin.lpush(keys.wakeup("llm"), b"\xff")
         failed = FailedJobRegistry("llm:acme", connection=redis_client, serializer=OrjsonSerializer)
         eventually("they are failed", lambda: set(ids) <= set(failed.get_job_ids()))
         first.process.kill()

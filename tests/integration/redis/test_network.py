@@ -228,7 +228,7 @@ def test_redis_is_gone_for_good(server: EmbeddedValkey, tmp_path: Path) -> None:
         running_worker(server.url, tmp_path, limits={"redis_retention": 1}) as worker,
         Session("acme", redis=server.url) as session,
     ):
-        session.options = replace(session.options, patience=1.0)
+        session.options = replace(session.options, retry_for_seconds=1.0)
         session.model = Models(session)
         invocation = session.model.llm.submit(plan, user("x"))
         items = iter(invocation)

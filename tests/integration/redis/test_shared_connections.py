@@ -10,8 +10,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from invokeq.operations.plan import StreamWait
-from invokeq.transport.shared_connection import Line
-from invokeq.transport.stream_multiplexer import KEPT, Follower
+from invokeq.transport.shared_connection import SharedConnection
+from invokeq.transport.stream_multiplexer import KEPT, StreamMultiplexer
 from tests.support.waiting import eventually_async
 
 pytestmark = pytest.mark.one_server("a Line or a Follower has connections to one server")
@@ -26,20 +26,20 @@ def permanent_keys() -> Collection[str]:
 
 
 @pytest.fixture
-async def follower(redis_url: str) -> AsyncIterator[Follower]:
-    opened = Follower(ConnectionPool.from_url(redis_url, protocol=2))
+async def follower(redis_url: str) -> AsyncIterator[StreamMultiplexer]:
+    opened = StreamMultiplexer(ConnectionPool.from_url(redis_url, protocol=2))
     yield opened
     await opened.close()
 
 
 @pytest.fixture
-async def line(redis_url: str) -> AsyncIterator[Line]:
-    opened = Line(ConnectionPool.from_url(redis_url, protocol=2))
+async def line(redis_url: str) -> AsyncIterator[SharedConnection]:
+    opened = SharedConnection(ConnectionPool.from_url(redis_url, protocol=2))
     yield opened
     await opened.close()
 
 
-def waiting(follower: Follower, stream: str, after: str = "0-0") -> asyncio.Task[object]:
+def waiting(follower: StreamMultiplexer, stream: str, after: str = "0-0") -> asyncio.Task[object]:
     """Begin to wait for one stream."""
     return asyncio.create_task(follower.wait(StreamWait(stream, after, 10, LONG)))
 
@@ -53,7 +53,7 @@ def blocked(client: redis.Redis) -> int:
 
 
 async def test_many_streams_are_waited_for_over_one_connection(
-    follower: Follower, redis_client: redis.Redis
+    follower: StreamMultiplexer, redis_client: redis.Redis
 ) -> None:
     before = connections(redis_client)
     waits = [waiting(follower, f"s{i}") for i in range(300)]
@@ -68,7 +68,7 @@ async def test_many_streams_are_waited_for_over_one_connection(
 
 
 async def test_who_comes_late_does_not_wait_for_the_others(
-    follower: Follower, redis_client: redis.Redis
+    follower: StreamMultiplexer, redis_client: redis.Redis
 ) -> None:
     early = waiting(follower, "s1")
     await eventually_async("the wait is at the server", lambda: blocked(redis_client) == 1)
@@ -82,7 +82,7 @@ async def test_who_comes_late_does_not_wait_for_the_others(
 
 
 async def test_connections_that_nobody_needs_are_closed(
-    follower: Follower, redis_client: redis.Redis
+    follower: StreamMultiplexer, redis_client: redis.Redis
 ) -> None:
     before = connections(redis_client)
     waits: list[asyncio.Task[object]] = []
@@ -97,7 +97,7 @@ async def test_connections_that_nobody_needs_are_closed(
 
 
 async def test_each_reader_of_a_stream_has_a_place_of_its_own(
-    follower: Follower, redis_client: redis.Redis
+    follower: StreamMultiplexer, redis_client: redis.Redis
 ) -> None:
     for sequence in range(3):
         redis_client.xadd("s", {"n": sequence}, id=f"1-{sequence}")
@@ -107,7 +107,7 @@ async def test_each_reader_of_a_stream_has_a_place_of_its_own(
 
 
 async def test_an_error_is_told_to_the_one_it_is_for(
-    follower: Follower, redis_client: redis.Redis
+    follower: StreamMultiplexer, redis_client: redis.Redis
 ) -> None:
     redis_client.set("n", "not a stream")
     redis_client.xadd("s", {"n": 1})
@@ -116,7 +116,9 @@ async def test_an_error_is_told_to_the_one_it_is_for(
     assert right
 
 
-async def test_who_gives_up_disturbs_nobody(follower: Follower, redis_client: redis.Redis) -> None:
+async def test_who_gives_up_disturbs_nobody(
+    follower: StreamMultiplexer, redis_client: redis.Redis
+) -> None:
     leaving, staying = waiting(follower, "s1"), waiting(follower, "s2")
     await eventually_async("both are at the server", lambda: blocked(redis_client) == 1)
     leaving.cancel()
@@ -125,12 +127,12 @@ async def test_who_gives_up_disturbs_nobody(follower: Follower, redis_client: re
     assert await staying
 
 
-async def test_nothing_comes_before_its_time_is_up(follower: Follower) -> None:
+async def test_nothing_comes_before_its_time_is_up(follower: StreamMultiplexer) -> None:
     assert await follower.wait(StreamWait("s", "0-0", 10, 20)) is None
 
 
 async def test_a_connection_that_breaks_is_told_to_all_who_wait(
-    follower: Follower, redis_client: redis.Redis
+    follower: StreamMultiplexer, redis_client: redis.Redis
 ) -> None:
     waits = [waiting(follower, f"s{i}") for i in range(3)]
     await eventually_async("they are at the server", lambda: blocked(redis_client) == 1)
@@ -141,7 +143,9 @@ async def test_a_connection_that_breaks_is_told_to_all_who_wait(
     assert await waiting(follower, "s1")
 
 
-async def test_closing_ends_every_wait(follower: Follower, redis_client: redis.Redis) -> None:
+async def test_closing_ends_every_wait(
+    follower: StreamMultiplexer, redis_client: redis.Redis
+) -> None:
     waits = [waiting(follower, "s1"), waiting(follower, "s1", "0-1")]
     await eventually_async("both are at the server", lambda: blocked(redis_client) == 2)
     await follower.close()
@@ -150,7 +154,7 @@ async def test_closing_ends_every_wait(follower: Follower, redis_client: redis.R
 
 
 async def test_transactions_of_many_tasks_stay_in_one_piece(
-    line: Line, redis_client: redis.Redis
+    line: SharedConnection, redis_client: redis.Redis
 ) -> None:
     """Somebody's INCR between another's MULTI and EXEC would be answered QUEUED."""
     before = connections(redis_client)
@@ -161,7 +165,9 @@ async def test_transactions_of_many_tasks_stay_in_one_piece(
     assert connections(redis_client) <= before + 1
 
 
-async def test_a_task_that_gives_up_leaves_the_replies_of_others_in_place(line: Line) -> None:
+async def test_a_task_that_gives_up_leaves_the_replies_of_others_in_place(
+    line: SharedConnection,
+) -> None:
     wishes = [asyncio.create_task(line.exchange([("ECHO", str(i))])) for i in range(20)]
     await asyncio.sleep(0)
     for wish in wishes[::2]:
@@ -170,13 +176,15 @@ async def test_a_task_that_gives_up_leaves_the_replies_of_others_in_place(line: 
     assert replies[1::2] == [[b"%d" % i] for i in range(1, 20, 2)]
 
 
-async def test_a_server_error_stands_in_place_of_its_reply(line: Line) -> None:
+async def test_a_server_error_stands_in_place_of_its_reply(line: SharedConnection) -> None:
     first, second, third = await line.exchange([("ECHO", "1"), ("NOSUCH",), ("ECHO", "3")])
     assert (first, third) == (b"1", b"3")
     assert isinstance(second, ResponseError)
 
 
-async def test_a_broken_line_connects_anew(line: Line, redis_client: redis.Redis) -> None:
+async def test_a_broken_line_connects_anew(
+    line: SharedConnection, redis_client: redis.Redis
+) -> None:
     await line.exchange([("PING",)])
     redis_client.client_kill_filter(_type="normal", skipme=True)
     with pytest.raises(RedisConnectionError):

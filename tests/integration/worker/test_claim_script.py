@@ -39,7 +39,7 @@ def claim(client: redis.Redis, name: str) -> scripts.Claim:
 def test_who_has_no_lease_gets_nothing_and_wakes_another(redis_client: redis.Redis) -> None:
     """A frozen worker's claim, sent ahead behind the bell, comes when others have cleaned up: what
     it took would be lost. Fails without the look at the leases: tried."""
-    waiting, lane, bell = "ab" * 16, "llm:acme", keys.bell("llm")
+    waiting, lane, wakeup = "ab" * 16, "llm:acme", keys.wakeup("llm")
     redis_client.hset(keys.job(waiting), mapping={"status": "queued", "data": "x"})
     redis_client.expire(keys.job(waiting), 60)
     redis_client.rpush(keys.lane_list(lane), waiting)
@@ -49,7 +49,7 @@ def test_who_has_no_lease_gets_nothing_and_wakes_another(redis_client: redis.Red
     for name in ("frozen", "nobody"):
         nothing = claim(redis_client, name)
         assert (nothing.suspended, nothing.jobs) == (True, [])
-        assert redis_client.llen(bell) == 1
+        assert redis_client.llen(wakeup) == 1
         assert redis_client.llen(keys.lane_list(lane)) == 1
     assert [job.id for job in claim(redis_client, "w1").jobs] == [waiting]
     redis_client.expire(keys.worker("w1"), 60)

@@ -104,7 +104,7 @@ def test_suspend_and_resume(redis_url: str, redis_client: redis.Redis, session: 
     rq_cli(redis_url, "suspend")
     waiting = session.model.llm.submit(stream_config(chunks=1), user("x"), detached=True)
     # The worker was woken, found itself suspended and left the job: the bell has been answered.
-    eventually("bell answered", lambda: not redis_client.exists(keys.bell("llm")))
+    eventually("bell answered", lambda: not redis_client.exists(keys.wakeup("llm")))
     assert waiting.status().state == "queued"
     rq_cli(redis_url, "resume")
     assert list(waiting)

@@ -18,7 +18,7 @@ from invokeq.protocol.errors import (
 )
 from invokeq.protocol.requests import MultiModalEmbeddingRequest, TextEmbeddingRequest
 from invokeq_providers.base import Embedded, EmbeddingCall
-from invokeq_providers.calls import Result, Said, Vectors, serve
+from invokeq_providers.calls import Output, Result, Vectors, serve
 from invokeq_providers.calls.embedding import PIECE_BYTES, SIDE_BY_SIDE
 from invokeq_providers.calls.prepare_embedding import DEFAULT_MAX_CHUNKS
 from invokeq_providers.scripted import ScriptedProvider, scripted_vector
@@ -41,7 +41,7 @@ def text(content: str) -> dict[str, Any]:
     return {"content": content, "content_type": "text"}
 
 
-def rows(said: Sequence[Said]) -> "list[array[float]]":
+def rows(said: Sequence[Output]) -> "list[array[float]]":
     """Give the vectors, and check that each piece begins where the one before it ended."""
     found: list[array[float]] = []
     for piece in said:
@@ -51,7 +51,7 @@ def rows(said: Sequence[Said]) -> "list[array[float]]":
     return found
 
 
-def result(said: Sequence[Said]) -> Result:
+def result(said: Sequence[Output]) -> Result:
     assert isinstance(said[-1], Result)
     assert sum(isinstance(piece, Result) for piece in said) == 1
     return said[-1]
@@ -185,7 +185,7 @@ async def test_sixty_four_bits_stay_sixty_four_bits() -> None:
 )
 async def test_bad_vectors_are_an_error_that_names_the_text(spoil: str, problem: str) -> None:
     bench = Bench({**SMALL, "embedding": {"spoil": spoil, "spoil_at": 1}})
-    said: list[Said] = []
+    said: list[Output] = []
 
     async def consume() -> None:
         async for piece in serve(request(["a", "b", "c", "d"]), bench.services):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from invokeq_providers.calls.ordered_gather import in_order
+from invokeq_providers.calls.ordered_gather import ordered_gather
 
 
 class Jobs:
@@ -46,7 +46,7 @@ async def turns(number: int = 5) -> None:
 async def test_results_come_in_order_though_jobs_end_in_another() -> None:
     jobs = Jobs(3)
     jobs.end(2, 1)
-    results = in_order(jobs, 3)
+    results = ordered_gather(jobs, 3)
     first = asyncio.ensure_future(anext(results))
     await turns()
     assert not first.done()
@@ -59,14 +59,14 @@ async def test_results_come_in_order_though_jobs_end_in_another() -> None:
 async def test_a_result_is_given_before_the_next_job_has_ended() -> None:
     jobs = Jobs(2)
     jobs.end(0)
-    async with aclosing(in_order(jobs, 2)) as results:
+    async with aclosing(ordered_gather(jobs, 2)) as results:
         assert await anext(results) == "r0"
 
 
 async def test_no_more_than_the_bound_are_begun_and_not_given() -> None:
     jobs = Jobs(5)
     jobs.end(1, 2)
-    results = in_order(jobs, 3)
+    results = ordered_gather(jobs, 3)
     first = asyncio.ensure_future(anext(results))
     await turns()
     assert jobs.begun == [0, 1, 2]
@@ -84,7 +84,7 @@ async def test_an_error_comes_after_the_results_before_it_and_cancels_the_rest()
     jobs = Jobs(4)
     jobs.end(0)
     jobs.futures[1].set_exception(ValueError("one"))
-    results = in_order(jobs, 4)
+    results = ordered_gather(jobs, 4)
     assert await anext(results) == "r0"
     with pytest.raises(ValueError, match="one"):
         await anext(results)
@@ -98,14 +98,14 @@ async def test_errors_behind_the_first_are_not_reported_as_lost(
     for future in jobs.futures:
         future.set_exception(ValueError("both"))
     with pytest.raises(ValueError, match="both"):
-        await anext(in_order(jobs, 2))
+        await anext(ordered_gather(jobs, 2))
     assert caplog.records == []
 
 
 async def test_closing_cancels_what_runs_and_waits_for_its_end() -> None:
     jobs = Jobs(3)
     jobs.end(0)
-    results = in_order(jobs, 3)
+    results = ordered_gather(jobs, 3)
     await anext(results)
     await results.aclose()
     assert jobs.cancelled == [1, 2]
@@ -115,7 +115,7 @@ async def test_a_consumer_that_is_cancelled_cancels_all() -> None:
     jobs = Jobs(2)
 
     async def consume() -> None:
-        async with aclosing(in_order(jobs, 2)) as results:
+        async with aclosing(ordered_gather(jobs, 2)) as results:
             async for _ in results:
                 pass
 
@@ -128,4 +128,4 @@ async def test_a_consumer_that_is_cancelled_cancels_all() -> None:
 
 
 async def test_no_jobs_give_no_results() -> None:
-    assert [result async for result in in_order(Jobs(0), 3)] == []
+    assert [result async for result in ordered_gather(Jobs(0), 3)] == []

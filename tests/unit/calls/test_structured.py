@@ -17,7 +17,7 @@ from invokeq.protocol.errors import (
     UnusableAnswerError,
 )
 from invokeq.protocol.requests import LLMStructuredOutputRequest
-from invokeq_providers.calls import Said, serve
+from invokeq_providers.calls import Output, serve
 from invokeq_providers.chunks import LLMChunk, as_entity
 from tests.support.calls import Bench
 
@@ -55,13 +55,13 @@ def request(
     )
 
 
-def chunks(said: Sequence[Said]) -> list[LLMResultChunk]:
+def chunks(said: Sequence[Output]) -> list[LLMResultChunk]:
     found = [as_entity(piece) for piece in said if isinstance(piece, LLMChunk)]
     assert len(found) == len(said)
     return found
 
 
-def objects(said: Sequence[Said]) -> list[Any]:
+def objects(said: Sequence[Output]) -> list[Any]:
     """Give the object of each chunk, None where it has none."""
     return [getattr(chunk, "structured_output", None) for chunk in chunks(said)]
 
@@ -144,7 +144,7 @@ async def test_an_answer_that_does_not_fit_is_an_error(answer: str, problem: str
 
 
 async def test_chunks_before_the_error_stay_said() -> None:
-    said: list[Said] = []
+    said: list[Output] = []
 
     async def consume() -> None:
         async for piece in serve(request("not json"), Bench().services):

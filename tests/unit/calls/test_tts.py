@@ -18,7 +18,7 @@ from invokeq.protocol.errors import (
 )
 from invokeq.protocol.requests import TTSRequest
 from invokeq.protocol.usage import BillingUnit, UnitUsage
-from invokeq_providers.calls import Said, Segment, Used, serve
+from invokeq_providers.calls import Output, Segment, UsageReport, serve
 from invokeq_providers.calls.tts import SIDE_BY_SIDE
 from invokeq_providers.scripted import speech
 from tests.support.calls import Bench, Gate
@@ -31,10 +31,10 @@ def request(text: str = TEXT, voice: str = "ann", model: str = "silence") -> TTS
     return TTSRequest(provider="scripted", model=model, voice=voice, content_text=text)
 
 
-def heard(said: Sequence[Said]) -> list[str | None]:
+def heard(said: Sequence[Output]) -> list[str | None]:
     """Give what the segments say; what they cost is the last thing, if anything."""
     texts: list[str | None] = []
-    segments = said[:-1] if isinstance(said[-1], Used) else said
+    segments = said[:-1] if isinstance(said[-1], UsageReport) else said
     for piece in segments:
         assert isinstance(piece, Segment)
         assert recognise(piece.audio) == MP3
@@ -43,9 +43,9 @@ def heard(said: Sequence[Said]) -> list[str | None]:
     return texts
 
 
-async def until_fault(bench: Bench, asked: TTSRequest, error: type[Exception]) -> list[Said]:
+async def until_fault(bench: Bench, asked: TTSRequest, error: type[Exception]) -> list[Output]:
     """Give what is said before an error; the error's own fields are checked by the caller."""
-    said: list[Said] = []
+    said: list[Output] = []
 
     async def consume() -> None:
         async for piece in serve(asked, bench.services):
@@ -144,7 +144,7 @@ async def test_the_voice_is_the_one_asked_for_or_the_default(asked: str, spoken:
 
 async def test_a_model_that_has_a_price_is_billed_by_the_character() -> None:
     *_, used = await Bench().said(request())
-    assert isinstance(used, Used)
+    assert isinstance(used, UsageReport)
     assert isinstance(used.usage, UnitUsage)
     assert (used.usage.unit, used.usage.amount) == (BillingUnit.CHARACTER, len(TEXT))
     assert used.usage.total_price == Decimal("0.0083400")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from invokeq.protocol.redis.address import SlotMap, key_slot
 from invokeq.protocol.redis.resp import Command
-from invokeq.transport.cluster import in_step
+from invokeq.transport.cluster import interleave_by_node
 
 KEYS = {"a": "{a}", "b": "{b}", "r": "{rq}"}
 SLOTS = SlotMap(
@@ -13,11 +13,11 @@ SLOTS = SlotMap(
 )
 
 
-def sent(*sides: str) -> list[tuple[str, list[int]]]:
+def sent(*segments: str) -> list[tuple[str, list[int]]]:
     """Say what is sent when each letter of each side is a command for the node of that name."""
-    commands: list[Command] = [("GET", KEYS[name]) for side in sides for name in side]
-    lengths: Sequence[int] = [len(side) for side in sides]
-    found = in_step(commands, lengths if len(sides) > 1 else (), SLOTS)
+    commands: list[Command] = [("GET", KEYS[name]) for side in segments for name in side]
+    lengths: Sequence[int] = [len(side) for side in segments]
+    found = interleave_by_node(commands, lengths if len(segments) > 1 else (), SLOTS)
     return [(node[0], places) for node, places in found if node is not None]
 
 

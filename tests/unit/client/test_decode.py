@@ -49,9 +49,9 @@ def end(count: int) -> Event:
     return event(EventKind.RESULT, events.result(value))
 
 
-def result(shape: decode.Shape[Any, Any], *said: Event) -> Any:
-    items = (shape.item_of(e) for e in said)
-    return shape.result_of(iter([item for item in items if item is not None]))
+def result(decoder: decode.ResultDecoder[Any, Any], *said: Event) -> Any:
+    items = (decoder.item_of(e) for e in said)
+    return decoder.result_of(iter([item for item in items if item is not None]))
 
 
 @pytest.mark.parametrize("typecode", ["f", "d"])
@@ -81,13 +81,13 @@ def test_vectors_that_are_missing_are_an_error(said: list[Event]) -> None:
         result(decode.EMBEDDING, *said)
 
 
-@pytest.mark.parametrize("shape", [decode.EMBEDDING, decode.ANY])
+@pytest.mark.parametrize("decoder", [decode.EMBEDDING, decode.ANY])
 @pytest.mark.parametrize("said", [[vectors(1, [[1.0]]), end(2)], [end(2)]])
 def test_vectors_without_the_first_are_no_whole(
-    shape: decode.Shape[Any, Any], said: list[Event]
+    decoder: decode.ResultDecoder[Any, Any], said: list[Event]
 ) -> None:
     with pytest.raises(PartialAnswerError, match=r"vectors.*without `after`"):
-        result(shape, *said)
+        result(decoder, *said)
 
 
 def scores(start: int, *ranked: tuple[int, float]) -> Event:
@@ -102,18 +102,18 @@ RANKED = [scores(0, (2, 0.1 + 0.2)), scores(1, (0, -7.0)), ranking_end(2)]
 
 
 def test_a_ranking_gets_its_texts_where_they_are() -> None:
-    whole = result(decode.rerank_shape(["a", "b", "c"]), *RANKED)
+    whole = result(decode.rerank_decoder(["a", "b", "c"]), *RANKED)
     assert [(d.index, d.text, d.score) for d in whole.docs] == [(2, "c", 0.1 + 0.2), (0, "a", -7.0)]
-    sighted = result(decode.multimodal_rerank_shape(["", "b", "c"]), *RANKED)
+    sighted = result(decode.multimodal_rerank_decoder(["", "b", "c"]), *RANKED)
     assert [d.text for d in sighted.docs] == ["c", ""]
-    for shape in (decode.RANKING, decode.ANY):
-        assert [(d.index, d.text) for d in result(shape, *RANKED).docs] == [(2, ""), (0, "")]
+    for decoder in (decode.RANKING, decode.ANY):
+        assert [(d.index, d.text) for d in result(decoder, *RANKED).docs] == [(2, ""), (0, "")]
     assert result(decode.ANY, ranking_end(0)).docs == []
 
 
 def test_a_ranking_that_is_none_is_an_error() -> None:
     with pytest.raises(ProtocolError, match="ranks document 2 of 2"):
-        result(decode.rerank_shape(["a", "b"]), *RANKED)
+        result(decode.rerank_decoder(["a", "b"]), *RANKED)
     for said in (RANKED[:2], [RANKED[0], ranking_end(2)], [RANKED[0], scores(5, (1, 1.0))]):
         with pytest.raises(ProtocolError, match="breaks off after"):
             result(decode.RANKING, *said)
@@ -174,21 +174,23 @@ def test_segments_know_what_they_are_and_join() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "value", "expected"),
+    ("decoder", "value", "expected"),
     [
         (decode.MODERATION, {"result": False}, False),
         (decode.SPEECH2TEXT, {"result": ""}, ""),
         (decode.SUMMARY, {"summary": "short"}, "short"),
     ],
 )
-def test_single_results(shape: decode.Shape[Any, Any], value: Any, expected: object) -> None:
+def test_single_results(
+    decoder: decode.ResultDecoder[Any, Any], value: Any, expected: object
+) -> None:
     done = event(EventKind.DONE, events.done(None))
-    assert result(shape, event(EventKind.RESULT, events.result(value)), done) == expected
+    assert result(decoder, event(EventKind.RESULT, events.result(value)), done) == expected
     assert result(decode.ANY, event(EventKind.RESULT, events.result(value)), done) == expected
     with pytest.raises(ProtocolError, match="without a result"):
-        result(shape, done)
+        result(decoder, done)
     with pytest.raises(ProtocolError):
-        shape.item_of(event(EventKind.RESULT, b'{"result": {}, "summary": 5}'))
+        decoder.item_of(event(EventKind.RESULT, b'{"result": {}, "summary": 5}'))
 
 
 def test_a_reader_that_attaches_reads_every_kind() -> None:

@@ -14,26 +14,26 @@ NOWHERE = "redis://127.0.0.1:1/0"
     "session", [Session("gate", redis=NOWHERE), AsyncSession("gate", redis=NOWHERE)]
 )
 def test_the_sender_is_another_and_the_rest_is_shared(session: Session | AsyncSession) -> None:
-    spoken = session.speaking_for("acme", "t", "u")
+    spoken = session.on_behalf_of("acme", "t", "u")
     assert type(spoken) is type(session)
     options = spoken.options
     assert (options.plugin_id, options.tenant_id, options.user_id) == ("acme", "t", "u")
-    assert spoken.broker is session.broker
+    assert spoken.transport is session.transport
     assert spoken.directory is session.directory
     assert spoken.model is not session.model
     assert session.options.plugin_id == "gate"
     with pytest.raises(InvalidRequestError, match="plugin_id"):
-        session.speaking_for("a b")
+        session.on_behalf_of("a b")
 
 
 def test_the_lane_stays_that_of_the_first() -> None:
-    options = SessionOptions("gate").speaking_for("acme", None, None).speaking_for("b", None, None)
+    options = SessionOptions("gate").on_behalf_of("acme", None, None).on_behalf_of("b", None, None)
     assert (options.plugin_id, options.lane) == ("b", "gate")
 
 
 def test_a_fake_session_speaks_for_others_too() -> None:
     session = FakeSession("gate")
-    spoken = session.speaking_for("acme")
+    spoken = session.on_behalf_of("acme")
     spoken.model.moderation.answers(True)
     model = {"provider": "p", "model": "m"}
     assert spoken.model.moderation.invoke(model, "a") is True
@@ -41,4 +41,4 @@ def test_a_fake_session_speaks_for_others_too() -> None:
 
 
 def test_a_fake_asyncio_session_does_as_well() -> None:
-    assert FakeAsyncSession("gate").speaking_for("acme").options.lane == "gate"
+    assert FakeAsyncSession("gate").on_behalf_of("acme").options.lane == "gate"

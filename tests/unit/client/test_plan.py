@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from invokeq.operations.plan import Batch, Plan, together
+from invokeq.operations.plan import Batch, Plan, gather_plans
 from invokeq.protocol.errors import InvalidRequestError, InvokeqError
 from invokeq.protocol.redis.resp import Reply
 
@@ -36,7 +36,9 @@ def carry_out(plan: Plan[Any]) -> tuple[list[list[str]], Any]:
 
 
 def test_each_round_trip_is_the_next_of_all() -> None:
-    trips, outcomes = carry_out(together([echo("a", 2), echo("b", 1), echo("c", 3), echo("d", 0)]))
+    trips, outcomes = carry_out(
+        gather_plans([echo("a", 2), echo("b", 1), echo("c", 3), echo("d", 0)])
+    )
     assert trips == [
         ["a1.0", "b1.0", "c1.0"],
         ["a2.0", "a2.1", "c2.0", "c2.1"],
@@ -51,7 +53,7 @@ def test_each_round_trip_is_the_next_of_all() -> None:
 
 
 def test_a_plan_that_fails_leaves_the_others_alone() -> None:
-    _, (good, bad, also_bad) = carry_out(together([echo("a", 2), failing(0), failing(1)]))
+    _, (good, bad, also_bad) = carry_out(gather_plans([echo("a", 2), failing(0), failing(1)]))
     assert good == ["a1.0", "a2.0", "a2.1"]
     assert isinstance(bad, InvokeqError)
     assert isinstance(also_bad, InvokeqError)
@@ -63,8 +65,8 @@ def test_a_fault_of_a_plan_ends_all() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        carry_out(together([echo("a", 2), broken()]))
+        carry_out(gather_plans([echo("a", 2), broken()]))
 
 
 def test_nothing_to_do_is_done_at_once() -> None:
-    assert carry_out(together([])) == ([], [])
+    assert carry_out(gather_plans([])) == ([], [])

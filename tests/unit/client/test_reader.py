@@ -30,7 +30,7 @@ def reader(after: EventId = START, known: bool = True, **changes: Any) -> Reader
     arguments: dict[str, Any] = {
         "pickup_timeout": 60.0,
         "orphan_timeout": 30.0,
-        "patience": 1.0,
+        "retry_for_seconds": 1.0,
         "holds_lease": True,
         **changes,
     }

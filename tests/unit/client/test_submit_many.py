@@ -140,7 +140,7 @@ def test_of_refused_calls_a_fake_session_keeps_none() -> None:
 def test_a_script_is_that_of_all_who_share_the_memory() -> None:
     session = FakeSession("gate")
     session.model.moderation.answers(True)
-    spoken = session.speaking_for("acme")
+    spoken = session.on_behalf_of("acme")
     assert spoken.model.moderation.invoke(WHERE, "text") is True
     assert len(session.model.moderation.calls) == 1
 

@@ -342,7 +342,7 @@ def test_nothing_can_reach_redis() -> None:
     with FakeSession() as session:
         assert session.workers() == ()
         with pytest.raises(NotImplementedError, match="the fake session has no Redis"):
-            session.broker.run(session.directory.workers())
+            session.transport.run(session.directory.workers())
 
 
 async def test_the_asynchronous_session_does_the_same() -> None:
@@ -381,7 +381,7 @@ async def test_the_asynchronous_handle_does_the_same() -> None:
     assert await session.workers() == ()
     assert session.request_ids == [invocation.request_id, second.request_id]
     with pytest.raises(NotImplementedError):
-        await session.broker.run(session.directory.workers())
+        await session.transport.run(session.directory.workers())
 
 
 def code_blocks() -> list[str]:

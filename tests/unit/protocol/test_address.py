@@ -17,7 +17,7 @@ def test_slots_are_those_of_redis(key: str) -> None:
 
 
 def test_the_keys_of_an_invocation_are_in_one_slot() -> None:
-    names = (EVENTS, keys.reader(RID), keys.owner(RID), keys.body_part(RID, 3))
+    names = (EVENTS, keys.reader(RID), keys.request_id_lock(RID), keys.body_part(RID, 3))
     assert len({key_slot(name) for name in names}) == 1
 
 

@@ -20,13 +20,13 @@ from invokeq.protocol.requests import (
     TextEmbeddingRequest,
 )
 from invokeq_providers.base import Provider
-from invokeq_providers.calls import Said, Services
+from invokeq_providers.calls import Output, Services
 from invokeq_providers.chunks import LLMChunk
 from invokeq_providers.registry import find_provider
 from invokeq_providers.scripted import ScriptedProvider
 from invokeq_worker.config.retry_policy import RetryPolicy
 from invokeq_worker.config.settings import Settings, read_settings
-from invokeq_worker.vendor.fallbacks import Fallbacks, check_fallbacks, serve_in_turn
+from invokeq_worker.vendor.fallbacks import Fallbacks, check_fallbacks, serve_with_fallbacks
 from invokeq_worker.vendor.retrying import RetryingProvider
 from invokeq_worker.vendor.vendor_calls import FailedCall, ModelRef, VendorCalls
 
@@ -53,7 +53,7 @@ class Turns:
 
     async def said(
         self, request: Request, *others: ModelRef, policy: RetryPolicy = ONCE
-    ) -> list[Said]:
+    ) -> list[Output]:
         calls = VendorCalls("r", lambda _: policy, None, self.told.append, lambda: 0.0)
         services = Services(
             request_id="r",
@@ -66,7 +66,7 @@ class Turns:
         )
         asked = getattr(request, "model", "echo")
         fallbacks: Fallbacks = {ModelRef("bad", asked): others}
-        turns = serve_in_turn(request, services, fallbacks, calls, self._check)
+        turns = serve_with_fallbacks(request, services, fallbacks, calls, self._check)
         async with aclosing(turns) as pieces:
             return [piece async for piece in pieces]
 

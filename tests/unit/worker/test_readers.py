@@ -13,7 +13,7 @@ from invokeq.protocol.lease import DETACHED, cancel_order, position_lease
 from invokeq.protocol.redis import keys
 from invokeq_worker.engine.readers import GRACE, RETURN_GRACE, Readers
 from invokeq_worker.engine.run import Run
-from invokeq_worker.redis.connection import Link, LinkError
+from invokeq_worker.redis.connection import RedisConnection, RedisConnectionLostError
 from invokeq_worker.redis.scripts import Claimed
 from invokeq_worker.streams.event_stream import EventWriter
 from invokeq_worker.streams.window import Window
@@ -33,7 +33,7 @@ class Server:
         assert name == "MGET"
         self.asked.append(list(asked))
         if self.leases is None:
-            raise LinkError("away")
+            raise RedisConnectionLostError("away")
         return [self.leases.get(key) for key in asked]
 
 
@@ -83,7 +83,7 @@ class Table:
     def __init__(self) -> None:
         self.server = Server()
         self.lost = 0
-        self.readers = Readers(cast(Link, self.server), self._lose, retention=30.0)
+        self.readers = Readers(cast(RedisConnection, self.server), self._lose, retention=30.0)
 
     def _lose(self) -> None:
         self.lost += 1
@@ -144,12 +144,12 @@ async def test_a_reader_that_lets_go_sets_its_run_free() -> None:
     table.server.leases = {run.key: DETACHED}
     async with table.running():
         await table.readers.room(run.fill())
-    assert not run.stream.attended
+    assert not run.stream.has_reader
     assert run.cancelled == []
 
 
 @pytest.mark.parametrize(
-    ("age", "attended", "lease", "cancelled"),
+    ("age", "has_reader", "lease", "cancelled"),
     [
         (60.0, True, None, ["consumer_gone"]),
         (GRACE / 2, True, None, []),
@@ -162,10 +162,10 @@ async def test_a_reader_that_lets_go_sets_its_run_free() -> None:
     ],
 )
 def test_what_a_lease_means_for_its_run(
-    age: float, attended: bool, lease: bytes | None, cancelled: list[str]
+    age: float, has_reader: bool, lease: bytes | None, cancelled: list[str]
 ) -> None:
     run = FakeRun(1, age)
-    if not attended:
+    if not has_reader:
         run.stream.unattend()
     Table().readers.hear([cast(Run, run)], [lease])
     assert run.cancelled == cancelled

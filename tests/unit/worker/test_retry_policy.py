@@ -12,7 +12,7 @@ from invokeq.protocol.errors import (
     RejectedByProviderError,
     UnusableAnswerError,
 )
-from invokeq_worker.config.retry_policy import RetryPolicy, moves_on, retry_wait
+from invokeq_worker.config.retry_policy import RetryPolicy, allows_fallback, retry_wait
 
 POLICY = RetryPolicy(calls=5, base=1.0, cap=6.0, longest_wait=60.0)
 FAULT = ProviderUnavailableError(detail="x")
@@ -66,4 +66,4 @@ def test_a_wait_that_reaches_the_deadline_is_no_use() -> None:
 )
 def test_which_faults_pass(error: InvokeqError, again: bool, elsewhere: bool) -> None:
     assert (retry_wait(error, 1, POLICY, left=None, chance=0.0) is not None) is again
-    assert moves_on(error) is elsewhere
+    assert allows_fallback(error) is elsewhere

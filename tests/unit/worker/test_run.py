@@ -12,12 +12,12 @@ from invokeq.protocol.entities import LLMModelConfig, UserPromptMessage
 from invokeq.protocol.redis.resp import Command, Reply
 from invokeq.protocol.requests import Envelope
 from invokeq.requests.llm import build_llm_request
-from invokeq.results.decode import llm_shape
+from invokeq.results.decode import llm_decoder
 from invokeq_providers.scripted import ScriptedProvider
 from invokeq_worker.config.permissions import Permissions
 from invokeq_worker.engine.job_records import Retention
 from invokeq_worker.engine.run import Run, RunContext
-from invokeq_worker.redis.connection import Link
+from invokeq_worker.redis.connection import RedisConnection
 from invokeq_worker.redis.scripts import Claimed
 from invokeq_worker.streams.window import Window
 from invokeq_worker.streams.writer import Writer
@@ -26,7 +26,7 @@ RID = "ab" * 16
 RUNS = 20
 
 
-class _Taking(Link):
+class _Taking(RedisConnection):
     """Takes every batch."""
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ def _data(**plan: Any) -> bytes:
         provider="scripted", model="stream", mode="chat", completion_params=plan
     )
     request = build_llm_request(config, [UserPromptMessage(content="x")], None, None, True)
-    call = build_call(SessionOptions("acme"), request, CallOptions(), llm_shape("stream"))
+    call = build_call(SessionOptions("acme"), request, CallOptions(), llm_decoder("stream"))
     envelope = Envelope(request_id=RID, plugin_id="acme")
     return codec.encode(envelope, call.payload).job_data
 

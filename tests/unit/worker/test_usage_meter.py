@@ -14,7 +14,7 @@ from invokeq.protocol.entities import (
 from invokeq_providers.base import Embedded, EmbeddingCall, LLMCall
 from invokeq_providers.models.usage import usage_from_tokens
 from invokeq_providers.scripted import ScriptedProvider
-from invokeq_worker.vendor.usage_meter import Tally
+from invokeq_worker.vendor.usage_meter import UsageMeter
 
 PROVIDER = ScriptedProvider("scripted", {})
 FACTS = PROVIDER.facts(ModelType.LLM, "echo")
@@ -39,17 +39,17 @@ def chunk(text: str, usage: LLMUsage | None = None) -> LLMResultChunk:
 
 
 def test_nothing_was_used_before_anything_was_said() -> None:
-    tally = Tally()
-    tally.begin(CALL)
-    assert tally.usage() is None
+    usage_meter = UsageMeter()
+    usage_meter.begin(CALL)
+    assert usage_meter.usage() is None
 
 
 def test_an_answer_that_was_stopped_is_estimated_and_priced() -> None:
-    tally = Tally()
-    answer = tally.begin(CALL)
+    usage_meter = UsageMeter()
+    answer = usage_meter.begin(CALL)
     for text in ("abcd", "efgh", "世界"):
         answer.add(chunk(text))
-    usage = tally.usage()
+    usage = usage_meter.usage()
     assert usage is not None
     assert (usage["prompt_tokens"], usage["completion_tokens"]) == (2, 4)
     assert usage["estimated"] is True
@@ -57,21 +57,21 @@ def test_an_answer_that_was_stopped_is_estimated_and_priced() -> None:
 
 
 def test_what_the_vendor_said_is_its_word() -> None:
-    tally = Tally()
-    answer = tally.begin(CALL)
+    usage_meter = UsageMeter()
+    answer = usage_meter.begin(CALL)
     answer.add(chunk("abcd"))
     answer.add(chunk("", usage_from_tokens(FACTS, 7, 9, 0.1)))
-    usage = tally.usage()
+    usage = usage_meter.usage()
     assert usage is not None
     assert (usage["prompt_tokens"], usage["completion_tokens"]) == (7, 9)
     assert "estimated" not in usage
 
 
 def test_calls_of_one_invocation_add_up() -> None:
-    tally = Tally()
-    tally.begin(CALL).add(chunk("", usage_from_tokens(FACTS, 7, 9, 0.1)))
-    tally.begin(CALL).add(chunk("abcd"))
-    usage = tally.usage()
+    usage_meter = UsageMeter()
+    usage_meter.begin(CALL).add(chunk("", usage_from_tokens(FACTS, 7, 9, 0.1)))
+    usage_meter.begin(CALL).add(chunk("abcd"))
+    usage = usage_meter.usage()
     assert usage is not None
     assert (usage["prompt_tokens"], usage["completion_tokens"]) == (9, 10)
     assert usage["estimated"] is True
@@ -80,9 +80,9 @@ def test_calls_of_one_invocation_add_up() -> None:
 def test_batches_of_vectors_add_up() -> None:
     facts = PROVIDER.facts(ModelType.TEXT_EMBEDDING, "hash")
     call = EmbeddingCall("r", "hash", facts, ["a"], (), EmbeddingInputType.QUERY, None)
-    tally = Tally()
+    usage_meter = UsageMeter()
     for tokens in (3, 4):
-        tally.embedded(call, Embedded([array("f", [1.0])], tokens))
-    usage = tally.usage()
+        usage_meter.embedded(call, Embedded([array("f", [1.0])], tokens))
+    usage = usage_meter.usage()
     assert usage is not None
     assert usage["tokens"] == 7

@@ -6,7 +6,7 @@ import pytest
 
 from invokeq.protocol.events import EventId, EventKind
 from invokeq_worker.streams.event_stream import EventWriter
-from invokeq_worker.streams.window import ENTRY_OVERHEAD, MARKS, Backlog, Window
+from invokeq_worker.streams.window import ENTRY_OVERHEAD, MARKS, StreamWindow, Window
 
 WINDOW = Window(events=100, bytes=64_000, detached_bytes=200_000)
 
@@ -15,7 +15,7 @@ class Stream:
     """A backlog, and beside it what Redis would hold: the size of each entry by its event."""
 
     def __init__(self, window: Window = WINDOW) -> None:
-        self.backlog = Backlog(window)
+        self.backlog = StreamWindow(window)
         self.last = -1
         self.entries: dict[int, int] = {}
 
@@ -138,7 +138,7 @@ def test_redis_holds_about_the_window_whatever_the_reader_does(seed: int) -> Non
 
 def test_a_stream_without_a_reader_is_neither_held_back_nor_trimmed_up_to_its_own_bound() -> None:
     stream = Stream()
-    stream.backlog.attended = False
+    stream.backlog.has_reader = False
     while stream.held <= WINDOW.detached_bytes:
         assert not stream.full
         stream.say(1000)

@@ -59,9 +59,9 @@ def _plugin(name: str) -> Rights:
             Grant("+lpush +rpush +lrem +lpos +llen", (keys.lane_list(f"*:{name}"),)),
             Grant("+zadd", (keys.registry("canceled", f"*:{name}"),)),
             Grant("+sadd", (keys.QUEUES, keys.ready("*"))),
-            Grant("+lpush", (keys.bell("*"),)),
+            Grant("+lpush", (keys.wakeup("*"),)),
             Grant("+set +getex +expire", (keys.reader(rid),)),
-            Grant("+set +get +expire", (keys.owner(rid),)),
+            Grant("+set +get +expire", (keys.request_id_lock(rid),)),
             Grant("+set +expire", parts),
             Grant(
                 "+zadd +zcard +zrange +zrem +zremrangebyscore +expire",

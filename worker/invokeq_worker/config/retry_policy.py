@@ -47,6 +47,6 @@ def retry_wait(
     return wait if left is None or wait < left else None
 
 
-def moves_on(error: InvokeqError) -> bool:
+def allows_fallback(error: InvokeqError) -> bool:
     """Tell whether another model may do better after this failure of a model."""
     return isinstance(error, _PASSING + _LASTING)

@@ -17,7 +17,7 @@ from redis.exceptions import ResponseError
 from invokeq.protocol.redis import keys
 from invokeq.protocol.redis.resp import Command
 from invokeq_worker.redis import scripts
-from invokeq_worker.redis.connection import Link, LinkError
+from invokeq_worker.redis.connection import RedisConnection, RedisConnectionLostError
 from invokeq_worker.redis.scripts import Claim, Claimed
 
 CLAIM_SIZE: Final = 32
@@ -48,7 +48,7 @@ class Claimer:
 
     def __init__(
         self,
-        link: Link,
+        link: RedisConnection,
         worker: str,
         queues: Sequence[str],
         concurrency: int,
@@ -98,14 +98,14 @@ class Claimer:
                 left = await self._claim_next(wait=not left)
                 if burst and not left:
                     return
-            except LinkError as error:
+            except RedisConnectionLostError as error:
                 log.warning("redis is away", problem=str(error))
                 left = unsure = True
                 await asyncio.sleep(PAUSE)
             except asyncio.CancelledError:
                 if not self._stopped:
                     raise
-                with contextlib.suppress(LinkError):
+                with contextlib.suppress(RedisConnectionLostError):
                     await self._reconcile()  # the bell may have rung as the connection closed
 
     async def _claim_next(self, *, wait: bool) -> bool:
@@ -130,7 +130,7 @@ class Claimer:
     async def _claim(self, room: int, wait: bool) -> Claim:
         """Claim up to `room` jobs: one round trip; `stop()` cuts it short only while it waits."""
         command = scripts.claim(self._worker, self._queues, room, secrets.token_hex(12))
-        bells = (keys.bell(queue) for queue in self._queues)
+        bells = (keys.wakeup(queue) for queue in self._queues)
         before: list[Command] = [("BLPOP", *bells, BLOCK)] if wait else []
         self._claiming = not wait
         try:
@@ -139,5 +139,5 @@ class Claimer:
         finally:
             self._claiming = False
         if isinstance(replies[-1], ResponseError):
-            raise LinkError(f"claim refused: {replies[-1]}")
+            raise RedisConnectionLostError(f"claim refused: {replies[-1]}")
         return scripts.parse_claim(replies[-1])

@@ -22,7 +22,7 @@ from invokeq_worker.engine.claimer import Claimer
 from invokeq_worker.engine.readers import Readers, is_settled, leases_of
 from invokeq_worker.engine.run import Run
 from invokeq_worker.redis import scripts
-from invokeq_worker.redis.connection import Link, LinkError
+from invokeq_worker.redis.connection import RedisConnection, RedisConnectionLostError
 
 REFRESH: Final = 1.0
 """Seconds between heartbeats."""
@@ -44,7 +44,7 @@ class Heartbeat:
 
     def __init__(
         self,
-        link: Link,
+        link: RedisConnection,
         entry: WorkerEntry,
         catalog: tuple[str, bytes],
         worker_ttl: int,
@@ -69,7 +69,7 @@ class Heartbeat:
             try:
                 for dead in await self.beat():
                     await self._reap(dead)
-            except (LinkError, ResponseError) as error:
+            except (RedisConnectionLostError, ResponseError) as error:
                 log.warning("heartbeat failed", problem=str(error))
                 self._readers.missed(str(error))
             await asyncio.sleep(REFRESH)
@@ -97,14 +97,14 @@ class Heartbeat:
     async def resign(self) -> None:
         """Give the lease up, so that clients and other workers know at once."""
         name = self._entry.name
-        with contextlib.suppress(LinkError):
+        with contextlib.suppress(RedisConnectionLostError):
             await self._link.exchange(
                 [("HDEL", keys.DIRECTORY, name), ("ZREM", keys.LEASES, name)], TIMEOUT
             )
 
     def _tick(self) -> Command:
         entry = self._entry.model_copy(update={"running": len(self._runs)})
-        return scripts.tick(
+        return scripts.heartbeat(
             entry.name,
             entry.queues,
             LEASE_MS,

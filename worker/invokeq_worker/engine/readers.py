@@ -21,7 +21,7 @@ from invokeq.protocol.lease import parse_lease
 from invokeq.protocol.redis import keys
 from invokeq.protocol.redis.resp import Command
 from invokeq_worker.engine.run import Run
-from invokeq_worker.redis.connection import Link, LinkError
+from invokeq_worker.redis.connection import RedisConnection, RedisConnectionLostError
 from invokeq_worker.streams.event_stream import RETENTION
 
 PAUSE: Final = 0.025
@@ -43,7 +43,7 @@ class Readers:
     """Looks at the leases of readers; `run()` is to be run as a task."""
 
     def __init__(
-        self, link: Link, on_lost: Callable[[], None], retention: float = RETENTION
+        self, link: RedisConnection, on_lost: Callable[[], None], retention: float = RETENTION
     ) -> None:
         self._link = link
         self._on_lost = on_lost
@@ -76,7 +76,7 @@ class Readers:
         runs = list(self._waiting)
         try:
             leases = await self._link.one(*leases_of(runs), timeout=TIMEOUT)
-        except (LinkError, ResponseError) as error:
+        except (RedisConnectionLostError, ResponseError) as error:
             self.missed(str(error))
         else:
             self.hear(runs, leases)
@@ -98,10 +98,10 @@ class Readers:
         for run, lease in zip(runs, leases, strict=True):
             if lease is not None:
                 self._obey(run, lease)
-            elif run.stream.attended and not patient and is_settled(run):
+            elif run.stream.has_reader and not patient and is_settled(run):
                 run.cancel("consumer_gone")
             waiting = self._waiting.get(run)
-            if waiting and not waiting.done() and not (run.stream.full and run.stream.attended):
+            if waiting and not waiting.done() and not (run.stream.full and run.stream.has_reader):
                 waiting.set_result(None)
 
     @staticmethod

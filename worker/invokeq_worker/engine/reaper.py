@@ -24,7 +24,7 @@ from invokeq.protocol.redis.resp import Command, Reply
 from invokeq_worker.engine import job_records
 from invokeq_worker.engine.job_records import Ending, Retention
 from invokeq_worker.redis import scripts
-from invokeq_worker.redis.connection import Link
+from invokeq_worker.redis.connection import RedisConnection
 from invokeq_worker.redis.scripts import Claimed
 
 LOCK_MS: Final = 10_000
@@ -63,7 +63,9 @@ def may_run_again(found: Found, max_attempts: int) -> bool:
 class Reaper:
     """Cleans up after the workers that the heartbeat names."""
 
-    def __init__(self, link: Link, worker: str, retention: Retention, max_attempts: int) -> None:
+    def __init__(
+        self, link: RedisConnection, worker: str, retention: Retention, max_attempts: int
+    ) -> None:
         self._link = link
         self._worker = worker
         self._retention = retention
@@ -144,13 +146,13 @@ class Reaper:
 
     async def _find(self, dead: str, request_id: str, execution: str) -> Found | None:
         """Shut the attempt's stream and look at what it says. Two round trips."""
-        (lane, attempt), (owner, status) = await self._send(
+        (lane, attempt), (request_id_lock, status) = await self._send(
             # A plugin can write to the hash of its job, so this is where its lane is believed.
             ("HMGET", keys.execution(request_id, execution), "lane", "attempt"),
             ("HMGET", keys.job(request_id), "worker_name", "status"),
         )
         composite = f"{request_id}:{execution}"
-        if lane is None or owner != dead.encode() or status != b"started":
+        if lane is None or request_id_lock != dead.encode() or status != b"started":
             await self._send(("SREM", keys.worker_executions(dead), composite))
             return None
         key = keys.events(request_id)

@@ -31,12 +31,12 @@ from invokeq.protocol.requests import BodyRef, Envelope, Request
 from invokeq.protocol.usage import Usage
 from invokeq_providers.base import Provider
 from invokeq_providers.calls import (
+    Output,
     Result,
-    Said,
     Scores,
     Segment,
     Services,
-    Used,
+    UsageReport,
     Vectors,
 )
 from invokeq_providers.chunks import TextChunk
@@ -49,11 +49,11 @@ from invokeq_worker.engine.decoding import decode_request, join_body
 from invokeq_worker.engine.job_records import Ending, Retention
 from invokeq_worker.engine.vectors import vectors_payload
 from invokeq_worker.redis import scripts
-from invokeq_worker.redis.connection import Link, LinkError
+from invokeq_worker.redis.connection import RedisConnection, RedisConnectionLostError
 from invokeq_worker.redis.scripts import Claimed
 from invokeq_worker.streams.event_stream import EventWriter
 from invokeq_worker.streams.writer import Writer
-from invokeq_worker.vendor.fallbacks import Fallbacks, serve_in_turn
+from invokeq_worker.vendor.fallbacks import Fallbacks, serve_with_fallbacks
 from invokeq_worker.vendor.ignored import IgnoredParameters
 from invokeq_worker.vendor.retrying import RetryingProvider
 from invokeq_worker.vendor.vendor_calls import FailedCall, ModelRef, VendorCalls
@@ -78,7 +78,7 @@ class RunContext:
     worker: str
     providers: Mapping[str, Provider]
     writer: Writer
-    bodies: Link
+    bodies: RedisConnection
     bodies_lock: asyncio.Lock
     reader_room: Callable[["Run"], Awaitable[None]]
     retention: Retention
@@ -99,7 +99,7 @@ class Run:
         self.job = job
         self.task: asyncio.Task[None] | None = None
         self.envelope: Envelope | None = None
-        self.heard_at = self.started_at = time.time()
+        self.last_activity_at = self.started_at = time.time()
         self._context = context
         self._begun = False
         self._held = False
@@ -124,7 +124,7 @@ class Run:
 
     def check_silence(self, now: float) -> None:
         """Stop the run when the provider has been silent for too long; called every second."""
-        if not self._held and now - self.heard_at > self._context.provider_silence:
+        if not self._held and now - self.last_activity_at > self._context.provider_silence:
             self._interrupt(Interruption("silence"))
 
     def _interrupt(self, interruption: Interruption) -> bool:
@@ -187,7 +187,7 @@ class Run:
             ignored=self._context.ignored.note,
         )
         writer = self._context.writer
-        turns = serve_in_turn(request, services, self._context.fallbacks, calls, check)
+        turns = serve_with_fallbacks(request, services, self._context.fallbacks, calls, check)
         async with aclosing(turns) as pieces:
             async for piece in pieces:
                 self._heard()
@@ -202,26 +202,26 @@ class Run:
         try:
             await self._context.writer.room()
             while self.stream.full:
-                if not self.stream.attended:
+                if not self.stream.has_reader:
                     limit = self.stream.window.detached_bytes
                     raise StreamFullError(limit=limit, setting="limits.detached_bytes")
                 await self._context.reader_room(self)
         finally:
             self._held = False
-            self.heard_at = time.time()
+            self.last_activity_at = time.time()
 
     def _heard(self) -> None:
-        self.heard_at = max(self.heard_at, time.time())
+        self.last_activity_at = max(self.last_activity_at, time.time())
 
     def _say_failed(self, failed: FailedCall) -> None:
         """Tell of a vendor call that failed; nobody can be silent before the next one is made."""
-        self.heard_at = max(self.heard_at, time.time() + failed.wait)
+        self.last_activity_at = max(self.last_activity_at, time.time() + failed.wait)
         payload = events.retry(
             failed.error.to_wire(), str(failed.model), failed.call, failed.wait, failed.next
         )
         self.stream.event(EventKind.RETRY, payload)
 
-    def _say(self, piece: Said) -> None:
+    def _say(self, piece: Output) -> None:
         match piece:
             case TextChunk():
                 self.stream.chunk(piece.json())
@@ -235,7 +235,7 @@ class Run:
                 self.stream.event(EventKind.VECTORS, *vectors_payload(piece))
             case Scores():
                 self.stream.event(EventKind.SCORES, events.scores(piece.start, piece.ranked))
-            case Used():
+            case UsageReport():
                 self._usage = piece.usage
             case Result():
                 self._usage = piece.usage
@@ -253,7 +253,7 @@ class Run:
         try:
             async with self._context.bodies_lock:
                 parts = await self._context.bodies.exchange(fetch, BODY_TIMEOUT)
-        except LinkError as error:
+        except RedisConnectionLostError as error:
             raise InternalError(detail=f"the request body could not be fetched: {error}") from None
         return await join_body(ref, parts)
 
@@ -301,7 +301,7 @@ class Run:
     def _end_cancelled(self, reason: str) -> None:
         usage = self._usage.model_dump(mode="json") if self._usage else None
         if usage is None and self._calls is not None:
-            usage = self._calls.tally.usage()
+            usage = self._calls.usage_meter.usage()
         log.info("invocation cancelled", request_id=self.job.id, reason=reason)
         text = "Job stopped by user" if self._ending is Ending.STOPPED else ""
         stage = self._stage() if reason == events.DEADLINE else None

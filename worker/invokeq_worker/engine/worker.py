@@ -39,8 +39,8 @@ from invokeq_worker.engine.readers import Readers
 from invokeq_worker.engine.reaper import Reaper
 from invokeq_worker.engine.run import Run, RunContext
 from invokeq_worker.redis import scripts
-from invokeq_worker.redis.connect import make_pool, open_link
-from invokeq_worker.redis.connection import Link
+from invokeq_worker.redis.connect import make_pool, open_connection
+from invokeq_worker.redis.connection import RedisConnection
 from invokeq_worker.redis.scripts import Claimed
 from invokeq_worker.redis.server_check import check_server, open_client
 from invokeq_worker.streams.writer import Writer
@@ -99,7 +99,7 @@ class InvocationWorker(BaseWorker):
     async def _work(self, burst: bool) -> bool:
         redis_settings = self._settings.redis
         pool = make_pool(redis_settings.url_text, redis_settings.connect_timeout)
-        links = [open_link(pool) for _ in range(5)]
+        links = [open_connection(pool) for _ in range(5)]
         redis = AsyncRedis(connection_pool=pool)
         try:
             return await self._serve(links, redis, burst)
@@ -109,7 +109,7 @@ class InvocationWorker(BaseWorker):
             await redis.aclose()
             await pool.aclose()
 
-    async def _serve(self, links: list[Link], redis: AsyncRedis, burst: bool) -> bool:
+    async def _serve(self, links: list[RedisConnection], redis: AsyncRedis, burst: bool) -> bool:
         claims, writes, beats, bodies, looks = links
         limits = self._settings.limits
         writer = Writer(writes, self.name, limits.window, limits.redis_retention)
@@ -266,7 +266,7 @@ class InvocationWorker(BaseWorker):
 
     async def _reconcile(self) -> None:
         """Put back what was claimed in our name by a claim whose answer never came."""
-        link = self._beats.twin()
+        link = self._beats.clone()
         try:
             executions = keys.worker_executions(self.name)
             for member in await link.one("SMEMBERS", executions, timeout=SETTLE_TIMEOUT):
@@ -277,7 +277,7 @@ class InvocationWorker(BaseWorker):
         finally:
             await link.close()
 
-    async def _put_back(self, link: Link, request_id: str, execution: str) -> None:
+    async def _put_back(self, link: RedisConnection, request_id: str, execution: str) -> None:
         key = keys.execution(request_id, execution)
         lane = await link.one("HGET", key, "lane", timeout=SETTLE_TIMEOUT)
         if lane:

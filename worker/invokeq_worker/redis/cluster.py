@@ -1,4 +1,4 @@
-"""A Link to a Redis Cluster: each command goes to the node of its slot.
+"""A connection to a Redis Cluster: each command goes to the node of its slot.
 
 What concerns invocations goes out first, to all nodes at once; what concerns RQ's books, which are
 in one slot, follows when that is answered. So books are closed after the last event is written.
@@ -20,7 +20,7 @@ from redis.exceptions import (
 
 from invokeq.protocol.redis.address import RQ_SLOT, Address, Node, SlotMap, slot_of
 from invokeq.protocol.redis.resp import Command, Reply
-from invokeq_worker.redis.connection import Link, LinkError
+from invokeq_worker.redis.connection import RedisConnection, RedisConnectionLostError
 
 LEARN_TIMEOUT = 2.0
 """Seconds for one node to say which slots there are."""
@@ -62,14 +62,14 @@ class Cluster:
     async def _learn(self) -> SlotMap:
         problem = "no node of the cluster answers"
         for node in dict.fromkeys([*self._pools, *self._address.nodes]):
-            link = Link(self.pool(node))
+            link = RedisConnection(self.pool(node))
             try:
                 return SlotMap(await link.one("CLUSTER", "SLOTS", timeout=LEARN_TIMEOUT), node)
-            except (LinkError, ResponseError) as error:
+            except (RedisConnectionLostError, ResponseError) as error:
                 problem = str(error)
             finally:
                 await link.close()
-        raise LinkError(problem)
+        raise RedisConnectionLostError(problem)
 
 
 class _Part(NamedTuple):
@@ -80,13 +80,13 @@ class _Part(NamedTuple):
     within: int | None = None
 
 
-class ClusterLink(Link):
+class ClusterConnection(RedisConnection):
     """A connection to each node that is needed; not to be shared between tasks."""
 
     def __init__(self, pool: ConnectionPool, cluster: Cluster) -> None:
         super().__init__(pool)
         self._cluster = cluster
-        self._links: dict[Node, Link] = {}
+        self._links: dict[Node, RedisConnection] = {}
 
     async def exchange(self, commands: Sequence[Command], timeout: float) -> list[Reply]:
         try:
@@ -94,8 +94,8 @@ class ClusterLink(Link):
                 return await self._exchange(commands, timeout)
         except TimeoutError:
             self._cluster.forget()
-            raise LinkError(f"no answer within {timeout} s") from None
-        except LinkError:
+            raise RedisConnectionLostError(f"no answer within {timeout} s") from None
+        except RedisConnectionLostError:
             self._cluster.forget()
             raise
 
@@ -104,8 +104,8 @@ class ClusterLink(Link):
         for link in links.values():
             await link.close()
 
-    def twin(self) -> Link:
-        return ClusterLink(self.pool, self._cluster)
+    def clone(self) -> RedisConnection:
+        return ClusterConnection(self.pool, self._cluster)
 
     async def _exchange(self, commands: Sequence[Command], timeout: float) -> list[Reply]:
         slots = await self._cluster.slots()
@@ -131,7 +131,7 @@ class ClusterLink(Link):
     ) -> None:
         link = self._links.get(node)
         if link is None:
-            link = self._links[node] = Link(self._cluster.pool(node))
+            link = self._links[node] = RedisConnection(self._cluster.pool(node))
         said = await link.exchange([part.command for part in parts], timeout)
         for part, answer in zip(parts, said, strict=True):
             reply = answer
@@ -139,7 +139,7 @@ class ClusterLink(Link):
                 where = cast(Any, answer)
                 reply = await self._ask((where.host, where.port), part.command, timeout)
             if isinstance(reply, _ELSEWHERE):
-                raise LinkError(f"the cluster says: {reply}")
+                raise RedisConnectionLostError(f"the cluster says: {reply}")
             if part.within is None:
                 replies[part.at] = reply
             else:
@@ -147,7 +147,7 @@ class ClusterLink(Link):
 
     async def _ask(self, node: Node, command: Command, timeout: float) -> Reply:
         """Send a command to the node that is just getting its slot."""
-        link = Link(self._cluster.pool(node))
+        link = RedisConnection(self._cluster.pool(node))
         try:
             return (await link.exchange([("ASKING",), command], timeout))[1]
         finally:
@@ -165,5 +165,5 @@ def _parts(commands: Sequence[Command]) -> Iterable[_Part]:
 
 def _reached(node: Node | None) -> Node:
     if node is None:
-        raise LinkError("no node of the cluster has this slot")
+        raise RedisConnectionLostError("no node of the cluster has this slot")
     return node

@@ -1,7 +1,7 @@
 """What makes a worker's connections: to one server, to a Sentinel's master, or to a cluster.
 
 To a cluster the pools here make connections to the node that has RQ's slot, whichever that is when
-they connect; `open_link` gives what reaches all nodes.
+they connect; `open_connection` gives what reaches all nodes.
 """
 
 from typing import Any, Final, cast
@@ -18,8 +18,8 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from invokeq.protocol.redis.address import RQ_SLOT, Address, Node, SlotMap, parse_address
-from invokeq_worker.redis.cluster import Cluster, ClusterLink
-from invokeq_worker.redis.connection import Link, LinkError
+from invokeq_worker.redis.cluster import Cluster, ClusterConnection
+from invokeq_worker.redis.connection import RedisConnection, RedisConnectionLostError
 
 SENTINEL_TIMEOUT: Final = 2.0
 """Seconds for one Sentinel to say who is master."""
@@ -33,7 +33,7 @@ class _AsyncAtRQ(aredis.Connection):
     async def _connect(self) -> None:
         try:
             self.host, self.port = await self._cluster.rq_node()
-        except LinkError as error:
+        except RedisConnectionLostError as error:
             raise RedisConnectionError(str(error)) from None
         await super()._connect()
 
@@ -108,9 +108,13 @@ def make_pool(url: str, connect_timeout: float) -> aredis.ConnectionPool:
     return _AsyncMasterPool(address.service, sentinel, ssl=over_tls, **{**options, **settings})
 
 
-def open_link(pool: aredis.ConnectionPool) -> Link:
-    """Give a Link by a pool of `make_pool`."""
-    return ClusterLink(pool, pool.cluster) if isinstance(pool, _ClusterPool) else Link(pool)
+def open_connection(pool: aredis.ConnectionPool) -> RedisConnection:
+    """Give a connection by a pool of `make_pool`."""
+    return (
+        ClusterConnection(pool, pool.cluster)
+        if isinstance(pool, _ClusterPool)
+        else RedisConnection(pool)
+    )
 
 
 def make_client(url: str, timeout: float) -> Redis:

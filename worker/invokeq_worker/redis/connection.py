@@ -1,8 +1,10 @@
 """One connection to Redis that exchanges batches of commands for batches of replies.
 
-Everything in the worker that is on the path of an invocation talks through a Link: one write and
-one read loop per batch, no pool, no per-command futures. A Link does not retry: when the connection
-breaks it drops it, raises `LinkError`, and connects anew at the next exchange. Which commands of a
+Everything in the worker that is on the path of an invocation talks through a connection: one write
+and one read loop per batch, no pool, no per-command futures. A connection does not retry: when the
+connection
+breaks it drops it, raises `RedisConnectionLostError`, and connects anew at the next exchange.
+Which commands of a
 broken batch the server has executed is unknown; the caller must be able to repeat them.
 """
 
@@ -21,11 +23,11 @@ WRITE_SIZE: Final = 1024 * 1024
 """Bytes written at once; what runs beside a larger batch gets its turn in between."""
 
 
-class LinkError(Exception):
+class RedisConnectionLostError(Exception):
     """The connection broke, or the server did not answer in time."""
 
 
-class Link:
+class RedisConnection:
     """A single connection made from the settings of `pool`; not to be shared between tasks."""
 
     def __init__(self, pool: ConnectionPool) -> None:
@@ -55,9 +57,9 @@ class Link:
             intact = True
             return replies
         except TimeoutError:
-            raise LinkError(f"no answer within {timeout} s") from None
+            raise RedisConnectionLostError(f"no answer within {timeout} s") from None
         except (RedisError, OSError) as error:
-            raise LinkError(str(error)) from error
+            raise RedisConnectionLostError(str(error)) from error
         finally:
             if not intact:  # a reply may still be on its way: it must not answer the next batch
                 await self.close()
@@ -69,9 +71,9 @@ class Link:
             raise reply
         return reply
 
-    def twin(self) -> "Link":
-        """Give another Link to the same place."""
-        return Link(self.pool)
+    def clone(self) -> "RedisConnection":
+        """Give another connection to the same place."""
+        return RedisConnection(self.pool)
 
     async def close(self) -> None:
         """Drop the connection; the next exchange makes a new one."""

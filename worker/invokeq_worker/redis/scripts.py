@@ -14,7 +14,7 @@ from rq.defaults import RQ_KEY_PREFIX
 
 from invokeq.protocol.redis import keys
 from invokeq.protocol.redis.resp import Command, Reply
-from invokeq_worker.redis.connection import Link
+from invokeq_worker.redis.connection import RedisConnection
 
 EXECUTION_TTL: Final = 86_400
 """Seconds that RQ's record of an execution lives; our leases say whether it is alive, not this."""
@@ -36,9 +36,9 @@ def _load(name: str) -> Script:
 CLAIM: Final = _load("claim")
 FINISH: Final = _load("finish")
 REQUEUE: Final = _load("requeue")
-TICK: Final = _load("tick")
+HEARTBEAT: Final = _load("heartbeat")
 
-_ALL: Final = (CLAIM, FINISH, REQUEUE, TICK)
+_ALL: Final = (CLAIM, FINISH, REQUEUE, HEARTBEAT)
 
 
 class Claimed(NamedTuple):
@@ -61,8 +61,10 @@ class Claim(NamedTuple):
     jobs: list[Claimed]
 
 
-async def exchange(link: Link, commands: Sequence[Command], timeout: float) -> list[Reply]:
-    """`Link.exchange`, but scripts that the server has lost are loaded and called again."""
+async def exchange(
+    link: RedisConnection, commands: Sequence[Command], timeout: float
+) -> list[Reply]:
+    """Exchange a batch; scripts that the server has lost are loaded and called again."""
     replies = await link.exchange(commands, timeout)
     lost = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
     if lost:
@@ -74,7 +76,7 @@ async def exchange(link: Link, commands: Sequence[Command], timeout: float) -> l
 
 
 def claim(worker: str, queues: Sequence[str], room: int, execution_prefix: str) -> Command:
-    names = [name for q in queues for name in (keys.ready(q), keys.bell(q), keys.ring(q))]
+    names = [name for q in queues for name in (keys.ready(q), keys.wakeup(q), keys.schedule(q))]
     own = [keys.SUSPENDED, keys.worker(worker), keys.worker_executions(worker), keys.LEASES]
     script_keys = [*own, *names]
     return CLAIM.call(
@@ -100,7 +102,7 @@ def parse_claim(reply: Reply) -> Claim:
     )
 
 
-def tick(
+def heartbeat(
     worker: str,
     queues: Sequence[str],
     lease_ms: int,
@@ -109,7 +111,7 @@ def tick(
     worker_ttl: int,
     state: str,
 ) -> Command:
-    names = [name for q in queues for name in (keys.ready(q), keys.bell(q), keys.rescan(q))]
+    names = [name for q in queues for name in (keys.ready(q), keys.wakeup(q), keys.rescan(q))]
     script_keys = [
         keys.LEASES,
         keys.DIRECTORY,
@@ -119,7 +121,7 @@ def tick(
         keys.QUEUES,
         *names,
     ]
-    return TICK.call(
+    return HEARTBEAT.call(
         script_keys, RQ_KEY_PREFIX, worker, lease_ms, entry, now_iso, worker_ttl, state, *queues
     )
 
@@ -161,7 +163,7 @@ def requeue(worker: str, lane: str, request_id: str, execution: str, ttl: int) -
             keys.lane_list(lane),
             keys.worker_executions(worker),
             keys.ready(place.queue),
-            keys.bell(place.queue),
+            keys.wakeup(place.queue),
         ],
         RQ_KEY_PREFIX,
         request_id,

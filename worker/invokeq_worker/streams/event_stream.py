@@ -10,7 +10,7 @@ from typing import Final
 from invokeq.protocol.events import ANSWERS, TERMINAL, EventId, EventKind, entry_fields
 from invokeq.protocol.redis import keys
 from invokeq.protocol.redis.resp import Command
-from invokeq_worker.streams.window import Backlog, Window
+from invokeq_worker.streams.window import StreamWindow, Window
 
 MAX_ENTRY: Final = 256 * 1024
 """Bytes of chunks packed into one entry; a reader decodes an entry at once."""
@@ -42,12 +42,12 @@ class EventWriter:
     """The stream of one attempt. Not thread-safe; lives on the worker's loop."""
 
     __slots__ = (
-        "_backlog",
         "_entries",
         "_on_dirty",
         "_on_fenced",
         "_sequence",
         "_ttl_sent",
+        "_window",
         "attempt",
         "ended",
         "events",
@@ -65,7 +65,7 @@ class EventWriter:
         window: Window,
     ) -> None:
         self._on_dirty = on_dirty
-        self._backlog = Backlog(window)
+        self._window = StreamWindow(window)
         self._entries: list[_Entry] = []
         self._on_fenced = on_fenced
         self._sequence = -1
@@ -88,9 +88,9 @@ class EventWriter:
             last.sequence += 1
             last.size += size
         else:
-            self._backlog.entry(self._sequence - 1)
+            self._window.entry(self._sequence - 1)
             self._entries.append(_Entry([kind], [payload], self._sequence, size, blob))
-        self._backlog.bytes += size
+        self._window.bytes += size
         self.ended = kind in TERMINAL
         self.events += kind in ANSWERS
         self._on_dirty(self, size)
@@ -102,26 +102,26 @@ class EventWriter:
     @property
     def full(self) -> bool:
         """Whether no more of the answer may be said before the reader has taken some."""
-        return self._backlog.is_full(self._sequence)
+        return self._window.is_full(self._sequence)
 
     @property
-    def attended(self) -> bool:
+    def has_reader(self) -> bool:
         """Whether there is a reader to wait for."""
-        return self._backlog.attended
+        return self._window.has_reader
 
     @property
     def window(self) -> Window:
-        return self._backlog.window
+        return self._window.window
 
     def unattend(self) -> None:
         """Wait for no reader, and trim nothing any more."""
-        self._backlog.attended = False
+        self._window.has_reader = False
 
     def taken(self, position: EventId) -> None:
         """Learn how far the reader has come; a position in another attempt says nothing here."""
         if position.attempt == self.attempt:
-            self._backlog.take(position.sequence, self._sequence)
-            if self._backlog.can_trim:
+            self._window.take(position.sequence, self._sequence)
+            if self._window.can_trim:
                 self._on_dirty(self, 0)
 
     def take(self) -> list[tuple[Command, int | None]]:
@@ -131,7 +131,7 @@ class EventWriter:
         if self.fenced:
             return []
         commands: list[tuple[Command, int | None]] = []
-        trimmed = self._backlog.trim()
+        trimmed = self._window.trim()
         if trimmed is not None:  # before more is added, so that the two are never there at once
             first = str(EventId(self.attempt, trimmed + 1))
             commands.append((("XTRIM", self.key, "MINID", "=", first), None))

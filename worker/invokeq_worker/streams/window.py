@@ -36,7 +36,7 @@ LEAST_WINDOW: Final = Window(256, 256 * 1024, 1024 * 1024)
 """Readers tell of every quarter of this; in a smaller one a run would wait for news not sent."""
 
 
-class Backlog:
+class StreamWindow:
     """The bytes of one attempt's stream, and who has taken them; sequences are of its events."""
 
     __slots__ = (
@@ -45,14 +45,14 @@ class Backlog:
         "_taken",
         "_taken_bytes",
         "_trimmed",
-        "attended",
         "bytes",
+        "has_reader",
         "window",
     )
 
     def __init__(self, window: Window) -> None:
         self.window = window
-        self.attended = True
+        self.has_reader = True
         self.bytes = 0
         self._taken = -1
         self._taken_bytes = 0
@@ -62,7 +62,7 @@ class Backlog:
 
     def entry(self, last: int) -> None:
         """Note that a new entry begins after event `last`."""
-        if self.attended:
+        if self.has_reader:
             marked = self._ends[-1] if self._ends else self._trimmed
             if self.bytes - marked >= self.window.bytes // MARKS:
                 self._marks.append(last)
@@ -71,7 +71,7 @@ class Backlog:
 
     def is_full(self, last: int) -> bool:
         """Tell whether no more may be said after event `last`."""
-        if self.attended:
+        if self.has_reader:
             behind = self.bytes - self._taken_bytes
             return behind > self.window.bytes or last - self._taken > self.window.events
         return self.bytes - self._trimmed > self.window.detached_bytes
@@ -95,7 +95,7 @@ class Backlog:
     def can_trim(self) -> bool:
         """Whether there is too much of the stream, and something that may go."""
         return (
-            self.attended
+            self.has_reader
             and self.bytes - self._trimmed > self.window.bytes
             and bool(self._marks)
             and self._marks[0] <= self._taken

@@ -24,7 +24,7 @@ from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 from invokeq.protocol.events import LAST_SEQUENCE, EventId
 from invokeq.protocol.redis.resp import Command, Reply
 from invokeq_worker.redis import scripts
-from invokeq_worker.redis.connection import Link, LinkError
+from invokeq_worker.redis.connection import RedisConnection, RedisConnectionLostError
 from invokeq_worker.redis.scripts import Closing
 from invokeq_worker.streams.event_stream import RETENTION, EventWriter
 from invokeq_worker.streams.window import Window
@@ -66,7 +66,7 @@ class Writer:
     """Batches the writes of all invocations of one process; run `run()` as a task."""
 
     def __init__(
-        self, link: Link, worker: str, window: Window, retention: float = RETENTION
+        self, link: RedisConnection, worker: str, window: Window, retention: float = RETENTION
     ) -> None:
         self._link = link
         self._worker = worker
@@ -170,7 +170,7 @@ class Writer:
                 replies = await scripts.exchange(
                     self._link, [write.command for write in batch], EXCHANGE_TIMEOUT
                 )
-            except LinkError as error:
+            except RedisConnectionLostError as error:
                 replies = []
                 problem = str(error)
             else:
@@ -226,7 +226,7 @@ class Writer:
             top: Any = await self._link.one(
                 "XREVRANGE", stream.key, "+", "-", "COUNT", 1, timeout=EXCHANGE_TIMEOUT
             )
-        except (LinkError, ResponseError):
+        except (RedisConnectionLostError, ResponseError):
             return True  # gone again: the next write of this attempt will tell
         if not top:
             return False

@@ -21,20 +21,20 @@ from invokeq.protocol.errors import (
 from invokeq.protocol.names import canonical_provider
 from invokeq.protocol.requests import Request, SummaryRequest
 from invokeq_providers.base import Provider
-from invokeq_providers.calls import Said, Services, serve
-from invokeq_worker.config.retry_policy import moves_on
+from invokeq_providers.calls import Output, Services, serve
+from invokeq_worker.config.retry_policy import allows_fallback
 from invokeq_worker.vendor.vendor_calls import ModelRef, VendorCalls
 
 Fallbacks: TypeAlias = Mapping[ModelRef, Sequence[ModelRef]]
 
 
-async def serve_in_turn(
+async def serve_with_fallbacks(
     request: Request,
     services: Services,
     fallbacks: Fallbacks,
     calls: VendorCalls,
     check: Callable[[Request], None],
-) -> AsyncGenerator[Said, None]:
+) -> AsyncGenerator[Output, None]:
     """Answer with the model that was asked for, else with the first fallback that can.
 
     `check` raises for a request that its sender may not make. An error tells in `calls` how many
@@ -53,16 +53,16 @@ async def serve_in_turn(
                     said = True
                     yield piece
         except InvokeqError as error:
-            goes_on = moves_on(error) or (first is not None and _is_unfit(error))
+            goes_on = allows_fallback(error) or (first is not None and _is_unfit(error))
             if said or not goes_on or len(turns) == 1:
-                _sign(error, calls, turns[1 : number + 1])
+                _annotate(error, calls, turns[1 : number + 1])
                 raise
             first = first or error
             calls.told(error, model, turns[number + 1] if model != turns[-1] else None)
         else:
             return
     if first is not None:
-        raise _sign(first, calls, turns[1:])
+        raise _annotate(first, calls, turns[1:])
 
 
 def asked_model(request: Request, services: Services) -> ModelRef:
@@ -142,7 +142,7 @@ def _is_unfit(error: InvokeqError) -> bool:
     return isinstance(error, RequestError | ConfigurationError)
 
 
-def _sign(error: InvokeqError, calls: VendorCalls, tried: Sequence[ModelRef]) -> InvokeqError:
+def _annotate(error: InvokeqError, calls: VendorCalls, tried: Sequence[ModelRef]) -> InvokeqError:
     """Add to an error how much was done before it was given up."""
     if calls.made:
         error.fields["calls"] = calls.made

@@ -50,7 +50,7 @@ class RetryingProvider(DelegatingProvider):
         while True:
             made += 1
             self._calls.count()
-            answer = self._calls.tally.begin(call)
+            answer = self._calls.usage_meter.begin(call)
             try:
                 async with aclosing(self._provider.llm(call)) as chunks:
                     async for chunk in chunks:
@@ -67,7 +67,7 @@ class RetryingProvider(DelegatingProvider):
 
     async def text_embedding(self, call: EmbeddingCall) -> Embedded:
         embedded = await self._whole(self._provider.text_embedding, call)
-        self._calls.tally.embedded(call, embedded)
+        self._calls.usage_meter.embedded(call, embedded)
         return embedded
 
     async def rerank(self, call: RerankCall) -> Sequence[Score]:

@@ -55,7 +55,7 @@ class Answer:
         return bool(self._characters or self._others)
 
 
-class Tally:
+class UsageMeter:
     """The answers and vectors of one invocation."""
 
     def __init__(self) -> None:

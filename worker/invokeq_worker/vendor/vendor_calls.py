@@ -14,7 +14,7 @@ import structlog
 
 from invokeq.protocol.errors import InvokeqError
 from invokeq_worker.config.retry_policy import RetryPolicy, retry_wait
-from invokeq_worker.vendor.usage_meter import Tally
+from invokeq_worker.vendor.usage_meter import UsageMeter
 
 log: Final = structlog.get_logger(__name__)
 
@@ -51,7 +51,7 @@ class VendorCalls:
         chance: Callable[[], float] = random.random,
     ) -> None:
         self.made = 0
-        self.tally = Tally()
+        self.usage_meter = UsageMeter()
         self._request_id = request_id
         self._policy_of = policy_of
         self._deadline = deadline

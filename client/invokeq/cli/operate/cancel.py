@@ -44,7 +44,7 @@ def _cancel(session: "Session", request_id: str) -> bool:
     except StreamExpiredError:
         say(f"{request_id}: nothing to stop: it is not known, or its stream has expired")
         return False
-    if not session.broker.run(cancel_plan(request_id, reason="operator")):
+    if not session.transport.run(cancel_plan(request_id, reason="operator")):
         after = session.attach(request_id).status()
         say(f"{request_id}: nothing to stop: it is {after.state}")
         return False

@@ -45,14 +45,14 @@ def status(
 
     with Session("cli", redis=redis) as session:
         if request_id is None:
-            overview = session.broker.run(read_overview(session.directory))
+            overview = session.transport.run(read_overview(session.directory))
             if as_json:
                 typer.echo(orjson.dumps(overview, option=orjson.OPT_INDENT_2))
             else:
                 _print_overview(overview, show_all)
             return
         found = session.attach(request_id).status()
-        retries = session.broker.run(read_retries(request_id))
+        retries = session.transport.run(read_retries(request_id))
     if as_json:
         counted = {"retries": len(retries), "last_retry": retries[-1] if retries else None}
         typer.echo(orjson.dumps({**asdict(found), **counted}, option=orjson.OPT_INDENT_2))

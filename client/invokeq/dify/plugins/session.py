@@ -23,7 +23,7 @@ _LISTENS_AFTER_S: Final = 0.01
 log: Final = logging.getLogger(__name__)
 
 
-class Link(Protocol):
+class RedisConnection(Protocol):
     """The way to the process: what a session needs of it."""
 
     def write(self, message: Mapping[str, Any]) -> None:
@@ -42,7 +42,9 @@ class Link(Protocol):
 class PluginSession:
     """Collects what the plugin says in one session; what is not read yet waits in memory."""
 
-    def __init__(self, session_id: str, plugin: str, link: Link, on_reverse: OnReverse | None):
+    def __init__(
+        self, session_id: str, plugin: str, link: RedisConnection, on_reverse: OnReverse | None
+    ):
         self.id = session_id
         self._plugin = plugin
         self._link = link

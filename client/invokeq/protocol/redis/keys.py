@@ -14,8 +14,8 @@ they share one slot). Keys of one invocation carry the hash tag `{request id}` a
 | `rq:results:<id>` | stream | result or failure TTL | RQ: how executions ended |
 | `rq:workers`, `rq:workers:<queue>` | set | permanent | RQ: workers there are |
 | `rq:invokeq:ready:<queue>` | set | until the next claim | plugins whose lane may have work |
-| `rq:invokeq:ring:<queue>` | zset | while lanes have work | lanes by the time they were last served |
-| `rq:invokeq:bell:<queue>` | list | until the next claim | what idle workers block on |
+| `rq:invokeq:schedule:<queue>` | zset | while lanes have work | lanes by the time they were last served |
+| `rq:invokeq:wakeup:<queue>` | list | until the next claim | what idle workers block on |
 | `rq:invokeq:waiting:<lane>:<tenant>` | zset | a day after the last | waiting ids of a tenant that has a bound |
 | `rq:invokeq:leases` | zset | permanent, pruned | workers by the end of their lease, server ms |
 | `rq:invokeq:directory` | hash | permanent, pruned | what each worker listens on and serves, and how much waits in each queue |
@@ -24,7 +24,7 @@ they share one slot). Keys of one invocation carry the hash tag `{request id}` a
 | `rq:invokeq:session:<digest>` | string | as long as it is open | for whom a plugin process behind a gateway speaks |
 | `invokeq:{<id>}:events` | stream | a day running, 10 min after the end | the events of one invocation |
 | `invokeq:{<id>}:reader` | string | orphan time | the reader's lease: how far it has come, or an order; see `lease.py` |
-| `invokeq:{<id>}:owner` | string | a day | that a request id which a caller chose is taken |
+| `invokeq:{<id>}:request_id` | string | a day | that a request id which a caller chose is taken |
 | `invokeq:{<id>}:body:<n>` | string | a day | a part of a request too large for the job |
 | `invokeq:{<id>}:file:<n>` | string | a day | a part of the audio that a request is about |
 """
@@ -60,8 +60,8 @@ PERMANENT: Final = (
     f"{RQ_KEY_PREFIX}:failed:*",
     f"{RQ_KEY_PREFIX}:canceled:*",
     f"{_OURS}:ready:*",
-    f"{_OURS}:ring:*",
-    f"{_OURS}:bell:*",
+    f"{_OURS}:schedule:*",
+    f"{_OURS}:wakeup:*",
     LEASES,
     DIRECTORY,
 )
@@ -149,12 +149,12 @@ def ready(queue: str) -> str:
     return f"{_OURS}:ready:{queue}"
 
 
-def ring(queue: str) -> str:
-    return f"{_OURS}:ring:{queue}"
+def schedule(queue: str) -> str:
+    return f"{_OURS}:schedule:{queue}"
 
 
-def bell(queue: str) -> str:
-    return f"{_OURS}:bell:{queue}"
+def wakeup(queue: str) -> str:
+    return f"{_OURS}:wakeup:{queue}"
 
 
 def waiting(lane: str, tenant: str) -> str:
@@ -192,8 +192,8 @@ def reader(request_id: str) -> str:
     return f"invokeq:{{{request_id}}}:reader"
 
 
-def owner(request_id: str) -> str:
-    return f"invokeq:{{{request_id}}}:owner"
+def request_id_lock(request_id: str) -> str:
+    return f"invokeq:{{{request_id}}}:request_id"
 
 
 def body_part(request_id: str, number: int) -> str:

@@ -7,8 +7,8 @@
 -- | 3           | set    | executions of the worker                |
 -- | 4           | zset   | leases                                  |
 -- | 5, 8, ...   | set    | ready: plugins whose lane may have work |
--- | 6, 9, ...   | list   | bell                                    |
--- | 7, 10, ...  | zset   | ring: lanes by when they were served    |
+-- | 6, 9, ...   | list   | wakeup                                    |
+-- | 7, 10, ...  | zset   | schedule: lanes by when they were served    |
 --
 -- ARGV: prefix, worker name, room, execution id prefix, execution ttl, then the queue names in the order of KEYS.
 -- A worker without a lease gets nothing and is told to stand by, as if all were suspended: it may be frozen, with
@@ -82,7 +82,7 @@ local function open_books(lane, id)
   return {lane, id, execution, attempt, fields[3] and 1 or 0, #fields[1] <= MAX_DATA and fields[1] or ''}
 end
 
-local function serve(ring, lane, quota, stamp)
+local function serve(schedule, lane, quota, stamp)
   local ids = redis.pcall('LPOP', prefix .. ':queue:' .. lane, quota)
   if ids and ids.err then
     ids = nil
@@ -96,9 +96,9 @@ local function serve(ring, lane, quota, stamp)
     end
   end
   if ids and #ids == quota and redis.call('EXISTS', prefix .. ':queue:' .. lane) == 1 then
-    redis.call('ZADD', ring, stamp, lane)
+    redis.call('ZADD', schedule, stamp, lane)
   else
-    redis.call('ZREM', ring, lane)
+    redis.call('ZREM', schedule, lane)
   end
 end
 
@@ -108,7 +108,7 @@ end
 
 local lease = redis.call('ZSCORE', KEYS[4], worker)
 if not lease or tonumber(lease) <= time[1] * 1000 + time[2] / 1000 then
-  for at = 5, #KEYS, 3 do -- the bell that called this worker is for another one now
+  for at = 5, #KEYS, 3 do -- the wakeup that called this worker is for another one now
     if redis.call('EXISTS', KEYS[at], KEYS[at + 2]) > 0 then
       redis.call('DEL', KEYS[at + 1])
       redis.call('LPUSH', KEYS[at + 1], '1')
@@ -122,20 +122,20 @@ local left = 0
 for i = FIRST_QUEUE, #ARGV do
   local queue = ARGV[i]
   local at = 5 + (i - FIRST_QUEUE) * 3
-  local ready, bell, ring = KEYS[at], KEYS[at + 1], KEYS[at + 2]
+  local ready, wakeup, schedule = KEYS[at], KEYS[at + 1], KEYS[at + 2]
   local plugins = redis.pcall('SMEMBERS', ready)
   if #plugins > 0 or plugins.err then
     redis.call('DEL', ready)
     for _, plugin in ipairs(plugins) do
       if is_plugin(plugin) then
-        redis.call('ZADD', ring, 'NX', stamp, plugin == '' and queue or queue .. ':' .. plugin)
+        redis.call('ZADD', schedule, 'NX', stamp, plugin == '' and queue or queue .. ':' .. plugin)
       end
     end
   end
-  redis.call('DEL', bell)
+  redis.call('DEL', wakeup)
   local drained = false
   while room > 0 and budget > 0 do
-    local lanes = redis.call('ZRANGE', ring, 0, math.ceil(room / TURN) - 1)
+    local lanes = redis.call('ZRANGE', schedule, 0, math.ceil(room / TURN) - 1)
     if #lanes == 0 then
       drained = true
       break
@@ -143,12 +143,12 @@ for i = FIRST_QUEUE, #ARGV do
     local quota = math.max(1, math.floor(room / #lanes))
     for _, lane in ipairs(lanes) do
       stamp = stamp + 1
-      serve(ring, lane, quota, stamp)
+      serve(schedule, lane, quota, stamp)
     end
   end
-  if not drained and redis.call('EXISTS', ring) == 1 then
+  if not drained and redis.call('EXISTS', schedule) == 1 then
     left = 1
-    redis.call('LPUSH', bell, '1') -- more than this worker can take: wake the next idle one
+    redis.call('LPUSH', wakeup, '1') -- more than this worker can take: wake the next idle one
   end
 end
 

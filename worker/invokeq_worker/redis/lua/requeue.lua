@@ -6,7 +6,7 @@
 -- | 3    | list | lane                                    |
 -- | 4    | set  | executions of the worker                |
 -- | 5    | set  | ready: plugins whose lane may have work |
--- | 6    | list | bell                                    |
+-- | 6    | list | wakeup                                    |
 --
 -- ARGV: prefix, id, execution, plugin, ttl.
 -- Returns 1, or 0 when the execution was not in the registry any more.

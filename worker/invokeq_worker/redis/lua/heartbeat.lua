@@ -1,5 +1,5 @@
 -- The worker's heartbeat: renew the lease and the directory entry, look for dead workers, and once a second
--- among all workers find lanes that RQ's own tools filled without ringing the bell.
+-- among all workers find lanes that RQ's own tools filled without ringing the wakeup.
 --
 -- | KEYS      | type   | what                     |
 -- | 1         | zset   | leases                   |
@@ -9,7 +9,7 @@
 -- | 5         | string | suspended                |
 -- | 6         | set    | RQ's queues              |
 -- | 7, 10,... | set    | ready                    |
--- | 8, 11,... | list   | bell                     |
+-- | 8, 11,... | list   | wakeup                     |
 -- | 9, 12,... | string | rescan                   |
 --
 -- ARGV: prefix, worker name, lease (ms), directory entry, now (ISO), worker ttl, state, then the queue names.
@@ -27,7 +27,7 @@ redis.call('EXPIRE', KEYS[3], tonumber(ARGV[6]))
 for i = 8, #ARGV do
   local queue = ARGV[i]
   local at = 7 + (i - 8) * 3
-  local ready, bell, rescan = KEYS[at], KEYS[at + 1], KEYS[at + 2]
+  local ready, wakeup, rescan = KEYS[at], KEYS[at + 1], KEYS[at + 2]
   if redis.call('SET', rescan, worker, 'NX', 'PX', 900) then
     local whole = prefix .. ':queue:' .. queue
     local start = whole .. ':'
@@ -45,8 +45,8 @@ for i = 8, #ARGV do
       end
     end
     redis.call('HSET', KEYS[2], 'depth:' .. queue, depth)
-    if redis.call('EXISTS', ready) == 1 and redis.call('EXISTS', bell) == 0 then
-      redis.call('LPUSH', bell, '1')
+    if redis.call('EXISTS', ready) == 1 and redis.call('EXISTS', wakeup) == 0 then
+      redis.call('LPUSH', wakeup, '1')
     end
   end
 end
