@@ -43,14 +43,26 @@ class _Wire(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
-class _ModelRequest(_Wire):
-    """What every call of a named model says."""
+class CallRequest(_Wire):
+    """Base of the requests of all kinds of call.
+
+    A subclass sets `model_type` and has a field `kind` of a Literal type, whose default is the name
+    of the kind on the wire.
+    """
+
+    model_type: ClassVar[ModelType]
+
+    kind: Any  # a str; a Literal of a subclass could not narrow a mutable `str`
+
+
+class ModelRequest(CallRequest):
+    """Base of the requests that name their model; all do but summaries."""
 
     provider: str = Field(min_length=1)
     model: str = Field(min_length=1)
 
 
-class LLMRequest(_ModelRequest):
+class LLMRequest(ModelRequest):
     """`session.model.llm.invoke(...)` on the wire."""
 
     model_type: ClassVar[ModelType] = ModelType.LLM
@@ -64,7 +76,7 @@ class LLMRequest(_ModelRequest):
     stream: bool = True
 
 
-class LLMStructuredOutputRequest(_ModelRequest):
+class LLMStructuredOutputRequest(ModelRequest):
     """`session.model.llm_structured_output.invoke(...)` on the wire."""
 
     model_type: ClassVar[ModelType] = ModelType.LLM
@@ -79,7 +91,7 @@ class LLMStructuredOutputRequest(_ModelRequest):
     stream: bool = True
 
 
-class SummaryRequest(_Wire):
+class SummaryRequest(CallRequest):
     """`session.model.summary.invoke(...)` on the wire; the operator chooses the model."""
 
     model_type: ClassVar[ModelType] = ModelType.LLM
@@ -89,7 +101,7 @@ class SummaryRequest(_Wire):
     instruction: str = ""
 
 
-class TextEmbeddingRequest(_ModelRequest):
+class TextEmbeddingRequest(ModelRequest):
     """`session.model.text_embedding.invoke(...)` on the wire."""
 
     model_type: ClassVar[ModelType] = ModelType.TEXT_EMBEDDING
@@ -99,7 +111,7 @@ class TextEmbeddingRequest(_ModelRequest):
     input_type: EmbeddingInputType = EmbeddingInputType.QUERY
 
 
-class MultiModalEmbeddingRequest(_ModelRequest):
+class MultiModalEmbeddingRequest(ModelRequest):
     """`session.model.text_embedding.invoke_multimodal(...)` on the wire."""
 
     model_type: ClassVar[ModelType] = ModelType.TEXT_EMBEDDING
@@ -109,7 +121,7 @@ class MultiModalEmbeddingRequest(_ModelRequest):
     input_type: EmbeddingInputType = EmbeddingInputType.QUERY
 
 
-class RerankRequest(_ModelRequest):
+class RerankRequest(ModelRequest):
     """`session.model.rerank.invoke(...)` on the wire; None sets no bound."""
 
     model_type: ClassVar[ModelType] = ModelType.RERANK
@@ -121,7 +133,7 @@ class RerankRequest(_ModelRequest):
     top_n: int | None = Field(default=None, ge=1)
 
 
-class MultiModalRerankRequest(_ModelRequest):
+class MultiModalRerankRequest(ModelRequest):
     """`session.model.rerank.invoke_multimodal(...)` on the wire; None sets no bound."""
 
     model_type: ClassVar[ModelType] = ModelType.RERANK
@@ -133,7 +145,7 @@ class MultiModalRerankRequest(_ModelRequest):
     top_n: int | None = Field(default=None, ge=1)
 
 
-class TTSRequest(_ModelRequest):
+class TTSRequest(ModelRequest):
     """`session.model.tts.invoke(...)` on the wire."""
 
     model_type: ClassVar[ModelType] = ModelType.TTS
@@ -143,7 +155,7 @@ class TTSRequest(_ModelRequest):
     content_text: str = Field(min_length=1)
 
 
-class Speech2TextRequest(_ModelRequest):
+class Speech2TextRequest(ModelRequest):
     """`session.model.speech2text.invoke(...)` on the wire; the audio travels beside it."""
 
     model_type: ClassVar[ModelType] = ModelType.SPEECH2TEXT
@@ -152,7 +164,7 @@ class Speech2TextRequest(_ModelRequest):
     mime_type: str
 
 
-class ModerationRequest(_ModelRequest):
+class ModerationRequest(ModelRequest):
     """`session.model.moderation.invoke(...)` on the wire."""
 
     model_type: ClassVar[ModelType] = ModelType.MODERATION
