@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.text import Text
 
 from invokeq import InvocationStatus, InvokeqError, Session
-from invokeq.dify.host import Catalog, HostOptions, Plugin, PluginHost, load_plugin
+from invokeq.dify.platform import Catalog, PlatformOptions, Plugin, PluginPlatform, load_plugin
 from invokeq.dify.plugins import PluginPackage, prepare_environment
 from invokeq.errors import InternalError, NoWorkerError
 from invokeq.operations import control
@@ -157,7 +157,7 @@ def running_worker(url: str) -> Generator[Worker, None, None]:
 class RunningPlugin:
     """The plugin's process with its host, and the loop that both live on."""
 
-    host: PluginHost
+    host: PluginPlatform
     runner: asyncio.Runner
 
 
@@ -165,7 +165,7 @@ class RunningPlugin:
 def running_plugin(plugin: Plugin, url: str) -> Generator[RunningPlugin, None, None]:
     """Run the plugin as a process of its own, as `invokeq plugin run` does."""
     with asyncio.Runner() as runner:
-        host = PluginHost(Catalog(plugin), HostOptions(python_of=python_of, redis=url))
+        host = PluginPlatform(Catalog(plugin), PlatformOptions(python_of=python_of, redis=url))
         runner.run(host.__aenter__())
         try:
             process = runner.run(host.start(plugin))
@@ -230,7 +230,7 @@ def ask(
     report(look_up(read_trip(request_id)), first)
 
 
-async def show(host: PluginHost, tool: str, parameters: dict[str, Any]) -> float:
+async def show(host: PluginPlatform, tool: str, parameters: dict[str, Any]) -> float:
     """Print what a tool says while it says it; gives the seconds until the first text."""
     began, first = time.monotonic(), None
     async with aclosing(host.run_tool(tool, parameters)) as messages:

@@ -50,11 +50,11 @@ def _with_request(problem: str, request_id: str | None) -> str:
 
 def fail(problem: str, status: int = FAILED) -> NoReturn:
     """Say what is wrong and end with `status`."""
-    say(f"error: {problem}")
+    write_note(f"error: {problem}")
     raise SystemExit(status)
 
 
-def say(message: str) -> None:
+def write_note(message: str) -> None:
     """Write one line to stderr."""
     with suppress(BrokenPipeError):
         sys.stderr.write(f"{one_line(message)}\n")

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from invokeq.cli import invoke, plugin
-from invokeq.cli.errors import INTERRUPTED, MISUSED, fail, say
+from invokeq.cli.errors import INTERRUPTED, MISUSED, fail, write_note
 from invokeq.cli.operate.attach import attach
 from invokeq.cli.operate.cancel import cancel
 from invokeq.cli.operate.gateway import EXAMPLES as GATEWAY_EXAMPLES
@@ -31,7 +31,7 @@ def run(application: typer.Typer, arguments: Sequence[str]) -> int:
     try:
         result = application(arguments, prog_name="invokeq", standalone_mode=False)
     except typer.TyperException as error:
-        return _misused(error)
+        return _report_misuse(error)
     except typer.Abort:
         return INTERRUPTED
     except ModuleNotFoundError as error:
@@ -42,13 +42,13 @@ def run(application: typer.Typer, arguments: Sequence[str]) -> int:
     return result if isinstance(result, int) else 0
 
 
-def _misused(error: typer.TyperException) -> int:
+def _report_misuse(error: typer.TyperException) -> int:
     context = getattr(error, "ctx", None)
     message = error.format_message()
     if context is None or message.startswith("Usage:"):  # a group without a command shows its help
         sys.stderr.write(f"{message}\n")
         return MISUSED
-    say(f"error: {message.rstrip('.')} (see '{context.command_path} --help')")
+    write_note(f"error: {message.rstrip('.')} (see '{context.command_path} --help')")
     return MISUSED
 
 
@@ -123,16 +123,16 @@ def build() -> typer.Typer:
         (gateway, GATEWAY_EXAMPLES),
     ):
         application.command(epilog=examples(*lines))(command)
-    _add_others(application)
+    _add_entry_points(application)
     return application
 
 
-def _add_others(application: typer.Typer) -> None:
+def _add_entry_points(application: typer.Typer) -> None:
     for entry_point in metadata.entry_points(group=ENTRY_POINTS):
         try:
             register = entry_point.load()
         except (ImportError, AttributeError) as error:
-            say(f"warning: the commands of {entry_point.value} are left out: {error}")
+            write_note(f"warning: the commands of {entry_point.value} are left out: {error}")
         else:
             register(application)
 

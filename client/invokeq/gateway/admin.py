@@ -10,8 +10,8 @@ from starlette.responses import JSONResponse, Response
 
 from invokeq.async_session import AsyncSession
 from invokeq.gateway.bodies import read_object
-from invokeq.gateway.logs import say, say_refused
-from invokeq.gateway.plugin_sessions import close_session, open_session, opening_of
+from invokeq.gateway.logs import log_event, log_refused
+from invokeq.gateway.sessions import close_session, open_session, parse_opening
 from invokeq.gateway.settings import GatewaySettings
 from invokeq.gateway.transaction import SESSION_HEADER
 from invokeq.protocol.errors import InvokeqError, PermissionDeniedError, UnavailableError
@@ -20,7 +20,7 @@ _MAX_OPENING: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Sessions:
+class SessionsEndpoint:
     """Opens and closes sessions for those who have the key."""
 
     gateway: AsyncSession
@@ -31,13 +31,13 @@ class Sessions:
         if (refused := self._refused(request)) is not None:
             return refused
         try:
-            opening = opening_of(await read_object(request, _MAX_OPENING))
+            opening = parse_opening(await read_object(request, _MAX_OPENING))
             ttl = opening.ttl or self.settings.session_ttl
             session_id = await self.gateway.transport.run(open_session(opening, ttl))
         except InvokeqError as error:
             return _problem(error)
-        owner = {"plugin": opening.plugin_id, "tenant": opening.tenant_id, "user": opening.user_id}
-        say(logging.INFO, "session opened", **owner, ttl=ttl)
+        sender = {"plugin": opening.plugin_id, "tenant": opening.tenant_id, "user": opening.user_id}
+        log_event(logging.INFO, "session opened", **sender, ttl=ttl)
         return JSONResponse({"session_id": session_id, "expires_in": ttl}, 201)
 
     async def close(self, request: Request) -> Response:
@@ -50,7 +50,7 @@ class Sessions:
         except InvokeqError as error:
             return _problem(error)
         if closed:
-            say(logging.INFO, "session closed")
+            log_event(logging.INFO, "session closed")
         return Response(status_code=204 if closed else 404)
 
     def _refused(self, request: Request) -> Response | None:
@@ -62,12 +62,12 @@ class Sessions:
         error = PermissionDeniedError(
             problem="Authorization must be: Bearer, and the gateway's key"
         )
-        say_refused("sessions", error)
+        log_refused("sessions", error)
         return _problem(error, 401)
 
 
 @dataclass(frozen=True, slots=True)
-class Health:
+class HealthEndpoint:
     """Tells whether calls can be served."""
 
     gateway: AsyncSession

@@ -13,16 +13,16 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from invokeq.async_session import AsyncSession
-from invokeq.gateway.admin import Health, Sessions
-from invokeq.gateway.answer import Answer
-from invokeq.gateway.inner_api import PREFIX, InnerApi
+from invokeq.gateway.admin import HealthEndpoint, SessionsEndpoint
+from invokeq.gateway.inner_api import PREFIX, InnerApiEndpoint
 from invokeq.gateway.settings import GatewaySettings
-from invokeq.gateway.transaction import PATH, Transaction
+from invokeq.gateway.streamed_response import StreamedResponse
+from invokeq.gateway.transaction import PATH, TransactionEndpoint
 
 CLEAN_UP: Final = 5.0
 """Seconds for calls that had to be cancelled at the end to say so to Redis."""
 
-Endpoint = Callable[[Request], Awaitable[Answer | Response]]
+Endpoint = Callable[[Request], Awaitable[StreamedResponse | Response]]
 
 
 def build_app(settings: GatewaySettings) -> Starlette:
@@ -30,7 +30,7 @@ def build_app(settings: GatewaySettings) -> Starlette:
     gateway = AsyncSession(
         settings.plugin_id, redis=settings.redis, max_request_bytes=settings.max_body_bytes
     )
-    sessions = Sessions(gateway, settings)
+    sessions = SessionsEndpoint(gateway, settings)
     running: set[asyncio.Task[Any]] = set()
 
     @asynccontextmanager
@@ -44,11 +44,11 @@ def build_app(settings: GatewaySettings) -> Starlette:
 
     return Starlette(
         routes=[
-            _route(PATH, Transaction(gateway, settings), "POST"),
-            _route(f"{PREFIX}{{path:path}}", InnerApi(gateway, settings), "POST"),
+            _route(PATH, TransactionEndpoint(gateway, settings), "POST"),
+            _route(f"{PREFIX}{{path:path}}", InnerApiEndpoint(gateway, settings), "POST"),
             _route("/sessions", sessions.open, "POST"),
             _route("/sessions", sessions.close, "DELETE"),
-            _route("/health", Health(gateway), "GET"),
+            _route("/health", HealthEndpoint(gateway), "GET"),
         ],
         middleware=[Middleware(_Running, running)],
         lifespan=lifespan,
@@ -75,7 +75,7 @@ class _Running:
 
 
 def _route(path: str, endpoint: Endpoint, method: str) -> Route:
-    async def answer(request: Request) -> Answer | Response:
+    async def answer(request: Request) -> StreamedResponse | Response:
         try:
             return await endpoint(request)
         except ClientDisconnect:  # while it was sending; nobody will read this

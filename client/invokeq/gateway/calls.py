@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from invokeq.async_session import AsyncSession
 from invokeq.dify.reverse import serve
-from invokeq.gateway.logs import logger, say
+from invokeq.gateway.logs import log_event, logger
 from invokeq.protocol.errors import InternalError, InvocationCancelledError, InvokeqError
 
 SHUTDOWN: Final = InvocationCancelledError(reason="shutdown")
@@ -19,7 +19,7 @@ Outcome = dict[str, Any] | InvokeqError
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class GatewayCall:
     """One reverse invocation, with the session of whoever asks; `door` is where it came in."""
 
     door: str
@@ -52,7 +52,7 @@ class Call:
 
     def _log(self, outcome: str, **fields: Any) -> None:
         options = self.session.options
-        say(
+        log_event(
             logging.INFO,
             "call",
             door=self.door,

@@ -16,12 +16,12 @@ from starlette.requests import Request
 from invokeq.async_session import AsyncSession
 from invokeq.dify.reverse import error_text
 from invokeq.dify.reverse.kinds import STREAMED
-from invokeq.gateway.answer import Answer
 from invokeq.gateway.bodies import read_object
-from invokeq.gateway.calls import SHUTDOWN, Call
+from invokeq.gateway.calls import SHUTDOWN, GatewayCall
 from invokeq.gateway.frames import frame
-from invokeq.gateway.logs import say_refused
+from invokeq.gateway.logs import log_refused
 from invokeq.gateway.settings import GatewaySettings
+from invokeq.gateway.streamed_response import StreamedResponse
 from invokeq.protocol.errors import (
     InvalidRequestError,
     InvokeqError,
@@ -63,14 +63,14 @@ Framing = Callable[[bytes], bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class InnerApi:
+class InnerApiEndpoint:
     """The endpoint of all paths. The daemon has checked permissions; it names tenant and user, but
     no plugin, so its calls are those of the gateway's own."""
 
     gateway: AsyncSession
     settings: GatewaySettings
 
-    async def __call__(self, request: Request) -> Answer:
+    async def __call__(self, request: Request) -> StreamedResponse:
         """Answer one call of the daemon."""
         try:
             kind = self._admit(request)
@@ -82,8 +82,8 @@ class InnerApi:
             session = self._session(payload)
         except InvokeqError as error:
             return _refuse(error, framing)
-        call = Call("inner", session, kind, _with_nulls(kind, payload))
-        return _answer(_told(call, framing), framing)
+        call = GatewayCall("inner", session, kind, _with_nulls(kind, payload))
+        return _respond(_told(call, framing), framing)
 
     def _admit(self, request: Request) -> str:
         """Give the kind of call, for those who have the key."""
@@ -121,7 +121,7 @@ def _with_nulls(kind: str, payload: dict[str, Any]) -> dict[str, Any]:
     return {**payload, **nulls}
 
 
-async def _told(call: Call, framing: Framing) -> AsyncGenerator[bytes, None]:
+async def _told(call: GatewayCall, framing: Framing) -> AsyncGenerator[bytes, None]:
     async with aclosing(call.outcomes()) as outcomes:
         async for outcome in outcomes:
             if isinstance(outcome, InvokeqError):
@@ -134,19 +134,21 @@ async def _told(call: Call, framing: Framing) -> AsyncGenerator[bytes, None]:
                 return
 
 
-def _refuse(error: InvokeqError, framing: Framing, status: int = 200) -> Answer:
-    say_refused("inner", error)
+def _refuse(error: InvokeqError, framing: Framing, status: int = 200) -> StreamedResponse:
+    log_refused("inner", error)
 
     async def pieces() -> AsyncGenerator[bytes, None]:
         yield framing(_wrong(error))
 
-    return _answer(pieces(), framing, status)
+    return _respond(pieces(), framing, status)
 
 
 def _wrong(error: InvokeqError) -> bytes:
     return orjson.dumps({"data": None, "error": error_text(error)})
 
 
-def _answer(pieces: AsyncGenerator[bytes, None], framing: Framing, status: int = 200) -> Answer:
+def _respond(
+    pieces: AsyncGenerator[bytes, None], framing: Framing, status: int = 200
+) -> StreamedResponse:
     media_type = "application/json" if framing is bytes else "application/octet-stream"
-    return Answer(pieces, media_type, framing(_wrong(SHUTDOWN)), status=status)
+    return StreamedResponse(pieces, media_type, framing(_wrong(SHUTDOWN)), status=status)

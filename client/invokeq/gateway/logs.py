@@ -18,14 +18,14 @@ logger: Final = logging.getLogger("invokeq.gateway")
 _FIELDS: Final = "fields"
 
 
-def say(level: int, event: str, **fields: Any) -> None:
+def log_event(level: int, event: str, **fields: Any) -> None:
     """Log an event with those of its fields that have a value."""
     logger.log(level, event, extra={_FIELDS: {k: v for k, v in fields.items() if v is not None}})
 
 
-def say_refused(door: str, error: InvokeqError) -> None:
+def log_refused(door: str, error: InvokeqError) -> None:
     """Log that a request was refused before it became a call."""
-    say(logging.WARNING, "refused", door=door, code=error.code)
+    log_event(logging.WARNING, "refused", door=door, code=error.code)
 
 
 def configure_logging(log_format: LogFormat) -> None:

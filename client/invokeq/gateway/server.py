@@ -12,7 +12,7 @@ from typing import Final
 import uvicorn
 
 from invokeq.gateway.app import build_app
-from invokeq.gateway.logs import configure_logging, say
+from invokeq.gateway.logs import configure_logging, log_event
 from invokeq.gateway.settings import GatewaySettings
 from invokeq.protocol.errors import InvalidConfigurationError
 
@@ -46,7 +46,7 @@ async def _run(settings: GatewaySettings) -> int:
     for number in _SIGNALS:
         loop.add_signal_handler(number, server.stop)
     await server.serve(sockets=[listening])
-    say(logging.INFO, "stopped")
+    log_event(logging.INFO, "stopped")
     return 0 if server.started else 1
 
 
@@ -73,7 +73,7 @@ class _Server(uvicorn.Server):
         """End: the first time after what runs, the second time at once."""
         self.force_exit = self.should_exit
         if not self.should_exit:
-            say(logging.INFO, "stopping", running=len(self.server_state.tasks))
+            log_event(logging.INFO, "stopping", running=len(self.server_state.tasks))
         self.should_exit = True
 
     @contextlib.contextmanager
@@ -86,4 +86,4 @@ class _Server(uvicorn.Server):
         if self.started:
             host, port, *_ = self._listening.getsockname()
             shown = f"[{host}]" if ":" in host else host
-            say(logging.INFO, "ready", address=f"http://{shown}:{port}")
+            log_event(logging.INFO, "ready", address=f"http://{shown}:{port}")

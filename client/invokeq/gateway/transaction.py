@@ -15,12 +15,12 @@ from starlette.requests import Request
 from invokeq.async_session import AsyncSession
 from invokeq.dify.reverse import error_args, error_text
 from invokeq.dify.reverse.kinds import STREAMED
-from invokeq.gateway.answer import Answer
 from invokeq.gateway.bodies import object_of, read_body
-from invokeq.gateway.calls import SHUTDOWN, Call
-from invokeq.gateway.logs import say_refused
-from invokeq.gateway.plugin_sessions import find_session
+from invokeq.gateway.calls import SHUTDOWN, GatewayCall
+from invokeq.gateway.logs import log_refused
+from invokeq.gateway.sessions import find_session
 from invokeq.gateway.settings import GatewaySettings
+from invokeq.gateway.streamed_response import StreamedResponse
 from invokeq.protocol.errors import (
     InvalidRequestError,
     InvokeqError,
@@ -37,13 +37,13 @@ _MEDIA_TYPE: Final = "text/event-stream"
 
 
 @dataclass(frozen=True, slots=True)
-class Transaction:
+class TransactionEndpoint:
     """The endpoint."""
 
     gateway: AsyncSession
     settings: GatewaySettings
 
-    async def __call__(self, request: Request) -> Answer:
+    async def __call__(self, request: Request) -> StreamedResponse:
         """Answer one invocation. The session is looked up before the body is read."""
         session_id = request.headers.get(SESSION_HEADER, "")
         lines = _Lines(session_id)
@@ -52,12 +52,14 @@ class Transaction:
         except InvokeqError as error:
             return self._refuse(lines, error)
         try:
-            asked = _Asked.of(await read_body(request, self.settings.max_body_bytes), session_id)
+            envelope = _Envelope.of(
+                await read_body(request, self.settings.max_body_bytes), session_id
+            )
         except InvokeqError as error:
             return self._refuse(lines, error)
-        lines.request_id = asked.request_id
-        call = Call("transaction", session, asked.kind, asked.payload)
-        return self._answer(lines, lines.of_call(call))
+        lines.request_id = envelope.request_id
+        call = GatewayCall("transaction", session, envelope.kind, envelope.payload)
+        return self._respond(lines, lines.of_call(call))
 
     async def _session(self, session_id: str) -> AsyncSession:
         if not session_id:
@@ -65,20 +67,20 @@ class Transaction:
         found = await self.gateway.transport.run(find_session(session_id))
         return self.gateway.on_behalf_of(found.plugin_id, found.tenant_id, found.user_id)
 
-    def _refuse(self, lines: "_Lines", error: InvokeqError) -> Answer:
-        say_refused("transaction", error)
+    def _refuse(self, lines: "_Lines", error: InvokeqError) -> StreamedResponse:
+        log_refused("transaction", error)
         status = 503 if isinstance(error, UnavailableError) else 400
-        return self._answer(lines, lines.of_error(error), status)
+        return self._respond(lines, lines.of_error(error), status)
 
-    def _answer(
+    def _respond(
         self, lines: "_Lines", pieces: AsyncGenerator[bytes, None], status: int = 200
-    ) -> Answer:
+    ) -> StreamedResponse:
         every = self.settings.heartbeat
-        return Answer(pieces, _MEDIA_TYPE, lines.farewell(), _END, every, status)
+        return StreamedResponse(pieces, _MEDIA_TYPE, lines.farewell(), _END, every, status)
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _Envelope:
     """What an envelope asks for."""
 
     kind: str
@@ -86,7 +88,7 @@ class _Asked:
     payload: dict[str, Any]
 
     @classmethod
-    def of(cls, body: bytes, session_id: str) -> "_Asked":
+    def of(cls, body: bytes, session_id: str) -> "_Envelope":
         """Read the envelope that the SDK writes; InvalidRequestError names the field."""
         envelope = object_of(body)
         if envelope.get("session_id") != session_id:
@@ -117,7 +119,7 @@ class _Lines:
     session_id: str
     request_id: str = ""
 
-    async def of_call(self, call: Call) -> AsyncGenerator[bytes, None]:
+    async def of_call(self, call: GatewayCall) -> AsyncGenerator[bytes, None]:
         """Give the lines of an invocation."""
         message = "stream" if call.kind in STREAMED else "struct"
         async with aclosing(call.outcomes()) as outcomes:

@@ -18,10 +18,10 @@ from invokeq.cli.invoke.llm import parse_parameters, prompt_messages
 from invokeq.cli.invoke.schema import read_schema
 from invokeq.cli.operate.models import parse_type, rows_of
 from invokeq.cli.options import split_model
-from invokeq.cli.render.meter import Meter, cost
+from invokeq.cli.render.meter import Meter, cost_parts
 from invokeq.cli.render.text import amount, duration, one_line, printable
 from invokeq.cli.root import app, extra_for, run
-from invokeq.dify.scope import ANY_MODEL
+from invokeq.dify.model_selector import ANY_MODEL
 from invokeq.errors import InvalidRequestError, RateLimitedError, StreamExpiredError
 from invokeq.operations.directory import LiveWorker
 from invokeq.protocol.directory import ProviderEntry, WorkerEntry
@@ -290,9 +290,9 @@ def test_what_it_cost_is_told_where_it_is_known() -> None:
     usage = LLMUsage.empty_usage().model_copy(
         update={"prompt_tokens": 3, "completion_tokens": 2, "total_price": Decimal("0.0000700")}
     )
-    assert cost(usage) == ["tokens: 3 prompt, 2 completion", "price: 0.00007 USD"]
-    assert cost(LLMUsage.empty_usage()) == ["tokens: 0 prompt, 0 completion"]
-    assert cost(None) == ["tokens: not reported"]
+    assert cost_parts(usage) == ["tokens: 3 prompt, 2 completion", "price: 0.00007 USD"]
+    assert cost_parts(LLMUsage.empty_usage()) == ["tokens: 0 prompt, 0 completion"]
+    assert cost_parts(None) == ["tokens: not reported"]
     free = Decimal(0)
     embedding = EmbeddingUsage(
         tokens=7,
@@ -303,7 +303,7 @@ def test_what_it_cost_is_told_where_it_is_known() -> None:
         currency="EUR",
         latency=0.0,
     )
-    assert cost(embedding) == ["tokens: 7", "price: 0.1 EUR"]
+    assert cost_parts(embedding) == ["tokens: 7", "price: 0.1 EUR"]
 
 
 def test_a_provider_that_takes_any_name_is_listed_with_a_star() -> None:

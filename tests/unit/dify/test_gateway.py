@@ -18,15 +18,15 @@ from invokeq.errors import (
     UnknownSessionError,
 )
 from invokeq.gateway import GatewaySettings, frames
-from invokeq.gateway.answer import Answer
 from invokeq.gateway.frames import frame
 from invokeq.gateway.logs import _ConsoleFormatter, _JsonFormatter  # pyright: ignore[reportPrivateUsage]
-from invokeq.gateway.plugin_sessions import (
+from invokeq.gateway.sessions import (
     close_session,
     find_session,
     open_session,
-    opening_of,
+    parse_opening,
 )
+from invokeq.gateway.streamed_response import StreamedResponse
 
 
 def test_a_frame_is_the_one_of_the_contract() -> None:
@@ -75,7 +75,7 @@ def test_without_the_extra_the_command_names_it(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_session_is_opened_found_and_closed_in_one_round_trip_each() -> None:
-    opening = opening_of({"plugin_id": "acme/tool", "tenant_id": "t", "session_id": "s" * 16})
+    opening = parse_opening({"plugin_id": "acme/tool", "tenant_id": "t", "session_id": "s" * 16})
     plan = open_session(opening, 60)
     ((command, key, value, *ttl),) = next(plan).commands
     assert (command, ttl) == ("SET", ["EX", 60])
@@ -99,7 +99,7 @@ def test_a_session_is_opened_found_and_closed_in_one_round_trip_each() -> None:
 def test_session_ids_are_made_where_none_is_given() -> None:
     ids: set[str] = set()
     for _ in range(2):
-        plan = open_session(opening_of({"plugin_id": "a"}), 60)
+        plan = open_session(parse_opening({"plugin_id": "a"}), 60)
         next(plan)
         with pytest.raises(StopIteration) as done:
             plan.send([b"OK"])
@@ -119,7 +119,7 @@ def test_a_session_that_is_not_there(value: bytes | None, error: type[Exception]
 @pytest.mark.parametrize("plugin", ["", "a b", "a:b", None])
 def test_a_plugin_that_can_have_no_lane_opens_no_session(plugin: object) -> None:
     with pytest.raises(InvalidRequestError, match="plugin_id"):
-        opening_of({"plugin_id": plugin})
+        parse_opening({"plugin_id": plugin})
 
 
 async def test_headers_wait_for_the_first_piece() -> None:
@@ -136,7 +136,7 @@ async def test_headers_wait_for_the_first_piece() -> None:
     async def receive() -> Any:
         return await never()
 
-    await Answer(pieces(), "text/plain")({}, receive, send)
+    await StreamedResponse(pieces(), "text/plain")({}, receive, send)
     assert [message["type"].rpartition(".")[2] for message in sent] == ["start", "body", "body"]
     assert [message.get("body") for message in sent] == [None, b"one", b""]
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from invokeq.dify.host.declarations import Parameter
-from invokeq.dify.host.files import FILE_IDENTITY
-from invokeq.dify.host.parameters import Surroundings, read_parameters
+from invokeq.dify.platform.declarations import Parameter
+from invokeq.dify.platform.files import FILE_IDENTITY
+from invokeq.dify.platform.parameters import ValueContext, read_parameters
 from invokeq.protocol.errors import InvalidRequestError
-from tests.unit.dify.test_scope import SERVED
+from tests.unit.dify.test_model_selector import SERVED
 
 
 def no_file(place: str) -> dict[str, Any]:
@@ -22,7 +22,7 @@ def named_tools(wanted: Sequence[Any] | None) -> list[dict[str, Any]]:
     return [{"named": item} for item in wanted or ()]
 
 
-AROUND = Surroundings(SERVED, no_file, named_tools)
+AROUND = ValueContext(SERVED, no_file, named_tools)
 
 
 def parameter(kind: str, **fields: Any) -> Parameter:

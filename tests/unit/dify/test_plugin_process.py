@@ -60,14 +60,14 @@ async def test_sessions_run_beside_each_other(process: PluginProcess) -> None:
 
 
 async def test_noise_and_objects_on_one_line_lose_nothing(process: PluginProcess) -> None:
-    """Fails without `_picked`: the three messages share their lines with noise."""
+    """Fails without `_extract_objects`: the three messages share their lines with noise."""
     assert await ask(process, "noise") == [{"n": 1}, {"n": 2}, {"n": 3}]
 
 
 async def test_a_message_over_the_bound_ends_its_session_alone(
     package: PluginPackage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Hangs without `_take_too_long`."""
+    """Hangs without `_take_oversized`."""
     monkeypatch.setattr("invokeq.dify.plugins.process.LineReader", partial(LineReader, 1_000_000))
     process = await PluginProcess.start(package, sys.executable)
     assert len(await ask(process, "huge", size=900_000)) == 1

@@ -49,7 +49,7 @@ def embed(
     Without --json this says how many there are and of how many dimensions; with it, the whole
     result is one JSON document.
     """
-    from invokeq.cli.invoke.run_invocation import carry_out
+    from invokeq.cli.invoke.run_invocation import run_invocation
     from invokeq.cli.render.meter import Meter
     from invokeq.cli.render.results import show_vectors
     from invokeq.protocol.entities import EmbeddingInputType
@@ -65,7 +65,7 @@ def embed(
             deadline=deadline,
             detached=detach,
         )
-        carry_out(
+        run_invocation(
             invocation,
             lambda: show_vectors(invocation, invocation, meter, as_json=as_json),
             detach=detach,

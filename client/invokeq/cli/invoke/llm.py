@@ -73,7 +73,7 @@ def llm(
     The answer goes to stdout. Tokens, price, times, worker and request id follow on stderr. Ctrl-C
     cancels the invocation.
     """
-    from invokeq.cli.invoke.run_invocation import carry_out
+    from invokeq.cli.invoke.run_invocation import run_invocation
     from invokeq.cli.invoke.schema import read_schema
     from invokeq.cli.render.answer import show_answer
     from invokeq.cli.render.meter import Meter
@@ -88,7 +88,7 @@ def llm(
     with Session(plugin, redis=redis) as session:
         invocation = _submit(session, config, messages, wanted, call)
         whole = no_stream or (wanted is not None and not as_json)
-        carry_out(
+        run_invocation(
             invocation,
             lambda: show_answer(invocation, invocation, meter, whole=whole, as_json=as_json),
             detach=detach,

@@ -47,7 +47,7 @@ def moderate(
 
     Prints `clean` and exits with 0, or prints `sensitive` and exits with 3. A fault is neither.
     """
-    from invokeq.cli.invoke.run_invocation import carry_out
+    from invokeq.cli.invoke.run_invocation import run_invocation
     from invokeq.cli.render.meter import Meter
     from invokeq.cli.render.results import show_verdict
     from invokeq.session import Session
@@ -61,7 +61,7 @@ def moderate(
             deadline=deadline,
             detached=detach,
         )
-        sensitive = carry_out(
+        sensitive = run_invocation(
             invocation,
             lambda: show_verdict(invocation, invocation, meter, as_json=as_json),
             detach=detach,

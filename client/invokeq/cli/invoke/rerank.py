@@ -54,7 +54,7 @@ def rerank(
 
     Shows the best first, with its score and its place, from 0, among those given.
     """
-    from invokeq.cli.invoke.run_invocation import carry_out
+    from invokeq.cli.invoke.run_invocation import run_invocation
     from invokeq.cli.render.meter import Meter
     from invokeq.cli.render.results import show_ranking
     from invokeq.session import Session
@@ -70,7 +70,7 @@ def rerank(
             deadline=deadline,
             detached=detach,
         )
-        carry_out(
+        run_invocation(
             invocation,
             lambda: show_ranking(invocation, invocation, meter, as_json=as_json),
             detach=detach,

@@ -5,13 +5,15 @@ from typing import Any, TypeVar
 
 import typer
 
-from invokeq.cli.errors import say
+from invokeq.cli.errors import write_note
 from invokeq.invocation import Invocation
 
 T = TypeVar("T")
 
 
-def carry_out(invocation: Invocation[Any, Any], show: Callable[[], T], *, detach: bool) -> T | None:
+def run_invocation(
+    invocation: Invocation[Any, Any], show: Callable[[], T], *, detach: bool
+) -> T | None:
     """Show the answer, and give what that gives; with `detach` only the request id is shown."""
     with invocation:
         if detach:
@@ -20,5 +22,5 @@ def carry_out(invocation: Invocation[Any, Any], show: Callable[[], T], *, detach
         try:
             return show()
         except KeyboardInterrupt:
-            say(f"cancelled: request {invocation.request_id}")
+            write_note(f"cancelled: request {invocation.request_id}")
             raise

@@ -34,7 +34,7 @@ def stt(
     mp3, wav, flac, ogg, m4a, mp4, webm and aac are recognised by what is in them, whatever the
     file is called.
     """
-    from invokeq.cli.invoke.run_invocation import carry_out
+    from invokeq.cli.invoke.run_invocation import run_invocation
     from invokeq.cli.render.meter import Meter
     from invokeq.cli.render.results import show_text
     from invokeq.session import Session
@@ -49,7 +49,7 @@ def stt(
                 deadline=deadline,
                 detached=detach,
             )
-        carry_out(
+        run_invocation(
             invocation,
             lambda: show_text(invocation, invocation, meter, as_json=as_json),
             detach=detach,

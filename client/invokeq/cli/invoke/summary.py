@@ -4,7 +4,7 @@ from typing import Annotated, Final
 
 import typer
 
-from invokeq.cli.errors import exit_on_error, say
+from invokeq.cli.errors import exit_on_error, write_note
 from invokeq.cli.invoke.inputs import read_text
 from invokeq.cli.options import Deadline, Detach, File, Json, OwnId, Plugin, Redis
 
@@ -42,7 +42,7 @@ def summary(
     The operator's summary model does it; `[system] summary_model` in the workers' invokeq.toml
     says which. A text that is short already comes back as it is, and nothing is asked.
     """
-    from invokeq.cli.invoke.run_invocation import carry_out
+    from invokeq.cli.invoke.run_invocation import run_invocation
     from invokeq.cli.render.meter import Meter
     from invokeq.cli.render.output import write_json, write_plain
     from invokeq.cli.render.results import show_text
@@ -54,14 +54,14 @@ def summary(
             write_json({"summary": given})
         else:
             write_plain(given)
-        say(f"unchanged: {len(given)} characters are fewer than {min_length}")
+        write_note(f"unchanged: {len(given)} characters are fewer than {min_length}")
         return
     meter = Meter()
     with Session(plugin, redis=redis) as session:
         invocation = session.model.summary.submit(
             given, instruction, request_id=request_id, deadline=deadline, detached=detach
         )
-        carry_out(
+        run_invocation(
             invocation,
             lambda: show_text(invocation, invocation, meter, field="summary", as_json=as_json),
             detach=detach,

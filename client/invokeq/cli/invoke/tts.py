@@ -59,7 +59,7 @@ def tts(
     The audio is written while it is made, segment by segment, each of which plays alone, as does
     the whole. Ctrl-C cancels the invocation and leaves what there is.
     """
-    from invokeq.cli.invoke.run_invocation import carry_out
+    from invokeq.cli.invoke.run_invocation import run_invocation
     from invokeq.cli.render.audio import check_output, show_audio
     from invokeq.cli.render.meter import Meter
     from invokeq.session import Session
@@ -75,7 +75,7 @@ def tts(
             deadline=deadline,
             detached=detach,
         )
-        carry_out(
+        run_invocation(
             invocation,
             lambda: show_audio(invocation, invocation, meter, output=output, as_json=as_json),
             detach=detach,

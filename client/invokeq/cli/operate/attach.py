@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from invokeq.cli.errors import exit_on_error, say
+from invokeq.cli.errors import exit_on_error, write_note
 from invokeq.cli.options import Redis, RequestId
 from invokeq.protocol.errors import StreamExpiredError
 
@@ -56,5 +56,5 @@ def attach(
         try:
             show_any(invocation, Meter(), output=output, as_json=as_json)
         except KeyboardInterrupt:
-            say(f"left; to go on: invokeq attach {request_id} --after {invocation.last_id}")
+            write_note(f"left; to go on: invokeq attach {request_id} --after {invocation.last_id}")
             raise

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from invokeq.cli.errors import FAILED, exit_on_error, say
+from invokeq.cli.errors import FAILED, exit_on_error, write_note
 from invokeq.cli.options import Redis
 
 if TYPE_CHECKING:
@@ -42,11 +42,11 @@ def _cancel(session: "Session", request_id: str) -> bool:
     try:
         before = session.attach(request_id).status()
     except StreamExpiredError:
-        say(f"{request_id}: nothing to stop: it is not known, or its stream has expired")
+        write_note(f"{request_id}: nothing to stop: it is not known, or its stream has expired")
         return False
     if not session.transport.run(cancel_plan(request_id, reason="operator")):
         after = session.attach(request_id).status()
-        say(f"{request_id}: nothing to stop: it is {after.state}")
+        write_note(f"{request_id}: nothing to stop: it is {after.state}")
         return False
     if before.state == "queued":
         typer.echo(f"{request_id}: cancelled before it ran")

@@ -10,7 +10,7 @@ from invokeq.cli.options import Json, Redis
 from invokeq.cli.render.text import amount
 
 if TYPE_CHECKING:
-    from invokeq.dify.scope import Scope
+    from invokeq.dify.model_selector import Scope
     from invokeq.operations.directory import LiveWorker
     from invokeq.protocol.entities import AIModelEntity, ModelType
 
@@ -38,7 +38,7 @@ def models(
     With their features, context size (tokens) and price. `PROVIDER/*` stands for a provider that
     takes other names too. Exits with 1 if there is nothing to list.
     """
-    from invokeq.dify.scope import Scope
+    from invokeq.dify.model_selector import Scope
     from invokeq.session import Session
 
     wanted = parse_type(model_type)
@@ -77,12 +77,12 @@ def rows_of(
     offered: "Scope | None" = None,
 ) -> "list[tuple[str, AIModelEntity]]":
     """Give (provider, facts) in order of name, with an entry `*` where any name is taken."""
-    from invokeq.dify.scope import open_entries
+    from invokeq.dify.model_selector import wildcard_entries
     from invokeq.operations.directory import list_models
 
     rows = [
         (provider, facts)
-        for provider, facts in (*list_models(workers), *open_entries(workers))
+        for provider, facts in (*list_models(workers), *wildcard_entries(workers))
         if wanted in (None, facts.model_type) and (offered is None or offered.admits(facts))
     ]
     return sorted(rows, key=lambda row: (row[0], row[1].model_type.value, row[1].model))
@@ -98,7 +98,7 @@ def _print_json(rows: "list[tuple[str, AIModelEntity]]") -> None:
 
 
 def _print_table(rows: "list[tuple[str, AIModelEntity]]") -> None:
-    from invokeq.cli.render.tables import print_table
+    from invokeq.cli.render.table import print_table
 
     headers = ("model", "type", "context", "features", "price per 1M tokens, in/out")
     print_table(

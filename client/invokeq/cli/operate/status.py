@@ -79,7 +79,7 @@ def _print_field(name: str, value: str) -> None:
 
 
 def _print_overview(found: "Overview", show_all: bool) -> None:
-    from invokeq.cli.render.tables import print_table
+    from invokeq.cli.render.table import print_table
 
     if found.suspended:
         typer.secho("Suspended: workers claim nothing until `rq resume`", fg="yellow")
@@ -107,7 +107,7 @@ def _print_overview(found: "Overview", show_all: bool) -> None:
 
 
 def _print_lanes(found: "Overview", show_all: bool) -> None:
-    from invokeq.cli.render.tables import print_table
+    from invokeq.cli.render.table import print_table
 
     shown = [lane for lane in found.lanes if show_all or not lane.idle]
     if shown:
@@ -134,7 +134,7 @@ def _lane_row(lane: "LaneView", now: datetime) -> tuple[str, ...]:
 
 
 def _print_runs(found: "Overview", show_all: bool) -> None:
-    from invokeq.cli.render.tables import print_table
+    from invokeq.cli.render.table import print_table
 
     shown = found.running if show_all else found.running[:SHOWN_RUNS]
     if shown:

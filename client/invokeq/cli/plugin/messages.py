@@ -8,10 +8,10 @@ from typing import Any, Final, cast
 
 import orjson
 
-from invokeq.cli.errors import say
+from invokeq.cli.errors import write_note
 from invokeq.cli.render.output import write, write_json
 from invokeq.cli.render.text import one_line, printable
-from invokeq.dify.host import blob_of
+from invokeq.dify.platform import blob_of
 
 Message = Mapping[str, Any]
 
@@ -138,7 +138,8 @@ class _TextSink:
     def _show_blob(self, message: Message) -> None:
         path, size, mime_type = self._files.save(message)
         if path is None:
-            say(f"note: a file of {size} bytes, {mime_type}, was not saved; --output DIR saves it")
+            what = f"a file of {size} bytes, {mime_type}"
+            write_note(f"note: {what}, was not saved; --output DIR saves it")
         else:
             write(f"{path}\n")
 
@@ -159,4 +160,4 @@ def _show_log(content: Message) -> None:
     took = f", {elapsed:.2f} s" if isinstance(elapsed, int | float) else ""
     problem = f": {content['error']}" if content.get("error") else ""
     indent = "  " if content.get("parent_id") else ""
-    say(f"log: {indent}{content.get('label')} ({content.get('status')}{took}){problem}")
+    write_note(f"log: {indent}{content.get('label')} ({content.get('status')}{took}){problem}")

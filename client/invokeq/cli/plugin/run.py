@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from invokeq.cli.errors import exit_on_error, say
+from invokeq.cli.errors import exit_on_error, write_note
 from invokeq.cli.options import Redis
 from invokeq.protocol.errors import InvalidRequestError, InvokeqError
 
 if TYPE_CHECKING:
-    from invokeq.dify.host import HostOptions, Plugin
+    from invokeq.dify.platform import PlatformOptions, Plugin
     from invokeq.dify.plugins import PluginPackage
 
 EXAMPLES: Final = (
@@ -79,13 +79,13 @@ def run(
     import asyncio
 
     from invokeq.cli.plugin.inputs import read_credentials, read_given
-    from invokeq.dify.host import HostOptions, load_plugin
+    from invokeq.dify.platform import PlatformOptions, load_plugin
 
     given = read_given(param or [], param_json or [])
     plugin = load_plugin(directory)
     others = [load_plugin(path) for path in plugin_dir or []]
-    kind, name = _chosen(plugin, tool, strategy)
-    options = HostOptions(
+    kind, name = _choose(plugin, tool, strategy)
+    options = PlatformOptions(
         python_of=lambda package: _python_of(package, python),
         tenant_id=tenant,
         user_id=user,
@@ -93,19 +93,19 @@ def run(
         credentials=read_credentials(credentials or []),
     )
     try:
-        asyncio.run(_carry_out(plugin, others, options, kind, name, given, output, as_json))
+        asyncio.run(_run_call(plugin, others, options, kind, name, given, output, as_json))
     except KeyboardInterrupt:
-        say(f"cancelled: {name} of {plugin.id}")
+        write_note(f"cancelled: {name} of {plugin.id}")
         raise
     except InvokeqError as error:
-        _tell_more(error)
+        _show_output(error)
         raise
 
 
-async def _carry_out(
+async def _run_call(
     plugin: "Plugin",
     others: "list[Plugin]",
-    options: "HostOptions",
+    options: "PlatformOptions",
     kind: str,
     name: str,
     given: dict[str, Any],
@@ -114,18 +114,18 @@ async def _carry_out(
 ) -> None:
     from invokeq.cli.plugin.messages import show_messages
     from invokeq.cli.render.meter import Meter
-    from invokeq.dify.host import Catalog, PluginHost
+    from invokeq.dify.platform import Catalog, PluginPlatform
 
     meter = Meter()
-    async with PluginHost(Catalog(plugin, others), options) as host:
+    async with PluginPlatform(Catalog(plugin, others), options) as host:
         messages = (host.run_tool if kind == "tool" else host.run_strategy)(name, given)
         async with aclosing(messages):
             await show_messages(meter.watch_async(messages), output=output, as_json=as_json)
-        told = [f"messages: {meter.count}", f"calls: {host.calls}", *meter.times("message")]
-    typer.secho("; ".join([*told, f"plugin: {plugin.id}"]), err=True, dim=True)
+        parts = [f"messages: {meter.count}", f"calls: {host.calls}", *meter.times("message")]
+    typer.secho("; ".join([*parts, f"plugin: {plugin.id}"]), err=True, dim=True)
 
 
-def _chosen(plugin: "Plugin", tool: str | None, strategy: str | None) -> tuple[str, str]:
+def _choose(plugin: "Plugin", tool: str | None, strategy: str | None) -> tuple[str, str]:
     """Give what to run, and its name; what is alone need not be named."""
     tools = [known.name for known in plugin.declarations.tools]
     strategies = [known.name for known in plugin.declarations.strategies]
@@ -156,7 +156,7 @@ async def _python_of(package: "PluginPackage", python: Path | None) -> Path:
         return await prepare_environment(package)
 
 
-def _tell_more(error: InvokeqError) -> None:
+def _show_output(error: InvokeqError) -> None:
     """Show the end of what the plugin, or pip, said: the author of a plugin needs it."""
     from invokeq.cli.render.text import printable
 

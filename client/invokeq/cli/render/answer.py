@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from invokeq.cli.render.meter import Meter, cost, sign_off
+from invokeq.cli.render.meter import Meter, cost_parts, write_summary
 from invokeq.cli.render.output import write, write_json
 from invokeq.cli.render.text import printable
 from invokeq.invocation import Invocation
@@ -36,7 +36,7 @@ def show_answer(
         result = ANY.result_of(_as_text(watched))
     times = meter.times("chunk") if timed else []
     usage = result.usage if seen.any else None
-    sign_off(invocation, [*cost(usage), *times, f"chunks: {meter.count}"])
+    write_summary(invocation, [*cost_parts(usage), *times, f"chunks: {meter.count}"])
 
 
 class _Usage:

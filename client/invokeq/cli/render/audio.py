@@ -6,9 +6,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from invokeq.cli.errors import say
+from invokeq.cli.errors import write_note
 from invokeq.cli.invoke.inputs import STDIN
-from invokeq.cli.render.meter import Meter, sign_off, spent
+from invokeq.cli.render.meter import Meter, optional_cost, write_summary
 from invokeq.cli.render.output import write_json
 from invokeq.invocation import Invocation
 from invokeq.protocol.audio import AUDIO_FORMATS
@@ -56,10 +56,10 @@ def show_audio(
         counts = {"segments": meter.count, "bytes": size}
         written = {"output": output, "mime_type": mime_type, **counts}
         write_json({**written, "request_id": invocation.request_id})
-    _mind_suffix(output, mime_type)
-    told = [f"audio: {size} bytes of {mime_type}", f"segments: {meter.count}"]
-    told += spent(invocation.usage)
-    sign_off(invocation, [*told, *(meter.times("segment") if timed else [])])
+    _check_suffix(output, mime_type)
+    parts = [f"audio: {size} bytes of {mime_type}", f"segments: {meter.count}"]
+    parts += optional_cost(invocation.usage)
+    write_summary(invocation, [*parts, *(meter.times("segment") if timed else [])])
 
 
 class Advance(Protocol):
@@ -97,9 +97,9 @@ def _open(output: str | None) -> Generator[IO[bytes]]:
             yield file
 
 
-def _mind_suffix(output: str | None, mime_type: str | None) -> None:
+def _check_suffix(output: str | None, mime_type: str | None) -> None:
     """Say so when a file is not what its name says: players go by the name."""
     suffix = Path(output or "").suffix.lower()
     fitting = [known.suffix for known in AUDIO_FORMATS if known.mime_type == mime_type]
     if suffix and fitting and suffix not in fitting:
-        say(f"note: {output} is {mime_type}, for which the suffix is {fitting[0]}")
+        write_note(f"note: {output} is {mime_type}, for which the suffix is {fitting[0]}")

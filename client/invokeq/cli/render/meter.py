@@ -56,12 +56,12 @@ class Meter:
         return [*before, f"total: {self.total:.3f} s"]
 
 
-def spent(usage: Usage | None) -> list[str]:
-    """As `cost`, for calls that mostly have no usage: nothing is said of none."""
-    return [] if usage is None else cost(usage)
+def optional_cost(usage: Usage | None) -> list[str]:
+    """As `cost_parts`, for calls that mostly have no usage: nothing is said of none."""
+    return [] if usage is None else cost_parts(usage)
 
 
-def cost(usage: Usage | None) -> list[str]:
+def cost_parts(usage: Usage | None) -> list[str]:
     """Say what an answer took of tokens and money."""
     match usage:
         case None:
@@ -78,10 +78,10 @@ def cost(usage: Usage | None) -> list[str]:
     return parts
 
 
-def sign_off(invocation: Invocation[Any, Any], parts: list[str]) -> None:
+def write_summary(invocation: Invocation[Any, Any], parts: list[str]) -> None:
     """Write the last line: what the answer took, who gave it, and under which id."""
     worker = None
     with suppress(InvokeqError):  # the answer is here; a line less about it is no failure
         worker = invocation.status().worker
-    told = [*parts, f"worker: {worker or 'unknown'}", f"request: {invocation.request_id}"]
-    typer.secho(one_line("; ".join(told)), err=True, dim=True)
+    parts = [*parts, f"worker: {worker or 'unknown'}", f"request: {invocation.request_id}"]
+    typer.secho(one_line("; ".join(parts)), err=True, dim=True)

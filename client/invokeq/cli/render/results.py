@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from invokeq.cli.render.meter import Meter, cost, sign_off, spent
+from invokeq.cli.render.meter import Meter, cost_parts, optional_cost, write_summary
 from invokeq.cli.render.output import write, write_json, write_plain
 from invokeq.cli.render.text import counted
 from invokeq.invocation import Invocation
@@ -33,7 +33,7 @@ def show_vectors(
     else:
         width = len(result.embeddings[0]) if count else 0
         write(f"{counted(count, 'vector')} of {counted(width, 'dimension')}\n")
-    sign_off(invocation, [*cost(result.usage), *(meter.times() if timed else [])])
+    write_summary(invocation, [*cost_parts(result.usage), *(meter.times() if timed else [])])
 
 
 def show_ranking(
@@ -48,7 +48,7 @@ def show_ranking(
 
     Who attaches has no texts to show.
     """
-    from invokeq.cli.render.tables import print_table
+    from invokeq.cli.render.table import print_table
 
     result = join_ranking(meter.watch(items))
     if as_json:
@@ -59,8 +59,8 @@ def show_ranking(
         )
         rows = [(f"{doc.score:.4f}", str(doc.index), doc.text)[: len(shown)] for doc in result.docs]
         print_table(shown, rows, right=("score", "index"))
-    told = [f"documents: {len(result.docs)}", *spent(invocation.usage)]
-    sign_off(invocation, [*told, *(meter.times() if timed else [])])
+    parts = [f"documents: {len(result.docs)}", *optional_cost(invocation.usage)]
+    write_summary(invocation, [*parts, *(meter.times() if timed else [])])
 
 
 def show_text(
@@ -78,8 +78,8 @@ def show_text(
         write_json({field: text})
     else:
         write_plain(text)
-    told = [f"characters: {len(text)}", *spent(invocation.usage)]
-    sign_off(invocation, [*told, *(meter.times() if timed else [])])
+    parts = [f"characters: {len(text)}", *optional_cost(invocation.usage)]
+    write_summary(invocation, [*parts, *(meter.times() if timed else [])])
 
 
 def show_verdict(
@@ -96,5 +96,5 @@ def show_verdict(
         write_json({"result": sensitive})
     else:
         write("sensitive\n" if sensitive else "clean\n")
-    sign_off(invocation, [*spent(invocation.usage), *(meter.times() if timed else [])])
+    write_summary(invocation, [*optional_cost(invocation.usage), *(meter.times() if timed else [])])
     return sensitive

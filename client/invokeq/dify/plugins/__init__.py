@@ -8,7 +8,7 @@ from invokeq.dify.plugins.interpreters import find_interpreter
 from invokeq.dify.plugins.manifest import PluginManifest
 from invokeq.dify.plugins.package import PluginPackage, load_package
 from invokeq.dify.plugins.process import PluginProcess
-from invokeq.dify.plugins.session import OnReverse
+from invokeq.dify.plugins.process_session import OnReverse
 
 __all__ = [
     "OnReverse",

@@ -26,7 +26,7 @@ class Noise(str):
     __slots__ = ()
 
 
-class TooLong:
+class OversizedMessage:
     """A message over the bound; `session_id` is whose it was, if that can be told."""
 
     def __init__(self, session_id: str | None) -> None:
@@ -45,7 +45,7 @@ class LineReader:
         self._searched = 0
         self._skipping = False
 
-    def feed(self, data: bytes) -> Iterator[Message | Noise | TooLong]:
+    def feed(self, data: bytes) -> Iterator[Message | Noise | OversizedMessage]:
         """Give what these bytes complete; must be iterated to its end."""
         self._buffer += data
         while (end := self._buffer.find(b"\n", self._searched)) >= 0:
@@ -55,13 +55,13 @@ class LineReader:
             if self._skipping:
                 self._skipping = False
             elif len(line) > self._max_bytes:
-                yield TooLong(_session_of(line))
+                yield OversizedMessage(_session_of(line))
             elif line.strip():
                 yield from _messages(line)
         self._searched = len(self._buffer)
         if len(self._buffer) > self._max_bytes:
             if not self._skipping:
-                yield TooLong(_session_of(self._buffer))
+                yield OversizedMessage(_session_of(self._buffer))
             self._skipping = True
             self._buffer.clear()
             self._searched = 0
@@ -76,7 +76,7 @@ def _messages(line: bytes) -> Iterator[Message | Noise]:
     try:
         value = orjson.loads(line)
     except orjson.JSONDecodeError:
-        yield from _picked(line.decode(errors="replace"))
+        yield from _extract_objects(line.decode(errors="replace"))
         return
     if isinstance(value, dict):
         yield cast(Message, value)
@@ -84,7 +84,7 @@ def _messages(line: bytes) -> Iterator[Message | Noise]:
         yield Noise(line.decode())
 
 
-def _picked(text: str) -> Iterator[Message | Noise]:
+def _extract_objects(text: str) -> Iterator[Message | Noise]:
     """Pick the objects out of a line that is not one: several in a row, or noise around them."""
     decoder = json.JSONDecoder()
     at = 0

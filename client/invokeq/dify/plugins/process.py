@@ -22,10 +22,10 @@ from uuid import uuid4
 import orjson
 
 from invokeq.dify.plugins import launch
-from invokeq.dify.plugins.lines import LineReader, Message, Noise, TooLong
+from invokeq.dify.plugins.lines import LineReader, Message, Noise, OversizedMessage
 from invokeq.dify.plugins.package import PluginPackage
+from invokeq.dify.plugins.process_session import OnReverse, ProcessSession, forward_request, refusal
 from invokeq.dify.plugins.redaction import Redactor
-from invokeq.dify.plugins.session import OnReverse, PluginSession, forward_request, refusal
 from invokeq.dify.plugins.variables import plugin_variables
 from invokeq.protocol.errors import InvokeqError, PluginCrashedError, PluginStartError
 
@@ -56,12 +56,12 @@ class PluginProcess:
         self.package = package
         self._process = process
         self._redactor = redactor
-        self._sessions: dict[str, PluginSession] = {}
+        self._sessions: dict[str, ProcessSession] = {}
         self._stray: set[str] = set()
         self._stderr: deque[str] = deque(maxlen=_TAIL_LINES)
         self._ready = asyncio.Event()
         self._gone = asyncio.Event()
-        self._heard_at = asyncio.get_running_loop().time()
+        self._last_output_at = asyncio.get_running_loop().time()
         self._error: PluginCrashedError | None = None
         self._reason = ""
         self._tasks: list[asyncio.Task[None]] = []
@@ -101,7 +101,7 @@ class PluginProcess:
             raise PluginStartError(plugin=package.id, problem=f"{python}: {error}") from None
         self = cls(package, process, Redactor(tuple(secrets)))
         try:
-            await self._come_up(start_timeout, heartbeat_timeout)
+            await self._wait_until_ready(start_timeout, heartbeat_timeout)
         except BaseException:
             await self.close()
             raise
@@ -144,7 +144,7 @@ class PluginProcess:
         if self.ended:
             raise self._crash()
         self._redactor.add(request.get("credentials"))
-        session = PluginSession(uuid4().hex, self.package.id, self, on_reverse)
+        session = ProcessSession(uuid4().hex, self.package.id, self, on_reverse)
         self._sessions[session.id] = session
         finished = False
         try:
@@ -200,7 +200,7 @@ class PluginProcess:
         """Blank the secrets that the process was told."""
         return self._redactor.redact(text)
 
-    async def _come_up(self, start_timeout: float, heartbeat_timeout: float) -> None:
+    async def _wait_until_ready(self, start_timeout: float, heartbeat_timeout: float) -> None:
         loop = asyncio.get_running_loop()
         errors = loop.create_task(self._read_stderr())
         reads = loop.create_task(self._read_stdout(errors))
@@ -229,7 +229,7 @@ class PluginProcess:
         assert self._process.stdout is not None
         lines = LineReader()
         while data := await self._process.stdout.read(_READ_BYTES):
-            self._heard_at = asyncio.get_running_loop().time()
+            self._last_output_at = asyncio.get_running_loop().time()
             for item in lines.feed(data):
                 self._take(item)
         with contextlib.suppress(TimeoutError):
@@ -257,9 +257,9 @@ class PluginProcess:
         if log.isEnabledFor(logging.DEBUG):
             log.debug("%s: %s", self.package.id, self.redact(text)[:_TAIL_WIDTH])
 
-    def _take(self, item: Message | Noise | TooLong) -> None:
-        if isinstance(item, TooLong):
-            self._take_too_long(item)
+    def _take(self, item: Message | Noise | OversizedMessage) -> None:
+        if isinstance(item, OversizedMessage):
+            self._take_oversized(item)
         elif isinstance(item, Noise):
             self._note(item)
         else:
@@ -292,7 +292,7 @@ class PluginProcess:
         elif data.get("type") == "end":
             self._stray.discard(session_id)
 
-    def _take_too_long(self, item: TooLong) -> None:
+    def _take_oversized(self, item: OversizedMessage) -> None:
         session = self._sessions.get(item.session_id or "")
         log.warning("a message of %s was too long", self.package.id)
         if session is not None:
@@ -303,7 +303,7 @@ class PluginProcess:
         """End the process when it has not said a word for too long."""
         loop = asyncio.get_running_loop()
         while True:
-            left = self._heard_at + heartbeat_timeout - loop.time()
+            left = self._last_output_at + heartbeat_timeout - loop.time()
             if left <= 0:
                 break
             await asyncio.sleep(left)

@@ -4,7 +4,13 @@ from typing import Any
 
 import pytest
 
-from invokeq.dify.scope import Scope, complete_selector, facts_of, models_inside, select_model
+from invokeq.dify.model_selector import (
+    Scope,
+    complete_selector,
+    find_facts,
+    models_in_scope,
+    select_model,
+)
 from invokeq.operations.directory import LiveWorker
 from invokeq.protocol.directory import ProviderEntry, WorkerEntry
 from invokeq.protocol.entities import AIModelEntity, ModelFeature, ModelType
@@ -47,7 +53,7 @@ SERVED = workers(
 
 
 def names(scope: str | None) -> list[str]:
-    inside = models_inside(Scope.parse(scope), SERVED)
+    inside = models_in_scope(Scope.parse(scope), SERVED)
     return [f"{provider}/{model.model}" for provider, model in inside]
 
 
@@ -212,7 +218,7 @@ def test_a_written_selector_names_provider_and_model(written: dict[str, Any]) ->
 
 
 def test_facts_are_those_of_live_workers() -> None:
-    known = facts_of(SERVED, "langgenius/openai/openai", "gpt-4o")
+    known = find_facts(SERVED, "langgenius/openai/openai", "gpt-4o")
     assert known is not None
     assert known.features == [ModelFeature.TOOL_CALL, ModelFeature.VISION]
-    assert facts_of(SERVED, "vllm", "any") is None
+    assert find_facts(SERVED, "vllm", "any") is None

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from invokeq.cli.plugin.inputs import read_credentials, read_given
-from invokeq.dify.host import Catalog, blob_of, load_plugin
-from invokeq.dify.host.files import FILE_IDENTITY, FileServer
-from invokeq.dify.host.messages import BlobJoiner
+from invokeq.dify.platform import Catalog, blob_of, load_plugin
+from invokeq.dify.platform.files import FILE_IDENTITY, FileServer
+from invokeq.dify.platform.messages import BlobJoiner
 from invokeq.protocol.errors import (
     InvalidConfigurationError,
     InvalidRequestError,

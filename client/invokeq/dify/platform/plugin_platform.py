@@ -14,14 +14,14 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from invokeq.async_session import AsyncSession
-from invokeq.dify.host.catalog import Catalog, Plugin
-from invokeq.dify.host.declarations import Parameter, ParameterType, Tool
-from invokeq.dify.host.files import FileServer
-from invokeq.dify.host.messages import joined
-from invokeq.dify.host.parameters import Surroundings, needs_models, read_parameters
+from invokeq.dify.model_selector import find_facts
+from invokeq.dify.platform.catalog import Catalog, Plugin
+from invokeq.dify.platform.declarations import Parameter, ParameterType, Tool
+from invokeq.dify.platform.files import FileServer
+from invokeq.dify.platform.messages import joined
+from invokeq.dify.platform.parameters import ValueContext, needs_models, read_parameters
 from invokeq.dify.plugins import PluginPackage, PluginProcess
 from invokeq.dify.reverse import error_text, serve
-from invokeq.dify.scope import facts_of
 from invokeq.operations.directory import LiveWorker
 from invokeq.protocol.entities import ModelFeature
 from invokeq.protocol.errors import (
@@ -45,7 +45,7 @@ NOBODY: Final = "DEFAULT-USER"
 
 
 @dataclass(frozen=True, slots=True)
-class HostOptions:
+class PlatformOptions:
     """For whom plugins run, and how.
 
     `python_of` gives the interpreter of a plugin. `credentials` are by provider; those of the
@@ -59,10 +59,10 @@ class HostOptions:
     credentials: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Any])
 
 
-class PluginHost:
+class PluginPlatform:
     """Runs the plugins of a catalog; an async context manager for one event loop."""
 
-    def __init__(self, catalog: Catalog, options: HostOptions) -> None:
+    def __init__(self, catalog: Catalog, options: PlatformOptions) -> None:
         self.catalog = catalog
         self.calls = 0
         self._options = options
@@ -107,8 +107,10 @@ class PluginHost:
         declared = strategy.declaration.parameters
         parameters = await self._read(declared, given)
         for parameter in declared:
-            if parameter.type is ParameterType.MODEL_SELECTOR and parameter.name in parameters:
-                parameters[parameter.name] = await self._for_agent(parameters[parameter.name])
+            name_given = parameter.name in parameters
+            if parameter.type is ParameterType.MODEL_SELECTOR and name_given:
+                value = parameters[parameter.name]
+                parameters[parameter.name] = await self._with_agent_fields(value)
         request = {
             "agent_strategy_provider": strategy.provider,
             "agent_strategy": strategy.name,
@@ -223,12 +225,12 @@ class PluginHost:
         self, declared: Sequence[Parameter], given: Mapping[str, Any], *, strict: bool = True
     ) -> dict[str, Any]:
         workers = await self._workers() if needs_models(declared) else ()
-        around = Surroundings(workers, self._files.offer, self.catalog.entities)
+        around = ValueContext(workers, self._files.offer, self.catalog.entities)
         return read_parameters(declared, given, around, strict=strict)
 
-    async def _for_agent(self, value: Mapping[str, Any]) -> dict[str, Any]:
+    async def _with_agent_fields(self, value: Mapping[str, Any]) -> dict[str, Any]:
         """Add to a selector's value what Dify adds for agents: the conversation and the facts."""
-        facts = facts_of(await self._workers(), value["provider"], value["model"])
+        facts = find_facts(await self._workers(), value["provider"], value["model"])
         entity = None if facts is None else facts.model_dump(mode="json")
         if entity is not None:
             features: list[str] = entity["features"] or []

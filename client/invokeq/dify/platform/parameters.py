@@ -12,9 +12,9 @@ from typing import Any, Final, cast
 
 import orjson
 
-from invokeq.dify.host.declarations import Parameter, ParameterType
-from invokeq.dify.host.files import FILE_IDENTITY
-from invokeq.dify.scope import Scope, complete_selector, select_model
+from invokeq.dify.model_selector import Scope, complete_selector, select_model
+from invokeq.dify.platform.declarations import Parameter, ParameterType
+from invokeq.dify.platform.files import FILE_IDENTITY
 from invokeq.operations.directory import LiveWorker
 from invokeq.protocol.errors import InvalidRequestError
 
@@ -29,7 +29,7 @@ _FALSE: Final = frozenset({"false", "no", "n", "off", "0", ""})
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class ValueContext:
     """What values may refer to: models of live workers, files, tools of other plugins.
 
     `file_of` makes a file of a path or an address, `tools_of` the tools that are named.
@@ -43,7 +43,7 @@ class Surroundings:
 def read_parameters(
     declared: Sequence[Parameter],
     given: Mapping[str, Any],
-    surroundings: Surroundings,
+    context: ValueContext,
     *,
     strict: bool = True,
 ) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def read_parameters(
     `completion_params` of the model-selector NAME. A name that is not declared is refused, unless
     not `strict`: then it is passed on as it is.
     """
-    given, settings = _part_settings(declared, given)
+    given, settings = _split_settings(declared, given)
     names = {parameter.name for parameter in declared}
     others = {name: value for name, value in given.items() if name not in names}
     if others and strict:
@@ -62,7 +62,7 @@ def read_parameters(
     for parameter in declared:
         value = _given_or_default(parameter, given.get(parameter.name))
         if value is not None:
-            values[parameter.name] = _Reader(parameter, surroundings).read(value)
+            values[parameter.name] = _Reader(parameter, context).read(value)
         elif parameter.required:
             raise _wrong(parameter, f"is required{_explained(parameter)}")
     for name, chosen in settings.items():
@@ -86,7 +86,7 @@ def _given_or_default(parameter: Parameter, value: Any) -> Any:
     return None if blank else parameter.default
 
 
-def _part_settings(
+def _split_settings(
     declared: Sequence[Parameter], given: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """Take the `NAME.KEY` of model-selectors out of what is given."""
@@ -105,9 +105,9 @@ def _part_settings(
 class _Reader:
     """Reads the value of one parameter."""
 
-    def __init__(self, parameter: Parameter, surroundings: Surroundings) -> None:
+    def __init__(self, parameter: Parameter, context: ValueContext) -> None:
         self._parameter = parameter
-        self._surroundings = surroundings
+        self._context = context
 
     def read(self, value: Any) -> Any:
         kind = self._parameter.type
@@ -160,17 +160,17 @@ class _Reader:
         if isinstance(value, str) and value.lstrip().startswith("{"):
             value = self._json(value, dict)
         if isinstance(value, str):
-            return select_model(scope, self._surroundings.workers, value, name)
+            return select_model(scope, self._context.workers, value, name)
         if isinstance(value, Mapping):
             written = cast(Mapping[str, Any], value)
-            return complete_selector(scope, self._surroundings.workers, written, name)
+            return complete_selector(scope, self._context.workers, written, name)
         raise self._wrong(f"must be PROVIDER/MODEL or a selector's object, not {_shown(value)}")
 
     def app(self, value: Any) -> Any:
         raise self._wrong("selects an app of Dify, and invokeq serves no apps")
 
     def tools(self, value: Any) -> list[dict[str, Any]]:
-        return self._surroundings.tools_of(self._items(value))
+        return self._context.tools_of(self._items(value))
 
     def files(self, value: Any) -> list[dict[str, Any]]:
         return [self.file(item) for item in self._items(value)]
@@ -178,7 +178,7 @@ class _Reader:
     def file(self, value: Any) -> dict[str, Any]:
         if isinstance(value, str):
             try:
-                return self._surroundings.file_of(value)
+                return self._context.file_of(value)
             except FileNotFoundError:
                 raise self._wrong(f"names no file: {_shown(value)}") from None
         if isinstance(value, Mapping) and "url" in value:

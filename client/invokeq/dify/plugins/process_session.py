@@ -14,16 +14,16 @@ OnReverse: TypeAlias = Callable[[str, Mapping[str, Any]], AsyncIterator[dict[str
 An error that it raises reaches the plugin as its text, which is all that the SDK can show.
 """
 
-_NOT_HERE: Final = "this plugin can invoke nothing from here"
+_NO_REVERSE_CALLS: Final = "this plugin can invoke nothing from here"
 _CLOSED: Final = "the session was closed"
 _STREAMED: Final = frozenset({"llm", "llm_structured_output", "tts", "tool", "app"})
 # The SDK asks before it listens, and over stdio other threads run in between.
-_LISTENS_AFTER_S: Final = 0.01
+_SDK_READY_S: Final = 0.01
 
 log: Final = logging.getLogger(__name__)
 
 
-class RedisConnection(Protocol):
+class ProcessChannel(Protocol):
     """The way to the process: what a session needs of it."""
 
     def write(self, message: Mapping[str, Any]) -> None:
@@ -39,15 +39,15 @@ class RedisConnection(Protocol):
         ...
 
 
-class PluginSession:
+class ProcessSession:
     """Collects what the plugin says in one session; what is not read yet waits in memory."""
 
     def __init__(
-        self, session_id: str, plugin: str, link: RedisConnection, on_reverse: OnReverse | None
+        self, session_id: str, plugin: str, channel: ProcessChannel, on_reverse: OnReverse | None
     ):
         self.id = session_id
         self._plugin = plugin
-        self._link = link
+        self._channel = channel
         self._on_reverse = on_reverse
         self._queue: asyncio.Queue[dict[str, Any] | InvokeqError | None] = asyncio.Queue()
         self._answers: set[asyncio.Task[None]] = set()
@@ -90,7 +90,7 @@ class PluginSession:
         return PluginFailedError(
             plugin=self._plugin,
             error_type=str(content.get("error_type") or "Exception"),
-            message=self._link.redact(" ".join(str(content.get("message") or "").split())),
+            message=self._channel.redact(" ".join(str(content.get("message") or "").split())),
         )
 
     def _answer(self, call: Message) -> None:
@@ -114,13 +114,13 @@ class PluginSession:
     async def _answered(self, call_id: str, kind: str, request: Mapping[str, Any]) -> None:
         problem: str | None = None
         loop = asyncio.get_running_loop()
-        listens_at = loop.time() + _LISTENS_AFTER_S
+        ready_at = loop.time() + _SDK_READY_S
         try:
             async for data in self._pieces(kind, request):
-                await asyncio.sleep(listens_at - loop.time())
+                await asyncio.sleep(ready_at - loop.time())
                 how = "stream" if kind in _STREAMED else "struct"
-                self._say(call_id, "response", how, data)
-                await self._link.drain()
+                self._send(call_id, "response", how, data)
+                await self._channel.drain()
         except asyncio.CancelledError:
             problem = _CLOSED
             raise
@@ -131,14 +131,14 @@ class PluginSession:
             problem = f"internal error: {type(error).__name__}"
         finally:
             if problem != _CLOSED:
-                await asyncio.sleep(listens_at - loop.time())
+                await asyncio.sleep(ready_at - loop.time())
             if problem is not None:
-                self._say(call_id, "error", problem, None)
-            self._say(call_id, "end", "", None)
+                self._send(call_id, "error", problem, None)
+            self._send(call_id, "end", "", None)
 
     async def _pieces(self, kind: str, request: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
         if self._on_reverse is None:
-            raise PermissionDeniedError(problem=_NOT_HERE, plugin=self._plugin)
+            raise PermissionDeniedError(problem=_NO_REVERSE_CALLS, plugin=self._plugin)
         pieces = self._on_reverse(kind, request)
         try:
             async for piece in pieces:
@@ -148,14 +148,14 @@ class PluginSession:
             if close is not None:
                 await close()
 
-    def _say(self, call_id: str, event: str, message: str, data: Mapping[str, Any] | None) -> None:
+    def _send(self, call_id: str, event: str, message: str, data: Mapping[str, Any] | None) -> None:
         inner = {
             "backwards_request_id": call_id,
             "event": event,
             "message": message,
             "data": data,
         }
-        self._link.write(backwards_response(self.id, inner))
+        self._channel.write(backwards_response(self.id, inner))
 
 
 def backwards_response(session_id: str, event: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 
 @dataclass(slots=True)
-class Answer:
+class StreamedResponse:
     """Sends what `pieces` gives, in order, flushing each.
 
     Headers leave with the first piece. When the client closes its connection, or the server ends,

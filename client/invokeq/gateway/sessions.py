@@ -24,7 +24,7 @@ SHORTEST_ID: Final = 16
 LONGEST_ID: Final = 200
 
 
-class PluginSession(BaseModel):
+class GatewaySession(BaseModel):
     """For whom a plugin process speaks."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -34,23 +34,23 @@ class PluginSession(BaseModel):
     user_id: str | None = None
 
 
-class OpenSession(PluginSession):
+class SessionOpening(GatewaySession):
     """The body of `POST /sessions`; `ttl` is in seconds."""
 
     session_id: str | None = Field(default=None, pattern=r"^[!-~]+$")
     ttl: int | None = Field(default=None, ge=1, le=MAX_SESSION_TTL)
 
-    def owner(self) -> PluginSession:
+    def sender(self) -> GatewaySession:
         """Give what is kept."""
-        return PluginSession(
+        return GatewaySession(
             plugin_id=self.plugin_id, tenant_id=self.tenant_id, user_id=self.user_id
         )
 
 
-def opening_of(body: Mapping[str, Any]) -> OpenSession:
+def parse_opening(body: Mapping[str, Any]) -> SessionOpening:
     """Check what a session is to be opened with; InvalidRequestError names the field."""
     try:
-        opening = OpenSession.model_validate(body)
+        opening = SessionOpening.model_validate(body)
     except ValidationError as error:
         field, problem = first_problem(error)
         raise InvalidRequestError(field=field, problem=problem) from None
@@ -62,22 +62,22 @@ def opening_of(body: Mapping[str, Any]) -> OpenSession:
     return opening
 
 
-def open_session(opening: OpenSession, ttl: int) -> Plan[str]:
+def open_session(opening: SessionOpening, ttl: int) -> Plan[str]:
     """Open a session for `ttl` seconds and give its id; one that is open is replaced. One round
     trip."""
     session_id = opening.session_id or secrets.token_hex(16)
-    value = orjson.dumps(opening.owner().model_dump())
+    value = orjson.dumps(opening.sender().model_dump())
     yield Batch([("SET", _key(session_id), value, "EX", ttl)])
     return session_id
 
 
-def find_session(session_id: str) -> Plan[PluginSession]:
+def find_session(session_id: str) -> Plan[GatewaySession]:
     """Give for whom a session speaks, or raise UnknownSessionError. One round trip."""
     (value,) = yield Batch([("GET", _key(session_id))])
     if value is None:
         raise UnknownSessionError(problem="it was never opened here, was closed, or has expired")
     try:
-        return PluginSession.model_validate_json(value)
+        return GatewaySession.model_validate_json(value)
     except ValidationError as error:
         raise ProtocolError(where="session", problem=first_problem(error)[1]) from None
 

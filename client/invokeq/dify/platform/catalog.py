@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, cast
 
-from invokeq.dify.host.declarations import (
+from invokeq.dify.platform.declarations import (
     Declarations,
     Parameter,
     Strategy,
     Tool,
     read_declarations,
 )
-from invokeq.dify.host.parameters import ALL_TOOLS
+from invokeq.dify.platform.parameters import ALL_TOOLS
 from invokeq.dify.plugins import PluginPackage, load_package
 from invokeq.protocol.errors import ConfigurationError, InvalidRequestError
 

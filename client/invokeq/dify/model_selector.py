@@ -69,12 +69,14 @@ class Scope:
         )
 
 
-def models_inside(scope: Scope, workers: tuple[LiveWorker, ...]) -> list[tuple[str, AIModelEntity]]:
+def models_in_scope(
+    scope: Scope, workers: tuple[LiveWorker, ...]
+) -> list[tuple[str, AIModelEntity]]:
     """List what live workers serve inside a scope as (provider, facts), in order of name.
 
     An entry called `*` stands for a provider that takes names beyond those listed.
     """
-    found = [*list_models(workers), *open_entries(workers)]
+    found = [*list_models(workers), *wildcard_entries(workers)]
     inside = {
         (provider, facts.model_type.value, facts.model): facts
         for provider, facts in found
@@ -121,10 +123,10 @@ def _select(
 ) -> dict[str, Any]:
     if not workers:
         raise NoWorkerError(provider="(any)", model_type=scope.text, problem=NOBODY)
-    inside = models_inside(scope, workers)
+    inside = models_in_scope(scope, workers)
     if found := _find(inside, candidates):
         return selector_value(*found)
-    served = _find(models_inside(Scope.parse(ALL), workers), candidates)
+    served = _find(models_in_scope(Scope.parse(ALL), workers), candidates)
     why = f"is outside the scope {scope.text}" if served else "is served by no live worker"
     names = ", ".join(f"{provider}/{facts.model}" for provider, facts in inside) or "none"
     raise InvalidRequestError(
@@ -132,7 +134,7 @@ def _select(
     )
 
 
-def facts_of(workers: tuple[LiveWorker, ...], provider: str, model: str) -> AIModelEntity | None:
+def find_facts(workers: tuple[LiveWorker, ...], provider: str, model: str) -> AIModelEntity | None:
     """Give what live workers say of a model, or None if nobody lists it."""
     listed = list_models(workers)
     found = _find(listed, [(provider, model)])
@@ -180,7 +182,7 @@ def _splits(name: str) -> Iterable[tuple[str, str]]:
             yield name[:at], name[at + 1 :]
 
 
-def open_entries(workers: tuple[LiveWorker, ...]) -> list[tuple[str, AIModelEntity]]:
+def wildcard_entries(workers: tuple[LiveWorker, ...]) -> list[tuple[str, AIModelEntity]]:
     """List the providers that take any name, each with an entry called `*` of which nothing is
     known."""
     label = I18nObject(en_US="Any model")

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 
+from invokeq.dify.model_selector import Scope
 from invokeq.dify.plugins import PluginPackage
-from invokeq.dify.scope import Scope
 from invokeq.protocol.codec import first_problem
 from invokeq.protocol.entities import I18nObject
 from invokeq.protocol.errors import InvalidConfigurationError, InvalidRequestError
