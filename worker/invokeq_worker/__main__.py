@@ -14,10 +14,10 @@ def main() -> int:
     arguments = _parser().parse_args()
     die_with_parent(arguments.parent, signal.Signals(arguments.death_signal))
     # What takes long to import comes after the tie.
-    from invokeq_worker.config.settings import load_settings
+    from invokeq_worker.config.loading import load_settings
     from invokeq_worker.engine.worker import run_worker
     from invokeq_worker.logs import configure_logging
-    from invokeq_worker.vendor.failures import MISCONFIGURED, exit_on_error
+    from invokeq_worker.process.exit_status import MISCONFIGURED, exit_on_error
 
     with exit_on_error(misconfigured=MISCONFIGURED):
         settings = load_settings(arguments.config)

@@ -54,9 +54,9 @@ def worker(
 
     Of several processes, one that dies is started again.
     """
-    from invokeq_worker.config.settings import load_settings
+    from invokeq_worker.config.loading import load_settings
     from invokeq_worker.logs import configure_logging
-    from invokeq_worker.vendor.failures import exit_on_error
+    from invokeq_worker.process.exit_status import exit_on_error
 
     with exit_on_error():
         settings = load_settings(config)
@@ -86,9 +86,9 @@ def up(
     Without a configuration there is one pool, llm, with the embedded local model.
     """
     from invokeq_worker.commands.up import up as run_everything
-    from invokeq_worker.config.settings import load_settings
+    from invokeq_worker.config.loading import load_settings
     from invokeq_worker.logs import configure_logging
-    from invokeq_worker.vendor.failures import exit_on_error
+    from invokeq_worker.process.exit_status import exit_on_error
 
     with exit_on_error():
         settings = load_settings(config)
@@ -106,9 +106,9 @@ def health(
     Live means that its event loop renews its lease, once a second. Made for container health
     checks; prints the names of the workers.
     """
-    from invokeq_worker.config.settings import load_settings
+    from invokeq_worker.config.loading import load_settings
+    from invokeq_worker.process.exit_status import exit_on_error
     from invokeq_worker.redis.server_check import local_workers
-    from invokeq_worker.vendor.failures import exit_on_error
 
     with exit_on_error():
         workers = local_workers(load_settings(config).redis, pool)

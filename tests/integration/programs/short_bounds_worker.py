@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from invokeq_worker.config.settings import load_settings
+from invokeq_worker.config.loading import load_settings
 from invokeq_worker.engine import claimer, heartbeat
 from invokeq_worker.engine.worker import run_worker
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from invokeq_worker.config.settings import load_settings
+from invokeq_worker.config.loading import load_settings
 from invokeq_worker.process.embedded_server import EmbeddedValkey
 from tests.support.paths import ROOT
 from tests.support.waiting import eventually

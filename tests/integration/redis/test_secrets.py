@@ -20,7 +20,7 @@ import redis
 
 from invokeq import Session
 from invokeq.errors import InvokeqError
-from invokeq_worker.config.settings import load_settings
+from invokeq_worker.config.loading import load_settings
 from invokeq_worker.process.embedded_server import EmbeddedValkey
 from tests.contract.recorded import Answer, Recorded, said, streamed
 from tests.integration.conftest import user

@@ -14,7 +14,7 @@ import pytest
 
 from invokeq import AsyncSession, Session
 from invokeq.errors import BrokerUnavailableError, InvokeqError
-from invokeq_worker.config.settings import load_settings
+from invokeq_worker.config.loading import load_settings
 from invokeq_worker.redis.connect import make_client
 from tests.integration.conftest import stream_config, user
 from tests.support.clusters import RunningSentinel, running_sentinel

@@ -13,7 +13,7 @@ from invokeq.protocol.errors import (
     InvalidConfigurationError,
     ServerUnsupportedError,
 )
-from invokeq_worker.config.models import RedisSettings
+from invokeq_worker.config.redis_settings import RedisSettings
 from invokeq_worker.process.embedded_server import EmbeddedValkey
 from invokeq_worker.redis.server_check import check_server, open_client
 

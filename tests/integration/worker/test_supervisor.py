@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from invokeq.protocol.errors import BrokerUnavailableError, ConfigurationError
+from invokeq_worker.process.exit_status import MISCONFIGURED
 from invokeq_worker.process.restarts import RestartPolicy
 from invokeq_worker.process.supervisor import Child, Supervisor, WorkerStartError
-from invokeq_worker.vendor.failures import MISCONFIGURED
 from tests.support.waiting import eventually, eventually_async
 
 SWIFT = RestartPolicy(first_delay=0.001, last_delay=0.01)

@@ -9,7 +9,7 @@ from invokeq.protocol import lease as protocol
 from invokeq.protocol.events import START, EventId
 from invokeq.protocol.lease import DETACHED, cancel_order, parse_lease, position_lease
 from invokeq.protocol.redis import keys
-from invokeq_worker.streams.window import LEAST_WINDOW
+from invokeq_worker.config.values import LEAST_WINDOW
 
 RID = "ab" * 16
 KEY = keys.reader(RID)

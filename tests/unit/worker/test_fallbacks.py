@@ -24,11 +24,13 @@ from invokeq_providers.calls import Output, Services
 from invokeq_providers.chunks import LLMChunk
 from invokeq_providers.registry import find_provider
 from invokeq_providers.scripted import ScriptedProvider
+from invokeq_worker.config.loading import read_settings
 from invokeq_worker.config.retry_policy import RetryPolicy
-from invokeq_worker.config.settings import Settings, read_settings
-from invokeq_worker.vendor.fallbacks import Fallbacks, check_fallbacks, serve_with_fallbacks
+from invokeq_worker.config.settings import Settings
+from invokeq_worker.config.values import Fallbacks, ModelRef
+from invokeq_worker.vendor.fallbacks import check_fallbacks, serve_with_fallbacks
 from invokeq_worker.vendor.retrying import RetryingProvider
-from invokeq_worker.vendor.vendor_calls import FailedCall, ModelRef, VendorCalls
+from invokeq_worker.vendor.vendor_calls import FailedCall, VendorCalls
 
 ONCE = RetryPolicy(calls=1)
 ECHO = LLMRequest(

@@ -11,12 +11,12 @@ import pytest
 from invokeq.protocol.events import EventId, EventKind
 from invokeq.protocol.lease import DETACHED, cancel_order, position_lease
 from invokeq.protocol.redis import keys
+from invokeq_worker.config.values import Window
 from invokeq_worker.engine.readers import GRACE, RETURN_GRACE, Readers
 from invokeq_worker.engine.run import Run
 from invokeq_worker.redis.connection import RedisConnection, RedisConnectionLostError
 from invokeq_worker.redis.scripts import Claimed
 from invokeq_worker.streams.event_stream import EventWriter
-from invokeq_worker.streams.window import Window
 from tests.support.waiting import eventually_async
 
 WINDOW = Window(events=10, bytes=100_000, detached_bytes=1_000_000)

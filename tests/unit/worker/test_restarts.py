@@ -2,6 +2,7 @@
 
 import pytest
 
+from invokeq_worker.process.exit_status import MISCONFIGURED
 from invokeq_worker.process.restarts import (
     Finished,
     GiveUp,
@@ -10,7 +11,6 @@ from invokeq_worker.process.restarts import (
     RestartPolicy,
     decide_restart,
 )
-from invokeq_worker.vendor.failures import MISCONFIGURED
 
 POLICY = RestartPolicy()
 KILLED = -9

@@ -13,16 +13,18 @@ from invokeq.protocol.entities import ModelType
 from invokeq.protocol.errors import InvalidConfigurationError, MissingExtraError
 from invokeq_providers.base import Provider
 from invokeq_providers.registry import build_providers
+from invokeq_worker.config.loading import load_settings, read_settings
 from invokeq_worker.config.models import (
     LimitSettings,
     LogSettings,
     PermissionSettings,
     PluginSettings,
     PoolSettings,
-    RedisSettings,
     RetrySettings,
 )
-from invokeq_worker.config.settings import Settings, load_settings, read_settings, served_providers
+from invokeq_worker.config.redis_settings import RedisSettings
+from invokeq_worker.config.served import served_providers
+from invokeq_worker.config.settings import Settings
 from tests.support.paths import ROOT
 
 EXAMPLE = ROOT / "invokeq.example.toml"

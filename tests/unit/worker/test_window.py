@@ -5,8 +5,9 @@ import random
 import pytest
 
 from invokeq.protocol.events import EventId, EventKind
+from invokeq_worker.config.values import Window
 from invokeq_worker.streams.event_stream import EventWriter
-from invokeq_worker.streams.window import ENTRY_OVERHEAD, MARKS, StreamWindow, Window
+from invokeq_worker.streams.window import ENTRY_OVERHEAD, MARKS, StreamWindow
 
 WINDOW = Window(events=100, bytes=64_000, detached_bytes=200_000)
 

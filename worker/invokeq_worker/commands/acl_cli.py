@@ -60,7 +60,7 @@ def _print(
     role: "Role", name: str | None, user: str | None, password_stdin: bool, redis6: bool = False
 ) -> None:
     from invokeq_worker.commands.acl import acl_rules, set_user, user_name
-    from invokeq_worker.vendor.failures import exit_on_error
+    from invokeq_worker.process.exit_status import exit_on_error
 
     with exit_on_error():
         rules = acl_rules(role, name, selectors=not redis6)

@@ -11,9 +11,11 @@ from invokeq.protocol.errors import InvalidConfigurationError, InvokeqError
 from invokeq_providers.base import Provider
 from invokeq_providers.options import CONFIG_SOURCE
 from invokeq_providers.registry import build_providers
-from invokeq_worker.config.settings import Settings, read_settings, served_providers
+from invokeq_worker.config.loading import read_settings
+from invokeq_worker.config.served import served_providers
+from invokeq_worker.config.settings import Settings
+from invokeq_worker.process.exit_status import FAILED
 from invokeq_worker.redis.server_check import check_server, open_client
-from invokeq_worker.vendor.failures import FAILED
 from invokeq_worker.vendor.fallbacks import check_fallbacks
 
 

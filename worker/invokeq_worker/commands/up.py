@@ -17,7 +17,7 @@ import typer
 from redis import Redis
 
 from invokeq.protocol.errors import BrokerUnavailableError, InvokeqError
-from invokeq_worker.config.models import RedisSettings
+from invokeq_worker.config.redis_settings import RedisSettings
 from invokeq_worker.config.settings import Settings
 from invokeq_worker.process.embedded_server import EmbeddedValkey
 from invokeq_worker.process.supervisor import Child, Supervisor, grace_of, pool_children

@@ -2,13 +2,13 @@
 
 import base64
 import zlib
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
 from rq.results import Result
 
 from invokeq.protocol.redis.rq_time import iso
+from invokeq_worker.config.values import Retention
 from invokeq_worker.redis.scripts import Claimed, Closing
 
 
@@ -31,15 +31,6 @@ class Ending(Enum):
     @property
     def result_type(self) -> str:
         return self.value[2]
-
-
-@dataclass(frozen=True, slots=True)
-class Retention:
-    """Seconds that a job and its stream are kept after the end, and while it waits."""
-
-    result_ttl: int
-    failure_ttl: int
-    queue_ttl: int
 
 
 _SUCCESSFUL: Final = frozenset({Ending.FINISHED, Ending.CANCELED})

@@ -20,9 +20,9 @@ from redis.exceptions import ResponseError
 from invokeq.protocol.lease import parse_lease
 from invokeq.protocol.redis import keys
 from invokeq.protocol.redis.resp import Command
+from invokeq_worker.config.values import REDIS_RETENTION
 from invokeq_worker.engine.run import Run
 from invokeq_worker.redis.connection import RedisConnection, RedisConnectionLostError
-from invokeq_worker.streams.event_stream import RETENTION
 
 PAUSE: Final = 0.025
 """Seconds between looks; a reader that reads on finds more before it could notice."""
@@ -43,7 +43,7 @@ class Readers:
     """Looks at the leases of readers; `run()` is to be run as a task."""
 
     def __init__(
-        self, link: RedisConnection, on_lost: Callable[[], None], retention: float = RETENTION
+        self, link: RedisConnection, on_lost: Callable[[], None], retention: float = REDIS_RETENTION
     ) -> None:
         self._link = link
         self._on_lost = on_lost

@@ -21,8 +21,9 @@ from invokeq.protocol.errors import ProtocolError, WorkerLostError
 from invokeq.protocol.events import ANSWERS, LAST_SEQUENCE, TERMINAL, EventId, EventKind
 from invokeq.protocol.redis import keys
 from invokeq.protocol.redis.resp import Command, Reply
+from invokeq_worker.config.values import Retention
 from invokeq_worker.engine import job_records
-from invokeq_worker.engine.job_records import Ending, Retention
+from invokeq_worker.engine.job_records import Ending
 from invokeq_worker.redis import scripts
 from invokeq_worker.redis.connection import RedisConnection
 from invokeq_worker.redis.scripts import Claimed

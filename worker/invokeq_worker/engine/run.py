@@ -44,19 +44,20 @@ from invokeq_providers.registry import find_provider
 from invokeq_worker.config.identity import decide_identity
 from invokeq_worker.config.permissions import Permissions
 from invokeq_worker.config.retry_policy import RetryPolicy
+from invokeq_worker.config.values import Fallbacks, ModelRef, Retention
 from invokeq_worker.engine import job_records
 from invokeq_worker.engine.decoding import decode_request, join_body
-from invokeq_worker.engine.job_records import Ending, Retention
+from invokeq_worker.engine.job_records import Ending
 from invokeq_worker.engine.vectors import vectors_payload
 from invokeq_worker.redis import scripts
 from invokeq_worker.redis.connection import RedisConnection, RedisConnectionLostError
 from invokeq_worker.redis.scripts import Claimed
 from invokeq_worker.streams.event_stream import EventWriter
 from invokeq_worker.streams.writer import Writer
-from invokeq_worker.vendor.fallbacks import Fallbacks, serve_with_fallbacks
+from invokeq_worker.vendor.fallbacks import serve_with_fallbacks
 from invokeq_worker.vendor.ignored import IgnoredParameters
 from invokeq_worker.vendor.retrying import RetryingProvider
-from invokeq_worker.vendor.vendor_calls import FailedCall, ModelRef, VendorCalls
+from invokeq_worker.vendor.vendor_calls import FailedCall, VendorCalls
 
 BODY_TIMEOUT: Final = 30.0
 """Seconds to fetch a request body that travels beside its job."""

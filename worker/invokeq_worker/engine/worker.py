@@ -28,13 +28,15 @@ from invokeq.protocol.errors import BrokerUnavailableError
 from invokeq.protocol.redis import keys
 from invokeq_providers.base import Provider
 from invokeq_providers.registry import build_providers
-from invokeq_worker.config.models import Queue
-from invokeq_worker.config.settings import Settings, served_providers
+from invokeq_worker.config.fields import Queue
+from invokeq_worker.config.served import served_providers
+from invokeq_worker.config.settings import Settings
+from invokeq_worker.config.values import Retention
 from invokeq_worker.engine.claimer import Claimer
 from invokeq_worker.engine.commands import Commands, EarlyCancels
 from invokeq_worker.engine.decoding import warm_up
 from invokeq_worker.engine.heartbeat import Heartbeat
-from invokeq_worker.engine.job_records import Ending, Retention
+from invokeq_worker.engine.job_records import Ending
 from invokeq_worker.engine.readers import Readers
 from invokeq_worker.engine.reaper import Reaper
 from invokeq_worker.engine.run import Run, RunContext

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from invokeq_worker.vendor.failures import MISCONFIGURED
+from invokeq_worker.process.exit_status import MISCONFIGURED
 
 FIRST_DELAY: Final = 1.0
 LAST_DELAY: Final = 30.0

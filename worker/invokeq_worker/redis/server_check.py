@@ -13,7 +13,7 @@ from invokeq.protocol.errors import (
     ServerUnsupportedError,
 )
 from invokeq.protocol.redis import keys
-from invokeq_worker.config.models import RedisSettings
+from invokeq_worker.config.redis_settings import RedisSettings
 from invokeq_worker.redis.connect import make_client
 
 REQUIRED: Final = (6, 2)

@@ -10,13 +10,11 @@ from typing import Final
 from invokeq.protocol.events import ANSWERS, TERMINAL, EventId, EventKind, entry_fields
 from invokeq.protocol.redis import keys
 from invokeq.protocol.redis.resp import Command
-from invokeq_worker.streams.window import StreamWindow, Window
+from invokeq_worker.config.values import Window
+from invokeq_worker.streams.window import StreamWindow
 
 MAX_ENTRY: Final = 256 * 1024
 """Bytes of chunks packed into one entry; a reader decodes an entry at once."""
-
-RETENTION: Final = 30.0
-"""Seconds for which what has been said is kept while Redis is away."""
 
 RUNNING_TTL: Final = 86_400
 """Seconds that a stream outlives its last event while its invocation runs."""

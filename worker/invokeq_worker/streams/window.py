@@ -11,29 +11,15 @@ MARKS places, and nothing for a stream that is smaller than a MARKS-th of the wi
 """
 
 from bisect import bisect_left, bisect_right
-from typing import Final, NamedTuple
+from typing import Final
+
+from invokeq_worker.config.values import Window
 
 MARKS: Final = 64
 """Places of a window at which it can be trimmed; more would trim by smaller bits, more often."""
 
 ENTRY_OVERHEAD: Final = 64
 """Bytes that Redis needs for an entry beside what is in it, about."""
-
-
-class Window(NamedTuple):
-    """Bounds of one stream.
-
-    `events` and `bytes`: how far its reader may be behind. `detached_bytes`: how long it may get
-    without a reader.
-    """
-
-    events: int = 10_000
-    bytes: int = 8 * 1024 * 1024
-    detached_bytes: int = 256 * 1024 * 1024
-
-
-LEAST_WINDOW: Final = Window(256, 256 * 1024, 1024 * 1024)
-"""Readers tell of every quarter of this; in a smaller one a run would wait for news not sent."""
 
 
 class StreamWindow:

@@ -23,11 +23,11 @@ from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 
 from invokeq.protocol.events import LAST_SEQUENCE, EventId
 from invokeq.protocol.redis.resp import Command, Reply
+from invokeq_worker.config.values import REDIS_RETENTION, Window
 from invokeq_worker.redis import scripts
 from invokeq_worker.redis.connection import RedisConnection, RedisConnectionLostError
 from invokeq_worker.redis.scripts import Closing
-from invokeq_worker.streams.event_stream import RETENTION, EventWriter
-from invokeq_worker.streams.window import Window
+from invokeq_worker.streams.event_stream import EventWriter
 
 EXCHANGE_TIMEOUT: Final = 10.0
 """Seconds for one batch; a connection that is half open is given up after this."""
@@ -66,7 +66,7 @@ class Writer:
     """Batches the writes of all invocations of one process; run `run()` as a task."""
 
     def __init__(
-        self, link: RedisConnection, worker: str, window: Window, retention: float = RETENTION
+        self, link: RedisConnection, worker: str, window: Window, retention: float = REDIS_RETENTION
     ) -> None:
         self._link = link
         self._worker = worker

@@ -8,7 +8,6 @@ all passes it over. If nobody can answer, the error is that of the model that wa
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from typing import TypeAlias
 
 from invokeq.protocol.entities import ModelType
 from invokeq.protocol.errors import (
@@ -23,9 +22,8 @@ from invokeq.protocol.requests import Request, SummaryRequest
 from invokeq_providers.base import Provider
 from invokeq_providers.calls import Output, Services, serve
 from invokeq_worker.config.retry_policy import allows_fallback
-from invokeq_worker.vendor.vendor_calls import ModelRef, VendorCalls
-
-Fallbacks: TypeAlias = Mapping[ModelRef, Sequence[ModelRef]]
+from invokeq_worker.config.values import Fallbacks, ModelRef
+from invokeq_worker.vendor.vendor_calls import VendorCalls
 
 
 async def serve_with_fallbacks(
@@ -58,7 +56,7 @@ async def serve_with_fallbacks(
                 _annotate(error, calls, turns[1 : number + 1])
                 raise
             first = first or error
-            calls.told(error, model, turns[number + 1] if model != turns[-1] else None)
+            calls.report_failure(error, model, turns[number + 1] if model != turns[-1] else None)
         else:
             return
     if first is not None:
@@ -71,15 +69,6 @@ def asked_model(request: Request, services: Services) -> ModelRef:
         provider, _, model = (services.summary_model or "").partition("/")
         return ModelRef(canonical_provider(provider), model)
     return ModelRef(canonical_provider(request.provider), request.model)
-
-
-def split_model(name: str, providers: Mapping[str, object]) -> ModelRef | None:
-    """Read `provider/model`; both may contain slashes, so `providers` tells where one ends."""
-    for at, character in enumerate(name):
-        provider = canonical_provider(name[:at])
-        if character == "/" and provider in providers:
-            return ModelRef(provider, name[at + 1 :])
-    return None
 
 
 def check_fallbacks(

@@ -25,7 +25,8 @@ from invokeq_providers.base import (
 )
 from invokeq_providers.chunks import LLMChunk
 from invokeq_providers.wrappers.delegating import DelegatingProvider
-from invokeq_worker.vendor.vendor_calls import ModelRef, VendorCalls
+from invokeq_worker.config.values import ModelRef
+from invokeq_worker.vendor.vendor_calls import VendorCalls
 
 
 class _Call(Protocol):

@@ -14,19 +14,10 @@ import structlog
 
 from invokeq.protocol.errors import InvokeqError
 from invokeq_worker.config.retry_policy import RetryPolicy, retry_wait
+from invokeq_worker.config.values import ModelRef
 from invokeq_worker.vendor.usage_meter import UsageMeter
 
 log: Final = structlog.get_logger(__name__)
-
-
-class ModelRef(NamedTuple):
-    """A model by the names of its provider and of itself."""
-
-    provider: str
-    model: str
-
-    def __str__(self) -> str:
-        return f"{self.provider}/{self.model}"
 
 
 class FailedCall(NamedTuple):
@@ -72,10 +63,10 @@ class VendorCalls:
         wait = retry_wait(error, made, policy, left=left, chance=self._chance())
         if wait is None:
             raise error
-        self.told(error, model, model, wait)
+        self.report_failure(error, model, model, wait)
         await asyncio.sleep(wait)
 
-    def told(
+    def report_failure(
         self, error: InvokeqError, model: ModelRef, then: ModelRef | None, wait: float = 0.0
     ) -> None:
         """Write a failed call down, with what is done about it."""

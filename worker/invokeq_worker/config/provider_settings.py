@@ -1,0 +1,62 @@
+"""`[providers.<name>]`: options that only the provider understands, with credentials hidden."""
+
+from collections.abc import Callable
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from pydantic import ConfigDict, SecretStr, model_validator
+
+from invokeq_worker.config.fields import Table
+from invokeq_worker.config.messages import KeyPath
+from invokeq_worker.config.toml_file import map_leaves
+
+_SECRET_WORDS: Final = ("key", "token", "secret", "password", "auth", "credential")
+
+
+class ProviderSettings(Table):
+    """`[providers.<name>]`: its type, and options that only the provider understands."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _wrap_secrets(cls, table: Any) -> Any:
+        return map_leaves(table, _wrap_secret)
+
+    def table(self) -> dict[str, Any]:
+        """Give the table as it was written, credentials in clear: what `build_providers` takes."""
+        return self._with_secrets(SecretStr.get_secret_value)
+
+    def shown(self) -> dict[str, Any]:
+        """Give the table for people to read: `***` in place of credentials."""
+        return self._with_secrets(lambda _: "***")
+
+    def secrets(self) -> list[str]:
+        """Give the credentials in clear."""
+        found: list[str] = []
+        self._with_secrets(lambda secret: found.append(secret.get_secret_value()))
+        return found
+
+    def _with_secrets(self, change: Callable[[SecretStr], Any]) -> dict[str, Any]:
+        return map_leaves(
+            self.model_dump(exclude_none=True),
+            lambda _, value: change(value) if isinstance(value, SecretStr) else value,
+        )
+
+
+def _wrap_secret(path: KeyPath, value: Any) -> Any:
+    """Put into SecretStr what is a credential by its key, or is a URL with a password."""
+    if not isinstance(value, str):
+        return value
+    keys = [step.lower() for step in path if isinstance(step, str)]
+    named = any(word in key for key in keys for word in _SECRET_WORDS)
+    return SecretStr(value) if named or _has_password(value) else value
+
+
+def _has_password(text: str) -> bool:
+    try:
+        return urlsplit(text).password is not None
+    except ValueError:  # not a URL
+        return False
