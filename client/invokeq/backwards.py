@@ -1,5 +1,24 @@
-"""Answer what Dify's SDK asks of its platform, for hosts of your own, whatever the transport."""
+"""Serve the calls that Dify's SDK makes of its platform, for hosts of plugins of your own.
 
-from invokeq.dify.reverse import SERVED, error_args, error_text, serve
+A host reads calls from its own transport, asks `serve` for the answer, and tells the plugin of an
+error with `error_text` and `error_args`. `SERVED` lists the kinds of call, those of installed
+packages included.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from invokeq.dify.reverse import error_args, error_text, serve
+
+if TYPE_CHECKING:
+    SERVED: tuple[str, ...]
 
 __all__ = ["SERVED", "error_args", "error_text", "serve"]
+
+
+def __getattr__(name: str) -> Any:
+    """Return `SERVED`, which looks at installed packages and so is computed on first use."""
+    if name != "SERVED":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from invokeq.dify.reverse_kinds import served_kinds
+
+    return served_kinds()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from invokeq.dify.reverse import SERVED, serve
+from invokeq.backwards import SERVED, serve
 from invokeq.protocol.entities import (
     AssistantPromptMessage,
     ImagePromptMessageContent,

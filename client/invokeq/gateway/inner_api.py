@@ -15,7 +15,7 @@ from starlette.requests import Request
 
 from invokeq.async_session import AsyncSession
 from invokeq.dify.reverse import error_text
-from invokeq.dify.reverse.kinds import STREAMED
+from invokeq.dify.reverse_kinds import find_kind_name, is_streamed
 from invokeq.gateway.bodies import read_object
 from invokeq.gateway.calls import SHUTDOWN, GatewayCall
 from invokeq.gateway.frames import frame
@@ -32,29 +32,6 @@ from invokeq.protocol.errors import (
 PREFIX: Final = "/inner/api/"
 
 KEY_HEADER: Final = "X-Inner-Api-Key"
-
-KIND_OF_PATH: Final[Mapping[str, str]] = {
-    "invoke/llm": "llm",
-    "invoke/llm/structured-output": "llm_structured_output",
-    "invoke/summary": "system_summary",
-    "invoke/text-embedding": "text_embedding",
-    "invoke/multimodal-embedding": "multimodal_embedding",
-    "invoke/rerank": "rerank",
-    "invoke/multimodal-rerank": "multimodal_rerank",
-    "invoke/tts": "tts",
-    "invoke/speech2text": "speech2text",
-    "invoke/moderation": "moderation",
-    # These are refused, in words that reach the plugin.
-    "invoke/tool": "tool",
-    "invoke/app": "app",
-    "invoke/parameter-extractor": "node_parameter_extractor",
-    "invoke/question-classifier": "node_question_classifier",
-    "invoke/encrypt": "encrypt",
-    "upload/file/request": "upload_file",
-    "fetch/app/info": "fetch_app",
-}
-
-_FRAMED: Final = STREAMED | {"tool", "app"}
 
 _NO_BOUND: Final = 0
 """What the daemon makes of a null `top_n` or `score_threshold`."""
@@ -76,7 +53,7 @@ class InnerApiEndpoint:
             kind = self._admit(request)
         except InvokeqError as error:  # 404 as in Dify, where it is the status for a wrong key
             return _refuse(error, bytes, 404)
-        framing: Framing = frame if kind in _FRAMED else bytes
+        framing: Framing = frame if is_streamed(kind) else bytes
         try:
             payload = await read_object(request, self.settings.max_body_bytes)
             session = self._session(payload)
@@ -91,10 +68,11 @@ class InnerApiEndpoint:
         if not key or not hmac.compare_digest(given.encode(), key.encode()):
             raise PermissionDeniedError(problem=f"{KEY_HEADER} is not the key of this gateway")
         path: str = request.path_params["path"]
-        if path not in KIND_OF_PATH:
+        kind = find_kind_name(path)
+        if kind is None:
             problem = f"there is no {PREFIX}{path[:100]} here"
             raise InvalidRequestError(field="path", problem=problem)
-        return KIND_OF_PATH[path]
+        return kind
 
     def _session(self, payload: Mapping[str, Any]) -> AsyncSession:
         tenant, user = payload.get("tenant_id"), payload.get("user_id")

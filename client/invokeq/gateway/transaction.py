@@ -14,7 +14,7 @@ from starlette.requests import Request
 
 from invokeq.async_session import AsyncSession
 from invokeq.dify.reverse import error_args, error_text
-from invokeq.dify.reverse.kinds import STREAMED
+from invokeq.dify.reverse_kinds import is_streamed
 from invokeq.gateway.bodies import object_of, read_body
 from invokeq.gateway.calls import SHUTDOWN, GatewayCall
 from invokeq.gateway.logs import log_refused
@@ -121,7 +121,7 @@ class _Lines:
 
     async def of_call(self, call: GatewayCall) -> AsyncGenerator[bytes, None]:
         """Give the lines of an invocation."""
-        message = "stream" if call.kind in STREAMED else "struct"
+        message = "stream" if is_streamed(call.kind) else "struct"
         async with aclosing(call.outcomes()) as outcomes:
             async for outcome in outcomes:
                 if isinstance(outcome, InvokeqError):

@@ -1,21 +1,28 @@
 """What a reverse invocation is answered with, whatever it came over."""
 
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
-from typing import Any
+from importlib.metadata import EntryPoint
+from typing import Any, ClassVar, Literal
 
 import pytest
 
-from invokeq import errors
-from invokeq.dify.reverse import SERVED, error_args, error_text, serve
+from invokeq import backwards, errors
+from invokeq.backwards import SERVED, error_args, error_text, serve
+from invokeq.dify.reverse_kinds import find_kind_name, is_streamed
 from invokeq.errors import InvalidRequestError, InvokeqError, NotServedError
+from invokeq.protocol import kinds
 from invokeq.protocol.entities import (
     AssistantPromptMessage,
     EmbeddingInputType,
     ImagePromptMessageContent,
     LLMResultChunk,
     LLMResultChunkDelta,
+    ModelType,
 )
+from invokeq.protocol.kinds import CallKind
 from invokeq.protocol.requests import (
+    CallRequest,
     LLMRequest,
     MultiModalRerankRequest,
     RerankRequest,
@@ -192,6 +199,72 @@ async def test_every_kind_has_an_answer(session: FakeAsyncSession) -> None:
     for kind in SERVED:
         with pytest.raises(InvalidRequestError):  # not "no kind of call"
             await answers(session, kind, provider=5)
+
+
+class EchoRequest(CallRequest):
+    """The request of a kind that another package brings."""
+
+    kind: Literal["acme_echo"] = "acme_echo"
+    model_type: ClassVar[ModelType] = ModelType.LLM
+
+
+async def echo(
+    session: FakeAsyncSession, payload: Mapping[str, Any]
+) -> AsyncGenerator[dict[str, Any], None]:
+    """Answer a reverse invocation of that kind."""
+    del session
+    yield {"echo": payload["text"]}
+    yield {"echo": "end"}
+
+
+ECHO = CallKind(
+    request=EchoRequest,
+    permission="llm",
+    attribute="acme_echo",
+    streamed=True,
+    path="invoke/acme-echo",
+    calls_ref="unused:unused",
+    async_calls_ref="unused:unused",
+    decoder_ref="unused:unused",
+    serve_ref="unused:unused",
+    reverse_ref=f"{__name__}:echo",
+    fake_ref="unused:unused",
+)
+
+
+@pytest.fixture
+def installed_kind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Install a package that brings a kind of its own."""
+    entry = EntryPoint("acme_echo", f"{__name__}:ECHO", kinds.ENTRY_POINTS)
+    monkeypatch.setattr(kinds, "entry_points", lambda group: [entry])  # pyright: ignore[reportUnknownArgumentType, reportUnknownLambdaType]
+    kinds.call_kinds.cache_clear()
+    yield
+    kinds.call_kinds.cache_clear()
+
+
+@pytest.mark.usefixtures("installed_kind")
+async def test_a_kind_of_another_package_is_served(session: FakeAsyncSession) -> None:
+    assert await answers(session, "acme_echo", text="a") == [{"echo": "a"}, {"echo": "end"}]
+    assert find_kind_name("invoke/acme-echo") == "acme_echo"
+    assert is_streamed("acme_echo")
+    assert "acme_echo" in backwards.SERVED
+    with pytest.raises(InvalidRequestError, match=r"there are: llm, .*, acme_echo$"):
+        await answers(session, "x")
+
+
+def test_paths_and_streaming_of_kinds_that_only_dify_answers() -> None:
+    assert find_kind_name("invoke/tool") == "tool"
+    assert find_kind_name("upload/file/request") == "upload_file"
+    assert find_kind_name("invoke/llm/structured-output") == "llm_structured_output"
+    assert find_kind_name("invoke/nothing") is None
+    assert [is_streamed(kind) for kind in ("tool", "app", "tts", "storage", "rerank", "x")] == [
+        True,
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]
 
 
 CLASSES = [

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final, Protocol, TypeAlias, cast
 
 from invokeq.dify.plugins.lines import Message
+from invokeq.dify.reverse_kinds import is_streamed
 from invokeq.protocol.errors import InvokeqError, PermissionDeniedError, PluginFailedError
 
 OnReverse: TypeAlias = Callable[[str, Mapping[str, Any]], AsyncIterator[dict[str, Any]]]
@@ -16,7 +17,6 @@ An error that it raises reaches the plugin as its text, which is all that the SD
 
 _NO_REVERSE_CALLS: Final = "this plugin can invoke nothing from here"
 _CLOSED: Final = "the session was closed"
-_STREAMED: Final = frozenset({"llm", "llm_structured_output", "tts", "tool", "app"})
 # The SDK asks before it listens, and over stdio other threads run in between.
 _SDK_READY_S: Final = 0.01
 
@@ -118,7 +118,7 @@ class ProcessSession:
         try:
             async for data in self._pieces(kind, request):
                 await asyncio.sleep(ready_at - loop.time())
-                how = "stream" if kind in _STREAMED else "struct"
+                how = "stream" if is_streamed(kind) else "struct"
                 self._send(call_id, "response", how, data)
                 await self._channel.drain()
         except asyncio.CancelledError:

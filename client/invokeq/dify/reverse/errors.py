@@ -1,4 +1,4 @@
-"""What a plugin is told of an error: one line of text, and its fields for programs."""
+"""The error that a plugin receives: one line of text, and fields for programs."""
 
 from typing import Any, Final
 
@@ -24,11 +24,11 @@ _DIFY_CLASSES: Final[tuple[tuple[type[InvokeqError], str], ...]] = (
 
 
 def error_text(error: Exception) -> str:
-    """Give the text that the SDK raises: what is wrong, then in brackets the code and the request.
+    """Return the text that the SDK raises: the problem, then code and request id in brackets.
 
-    The SDK makes a plain `Exception` of it, so whatever a plugin is to know has to be in the text.
-    Denied permissions are worded as Dify words them, and nothing is added. Of an error of unknown
-    kind only the type is told.
+    The SDK raises a plain `Exception` with the text, so the text holds all that a plugin can learn.
+    Denied permissions have Dify's own wording, without a suffix. The text for an error outside of
+    InvokeqError names only the class, because the message may quote a prompt or a key.
     """
     if isinstance(error, PermissionDeniedError):
         return str(error)
@@ -43,7 +43,7 @@ def error_text(error: Exception) -> str:
 
 
 def error_args(error: Exception) -> dict[str, Any]:
-    """Give the error as an object: `error_type` by Dify's names, `message`, and in `args` ours."""
+    """Return the error as an object: Dify's `error_type`, `message`, and invokeq's own `args`."""
     if not isinstance(error, InvokeqError):
         name = type(error).__name__
         return {"error_type": "InvokeError", "message": error_text(error), "args": {"class": name}}

@@ -1,4 +1,7 @@
-"""Reads the `request` object of a reverse invocation; whatever is wrong is named by its field."""
+"""Reads the `request` object of a reverse invocation.
+
+Every function raises InvalidRequestError with the name of a wrong field.
+"""
 
 import binascii
 from collections.abc import Mapping, Sequence
@@ -10,16 +13,16 @@ from invokeq.requests.arguments import kind_of
 Payload = Mapping[str, Any]
 
 
-def name_of(payload: Payload, field: str) -> str:
-    """Give a text that must be there and say something, such as the name of a model."""
+def read_name(payload: Payload, field: str) -> str:
+    """Return a required text that is not empty, such as the name of a model."""
     value = payload.get(field)
     if value is None or value == "":
         raise InvalidRequestError(field=field, problem="is missing or empty")
-    return text_in(payload, field)
+    return read_text(payload, field)
 
 
-def text_in(payload: Payload, field: str) -> str:
-    """Give a text; one that is missing or null is empty."""
+def read_text(payload: Payload, field: str) -> str:
+    """Return a text; a missing or null field is an empty text."""
     value = payload.get(field)
     if value is None:
         return ""
@@ -28,33 +31,34 @@ def text_in(payload: Payload, field: str) -> str:
     return value
 
 
-def required(payload: Payload, field: str) -> Any:
-    """Give whatever it is that must be there."""
+def read_required(payload: Payload, field: str) -> Any:
+    """Return a required value of any type."""
     value = payload.get(field)
     if value is None:
         raise InvalidRequestError(field=field, problem="is missing")
     return value
 
 
-def model_of(payload: Payload, *fields: str) -> dict[str, Any]:
-    """Give the model config that is spread out in the payload."""
-    config: dict[str, Any] = {name: name_of(payload, name) for name in ("provider", "model")}
+def read_model_config(payload: Payload, *fields: str) -> dict[str, Any]:
+    """Return the model config, whose fields the payload has at its top level."""
+    config: dict[str, Any] = {name: read_name(payload, name) for name in ("provider", "model")}
     return config | {field: payload.get(field) for field in fields}
 
 
-def llm_of(payload: Payload) -> dict[str, Any]:
-    """Give the model config of an LLM."""
+def read_llm_config(payload: Payload) -> dict[str, Any]:
+    """Return the model config of an LLM."""
     params: Any = payload.get("completion_params")
     if params is not None and not isinstance(params, Mapping):
         raise InvalidRequestError(
             field="completion_params", problem=f"must be an object, not {kind_of(params)}"
         )
-    mode = text_in(payload, "mode") or None
-    return {**model_of(payload), "mode": mode, "completion_params": cast(Any, params) or {}}
+    mode = read_text(payload, "mode") or None
+    config = read_model_config(payload)
+    return {**config, "mode": mode, "completion_params": cast(Any, params) or {}}
 
 
-def flag(payload: Payload, field: str, default: bool) -> bool:
-    """Give a true or false; null stands for the default."""
+def read_flag(payload: Payload, field: str, default: bool) -> bool:
+    """Return a boolean; null stands for the default."""
     value = payload.get(field)
     if value is None:
         return default
@@ -63,12 +67,12 @@ def flag(payload: Payload, field: str, default: bool) -> bool:
     return value
 
 
-def messages_of(payload: Payload) -> Any:
-    """Give the conversation, without the blanks that Dify's daemon fills in.
+def read_messages(payload: Payload) -> Any:
+    """Return the conversation without the blank fields that Dify's daemon fills in.
 
-    It writes `tool_calls: null` and `name: ""` into every message, which vendors would refuse.
+    The daemon writes `tool_calls: null` and `name: ""` into every message. Vendors refuse both.
     """
-    messages = required(payload, "prompt_messages")
+    messages = read_required(payload, "prompt_messages")
     if not isinstance(messages, list):
         return messages
     return [_without_blanks(message) for message in cast(list[Any], messages)]
@@ -84,8 +88,8 @@ def _without_blanks(message: Any) -> Any:
     }
 
 
-def tools_of(payload: Payload) -> Sequence[Any] | None:
-    """Give the tools; `tool_choice`, which no SDK sends, may say that they are not wanted."""
+def read_tools(payload: Payload) -> Sequence[Any] | None:
+    """Return the tools, or None if `tool_choice` is none; no SDK sends a `tool_choice`."""
     choice = payload.get("tool_choice")
     mode = cast(Mapping[str, Any], choice).get("mode") if isinstance(choice, Mapping) else choice
     if mode == "none":
@@ -95,9 +99,9 @@ def tools_of(payload: Payload) -> Sequence[Any] | None:
     return payload.get("tools")
 
 
-def bytes_of(payload: Payload, field: str) -> bytes:
-    """Give what is written as hexadecimal digits."""
-    digits = name_of(payload, field)
+def read_bytes(payload: Payload, field: str) -> bytes:
+    """Return bytes that the payload has as hexadecimal digits."""
+    digits = read_name(payload, field)
     try:
         return binascii.unhexlify(digits)
     except ValueError as error:
