@@ -34,7 +34,7 @@ class LLMCalls(Preparing):
         """Check a call and give it, unsent, for `session.submit_many`."""
         options = call_options(**extras)
         request = build_llm_request(model_config, prompt_messages, tools, stop, stream)
-        return self._call(request, options, llm_decoder(request.model))
+        return self._call(request, options, llm_decoder(request))
 
 
 class LLM(LLMCalls, Calls):

@@ -16,7 +16,7 @@ from invokeq.protocol.entities import (
     PromptMessageTool,
 )
 from invokeq.requests.llm import build_structured_request
-from invokeq.results.decode import structured_decoder
+from invokeq.results.decode import llm_structured_output_decoder
 
 
 class LLMStructuredOutputCalls(Preparing):
@@ -37,7 +37,7 @@ class LLMStructuredOutputCalls(Preparing):
         request = build_structured_request(
             model_config, prompt_messages, structured_output_schema, tools, stop, stream
         )
-        return self._call(request, options, structured_decoder(request.model))
+        return self._call(request, options, llm_structured_output_decoder(request))
 
 
 class LLMStructuredOutput(LLMStructuredOutputCalls, Calls):

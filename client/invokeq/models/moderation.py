@@ -9,8 +9,8 @@ from invokeq.models.calls import AsyncCalls, Calls, Preparing
 from invokeq.operations.call import Call
 from invokeq.operations.options import CallExtras, call_options
 from invokeq.protocol.entities import ModerationModelConfig
-from invokeq.results.decode import MODERATION
-from invokeq.results.speech import build_moderation_request
+from invokeq.requests.speech import build_moderation_request
+from invokeq.results.decode import moderation_decoder
 
 
 class ModerationCalls(Preparing):
@@ -24,7 +24,8 @@ class ModerationCalls(Preparing):
     ) -> Call[bool, bool]:
         """Check a call and give it, unsent, for `session.submit_many`."""
         options = call_options(**extras)
-        return self._call(build_moderation_request(model_config, text), options, MODERATION)
+        request = build_moderation_request(model_config, text)
+        return self._call(request, options, moderation_decoder(request))
 
 
 class Moderation(ModerationCalls, Calls):

@@ -15,14 +15,9 @@ from invokeq.protocol.entities import (
     RerankModelConfig,
     RerankResult,
 )
+from invokeq.requests.rerank import build_multimodal_rerank_request, build_rerank_request
 from invokeq.results.decode import multimodal_rerank_decoder, rerank_decoder
-from invokeq.results.ranking import (
-    RankedBatch,
-    RankingEnd,
-    build_multimodal_rerank_request,
-    build_rerank_request,
-    texts_in,
-)
+from invokeq.results.ranking import RankedBatch, RankingEnd
 
 
 class RerankCalls(Preparing):
@@ -38,7 +33,7 @@ class RerankCalls(Preparing):
         """Check a call and give it, unsent, for `session.submit_many`."""
         options = call_options(**extras)
         request = build_rerank_request(model_config, docs, query)
-        return self._call(request, options, rerank_decoder(texts_in(request)))
+        return self._call(request, options, rerank_decoder(request))
 
     def prepare_multimodal(
         self,
@@ -50,7 +45,7 @@ class RerankCalls(Preparing):
         """Check a call and give it, unsent, for `session.submit_many`."""
         options = call_options(**extras)
         request = build_multimodal_rerank_request(model_config, query, docs)
-        return self._call(request, options, multimodal_rerank_decoder(texts_in(request)))
+        return self._call(request, options, multimodal_rerank_decoder(request))
 
 
 class Rerank(RerankCalls, Calls):

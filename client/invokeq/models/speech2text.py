@@ -10,8 +10,8 @@ from invokeq.models.calls import AsyncCalls, Calls, Preparing
 from invokeq.operations.call import Call
 from invokeq.operations.options import CallExtras, CallOptions, call_options
 from invokeq.protocol.entities import Speech2TextModelConfig
-from invokeq.results.decode import SPEECH2TEXT
-from invokeq.results.speech import build_speech2text_request, read_audio
+from invokeq.requests.speech import build_speech2text_request, read_audio
+from invokeq.results.decode import speech2text_decoder
 
 
 class Speech2TextCalls(Preparing):
@@ -22,7 +22,7 @@ class Speech2TextCalls(Preparing):
 
     def _call_of(self, model_config: object, audio: bytes, options: CallOptions) -> Call[str, str]:
         request = build_speech2text_request(model_config, audio)
-        return self._call(request, options, SPEECH2TEXT, audio)
+        return self._call(request, options, speech2text_decoder(request), audio)
 
 
 class Speech2Text(Speech2TextCalls, Calls):

@@ -8,7 +8,7 @@ from invokeq.models.calls import AsyncCalls, Calls, Preparing
 from invokeq.operations.call import Call
 from invokeq.operations.options import CallExtras, call_options
 from invokeq.requests.llm import build_summary_request
-from invokeq.results.decode import SUMMARY
+from invokeq.results.decode import system_summary_decoder
 
 MIN_SUMMARIZE_LENGTH = 1024
 """Characters; a shorter text is its own summary, as in Dify's SDK."""
@@ -20,7 +20,8 @@ class SummaryCalls(Preparing):
     def prepare(self, text: str, instruction: str, **extras: Unpack[CallExtras]) -> Call[str, str]:
         """Check a call and give it, unsent, for `session.submit_many`, however short the text."""
         options = call_options(**extras)
-        return self._call(build_summary_request(text, instruction), options, SUMMARY)
+        request = build_summary_request(text, instruction)
+        return self._call(request, options, system_summary_decoder(request))
 
 
 class Summary(SummaryCalls, Calls):

@@ -16,13 +16,12 @@ from invokeq.protocol.entities import (
     TextEmbeddingModelConfig,
     TextEmbeddingResult,
 )
-from invokeq.results.decode import EMBEDDING, MULTIMODAL_EMBEDDING
-from invokeq.results.vectors import (
-    EmbeddingEnd,
-    VectorBatch,
+from invokeq.requests.embedding import (
     build_embedding_request,
     build_multimodal_embedding_request,
 )
+from invokeq.results.decode import multimodal_embedding_decoder, text_embedding_decoder
+from invokeq.results.vectors import EmbeddingEnd, VectorBatch
 
 
 class TextEmbeddingCalls(Preparing):
@@ -38,7 +37,7 @@ class TextEmbeddingCalls(Preparing):
         """Check a call and give it, unsent, for `session.submit_many`."""
         options = call_options(**extras)
         request = build_embedding_request(model_config, texts, input_type)
-        return self._call(request, options, EMBEDDING)
+        return self._call(request, options, text_embedding_decoder(request))
 
     def prepare_multimodal(
         self,
@@ -50,7 +49,7 @@ class TextEmbeddingCalls(Preparing):
         """Check a call and give it, unsent, for `session.submit_many`."""
         options = call_options(**extras)
         request = build_multimodal_embedding_request(model_config, documents, input_type)
-        return self._call(request, options, MULTIMODAL_EMBEDDING)
+        return self._call(request, options, multimodal_embedding_decoder(request))
 
 
 class TextEmbedding(TextEmbeddingCalls, Calls):

@@ -9,8 +9,9 @@ from invokeq.models.calls import AsyncCalls, Calls, Preparing
 from invokeq.operations.call import Call
 from invokeq.operations.options import CallExtras, call_options
 from invokeq.protocol.entities import TTSModelConfig
-from invokeq.results.decode import TTS as TTS_DECODER
-from invokeq.results.speech import AudioSegment, build_tts_request
+from invokeq.requests.speech import build_tts_request
+from invokeq.results.decode import tts_decoder
+from invokeq.results.speech import AudioSegment
 
 
 class TTSCalls(Preparing):
@@ -24,7 +25,8 @@ class TTSCalls(Preparing):
     ) -> Call[AudioSegment, bytes]:
         """Check a call and give it, unsent, for `session.submit_many`."""
         options = call_options(**extras)
-        return self._call(build_tts_request(model_config, content_text), options, TTS_DECODER)
+        request = build_tts_request(model_config, content_text)
+        return self._call(request, options, tts_decoder(request))
 
 
 class TTS(TTSCalls, Calls):

@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final
 
-from invokeq.operations.plan import Batch, Plan
+from invokeq.operations.plan import Batch, CommandList, Plan, Slot
 from invokeq.protocol.directory import QueueBounds
 from invokeq.protocol.errors import QueueFullError
 from invokeq.protocol.redis import keys
 from invokeq.protocol.redis.keys import Lane
-from invokeq.protocol.redis.resp import Command, Reply
+from invokeq.protocol.redis.resp import Command
 
 WAITING_TTL: Final = 86_400
 """Seconds after which an id that was never claimed counts for its tenant no longer."""
@@ -50,17 +50,15 @@ class Admission:
         """Fields of the job by which it stops to count for its tenant once it is claimed."""
         return () if self.tenant is None else ("tenant", self.tenant)
 
-    def count_commands(self, request_id: str, now: float) -> list[Command]:
-        """Count a job for its tenant, behind its push; the last reply is the number that waits."""
+    def add_count(self, commands: CommandList, request_id: str, now: float) -> Slot | None:
+        """Count a job for its tenant; return the slot of the number that waits, if bounded."""
         if self.tenant is None:
-            return []
+            return None
         key = keys.waiting(self.lane.name, self.tenant)
-        return [
-            ("ZADD", key, now, request_id),
-            ("ZREMRANGEBYSCORE", key, 0, now - WAITING_TTL),
-            ("EXPIRE", key, WAITING_TTL),
-            ("ZCARD", key),
-        ]
+        commands.add("ZADD", key, now, request_id)
+        commands.add("ZREMRANGEBYSCORE", key, 0, now - WAITING_TTL)
+        commands.add("EXPIRE", key, WAITING_TTL)
+        return commands.add("ZCARD", key)
 
 
 def check_queue(queue: str, depth: int, bounds: QueueBounds) -> None:
@@ -70,17 +68,17 @@ def check_queue(queue: str, depth: int, bounds: QueueBounds) -> None:
 
 
 def over_bound(
-    admission: Admission, push: int, replies: list[Reply]
+    admission: Admission, depth: int, tenant_depth: int | None
 ) -> Plan[QueueFullError | None]:
-    """Look at the replies to an enqueueing transaction; gives the error if its job was too much.
+    """Return the error if a job that was pushed is over a bound, or None.
 
-    `push` is the place of the push among them. No round trip while there is room.
+    `depth` is the length of the lane behind the push, `tenant_depth` how many jobs of the tenant
+    wait in the lane, the job among both. No round trip while there is room.
     """
     lane, bounds = admission.lane.name, admission.bounds
-    depth = replies[push]
     if bounds.lane and depth > bounds.lane:
         return QueueFullError(scope=f"Lane {lane}", queue=lane, depth=depth - 1, limit=bounds.lane)
-    if admission.tenant is not None and replies[-1] > bounds.tenant:
+    if admission.tenant is not None and (tenant_depth or 0) > bounds.tenant:
         waiting = yield from _without_strays(lane, admission.tenant)
         if waiting > bounds.tenant:
             scope = f"The tenant in lane {lane}"
@@ -95,20 +93,18 @@ def withdraw_job(admission: Admission, request_id: str, parts: Sequence[str]) ->
     that asking twice gives the same answer.
     """
     lane, job = admission.lane.name, keys.job(request_id)
-    *_, (_, status) = yield Batch(
-        [
-            ("MULTI",),
-            ("LREM", keys.lane_list(lane), -1, request_id),  # from the end, where most are
-            ("HGET", job, "status"),
-            ("EXEC",),
-        ]
-    )
+    commands = CommandList()
+    commands.begin()
+    commands.add("LREM", keys.lane_list(lane), -1, request_id)  # from the end, where most are
+    status_slot = commands.add("HGET", job, "status")
+    commands.commit()
+    status = commands.reply(status_slot, (yield Batch(commands)))
     if status not in (None, b"queued"):
         return False
-    commands: list[Command] = [("EXPIRE", key, 0) for key in (job, *parts)]
+    removals: list[Command] = [("EXPIRE", key, 0) for key in (job, *parts)]
     if admission.tenant is not None:  # first, beside the job: on a cluster the parts are elsewhere
-        commands.insert(0, ("ZREM", keys.waiting(lane, admission.tenant), request_id))
-    yield Batch(commands)
+        removals.insert(0, ("ZREM", keys.waiting(lane, admission.tenant), request_id))
+    yield Batch(removals)
     return True
 
 
@@ -119,9 +115,11 @@ def _without_strays(lane: str, tenant: str) -> Plan[int]:
     ids: list[Any] = [request_id.decode() for request_id in found]
     states = yield Batch([("HGET", keys.job(request_id), "status") for request_id in ids])
     gone = [i for i, status in zip(ids, states, strict=True) if status != b"queued"]
-    forget: list[Command] = [("ZREM", key, *gone)] if gone else []
-    *_, count = yield Batch([*forget, ("ZCARD", key)])
-    return count
+    commands = CommandList()
+    if gone:
+        commands.add("ZREM", key, *gone)
+    count = commands.add("ZCARD", key)
+    return commands.reply(count, (yield Batch(commands)))
 
 
 def _digest(tenant_id: str) -> str:

@@ -3,16 +3,16 @@
 import time
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from invokeq.operations.job_fields import number_of, text_of, time_of
-from invokeq.operations.plan import Batch, Plan
+from invokeq.operations.plan import Batch, CommandList, Plan
 from invokeq.protocol import events
 from invokeq.protocol.errors import ProtocolError, StreamExpiredError
 from invokeq.protocol.events import EventId, EventKind
 from invokeq.protocol.lease import DETACHED, cancel_order
 from invokeq.protocol.redis import keys
-from invokeq.protocol.redis.resp import Command, Reply
+from invokeq.protocol.redis.resp import Reply
 from invokeq.protocol.redis.rq_time import iso
 
 CANCEL_MEMORY: Final = 600
@@ -59,30 +59,45 @@ class InvocationStatus:
     ended_at: datetime | None
 
 
+class _CancelFields(NamedTuple):
+    """The fields of a job that cancelling needs, in the order in which HMGET asks for them."""
+
+    origin: Reply
+    attempt: Reply
+    status: Reply
+    tenant: Reply
+
+
+class _StatusFields(NamedTuple):
+    """The fields of a job that `status` shows, in the order in which HMGET asks for them."""
+
+    status: Reply
+    origin: Reply
+    attempt: Reply
+    worker_name: Reply
+    enqueued_at: Reply
+    started_at: Reply
+    ended_at: Reply
+
+
 def cancel(request_id: str, reason: str = "caller") -> Plan[bool]:
     """Stop an invocation wherever it is; false if there was nothing to stop.
 
     Queued: it leaves its lane and never runs. Running: its worker is told. Three round trips at
     most.
     """
-    ((lane, attempt, status, tenant),) = yield Batch(
-        [("HMGET", keys.job(request_id), "origin", "attempt", "status", "tenant")]
-    )
+    read = yield Batch([("HMGET", keys.job(request_id), *_CancelFields._fields)])
+    lane, attempt, status, tenant = _CancelFields._make(read[0])
     if lane is None or status not in (b"queued", b"started"):
         return False
     name = text_of(lane)
-    uncount: list[Command] = []
+    commands = CommandList()
+    removed = commands.add("LREM", keys.lane_list(name), 0, request_id)
+    commands.add("SET", keys.reader(request_id), cancel_order(reason), "EX", CANCEL_MEMORY)
+    commands.add("PUBLISH", keys.CANCEL_CHANNEL, f"{request_id} {reason}")
     if tenant is not None:
-        uncount = [("ZREM", keys.waiting(name, text_of(tenant)), request_id)]
-    removed, *_ = yield Batch(
-        [
-            ("LREM", keys.lane_list(name), 0, request_id),
-            ("SET", keys.reader(request_id), cancel_order(reason), "EX", CANCEL_MEMORY),
-            ("PUBLISH", keys.CANCEL_CHANNEL, f"{request_id} {reason}"),
-            *uncount,
-        ]
-    )
-    if removed:
+        commands.add("ZREM", keys.waiting(name, text_of(tenant)), request_id)
+    if commands.reply(removed, (yield Batch(commands))):
         yield from _end_queued(request_id, name, number_of(attempt), reason)
     return True
 
@@ -119,16 +134,13 @@ def detach(request_id: str) -> Plan[None]:
 def status(request_id: str) -> Plan[InvocationStatus]:
     """Look at an invocation; StreamExpiredError if nothing is known of it. Two round trips at
     most."""
-    fields = ("status", "origin", "attempt", "worker_name", "enqueued_at", "started_at", "ended_at")
-    values, top = yield Batch(
-        [
-            ("HMGET", keys.job(request_id), *fields),
-            ("XREVRANGE", keys.events(request_id), "+", "-", "COUNT", 1),
-        ]
-    )
-    state, lane, worker = map(text_of, (values[0], values[1], values[3]))
-    attempt = number_of(values[2])
-    enqueued, started, ended = map(time_of, values[4:])
+    commands = CommandList()
+    job_slot = commands.add("HMGET", keys.job(request_id), *_StatusFields._fields)
+    top_slot = commands.add("XREVRANGE", keys.events(request_id), "+", "-", "COUNT", 1)
+    replies = yield Batch(commands)
+    job = _StatusFields._make(commands.reply(job_slot, replies))
+    top = commands.reply(top_slot, replies)
+    state, lane, attempt = text_of(job.status), text_of(job.origin), number_of(job.attempt)
     if state not in _STATES:
         raise StreamExpiredError(stream=request_id, request_id=request_id)
     known = _STATES[state]
@@ -142,12 +154,12 @@ def status(request_id: str) -> Plan[InvocationStatus]:
         state=known,
         lane=lane,
         attempt=attempt,
-        worker=worker or None,
+        worker=text_of(job.worker_name) or None,
         position=position,
         last_id=top[0][0].decode() if top else None,
-        enqueued_at=enqueued,
-        started_at=started,
-        ended_at=ended,
+        enqueued_at=time_of(job.enqueued_at),
+        started_at=time_of(job.started_at),
+        ended_at=time_of(job.ended_at),
     )
 
 

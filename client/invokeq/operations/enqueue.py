@@ -12,20 +12,18 @@ from invokeq.operations.admission import Admission
 from invokeq.operations.call import Call
 from invokeq.operations.directory import Directory
 from invokeq.operations.options import SessionOptions
-from invokeq.operations.plan import Batch, Plan
+from invokeq.operations.plan import Batch, CommandList, Plan, Slot
 from invokeq.protocol import codec
 from invokeq.protocol.codec import EncodedRequest
 from invokeq.protocol.errors import QueueFullError
 from invokeq.protocol.redis import keys
 from invokeq.protocol.redis.keys import Lane
-from invokeq.protocol.redis.resp import Command
+from invokeq.protocol.redis.resp import Reply
 from invokeq.protocol.redis.rq_time import iso
-from invokeq.protocol.requests import Envelope, Request, SummaryRequest, new_request_id
+from invokeq.protocol.requests import CallRequest, Envelope, ModelRequest, new_request_id
 
 QUEUE_TTL: Final = 86_400
 """Seconds that a job waits at most; after a day nobody wants its answer."""
-
-_PUSH: Final = 2  # of the commands between MULTI and EXEC
 
 NO_TIMEOUT: Final = -1
 """RQ's word for a job without a total time limit."""
@@ -87,9 +85,11 @@ def claim_request_id(entry: PendingJob) -> Plan[bool]:
     if entry.call.options.request_id is None:
         return True
     key, mark = keys.request_id_lock(entry.request_id), secrets.token_bytes(8)
+    commands = CommandList()
+    commands.add("SET", key, mark, "NX", "EX", QUEUE_TTL)
     # Read back, because the write may be sent twice, and the second one would find the first.
-    _, request_id_lock = yield Batch([("SET", key, mark, "NX", "EX", QUEUE_TTL), ("GET", key)])
-    return request_id_lock == mark
+    holder = commands.add("GET", key)
+    return commands.reply(holder, (yield Batch(commands))) == mark
 
 
 def push_job(
@@ -106,9 +106,11 @@ def push_job(
     directory.count(queue)
     envelope = _envelope(session, entry)
     encoded = codec.encode(envelope, call.payload, call.file)
-    commands = enqueue_commands(session, envelope, admitted, encoded, label, wakes=wakes)
-    *_, entered = yield Batch(commands)
-    full = yield from admission.over_bound(admitted, _PUSH, entered)
+    enqueueing = enqueue_commands(session, envelope, admitted, encoded, label, wakes=wakes)
+    replies = yield Batch(enqueueing.commands)
+    full = yield from admission.over_bound(
+        admitted, enqueueing.depth(replies), enqueueing.tenant_depth(replies)
+    )
     if full is not None and (yield from withdraw_job(directory, entry)):
         full.request_id = rid
         raise full
@@ -130,6 +132,24 @@ def withdraw_job(directory: Directory, entry: PendingJob) -> Plan[bool]:
     return True
 
 
+class Enqueueing(NamedTuple):
+    """The commands that enqueue one job, and the slots of the replies that matter."""
+
+    commands: CommandList
+    push: Slot
+    tenant_count: Slot | None
+
+    def depth(self, replies: Sequence[Reply]) -> int:
+        """Return how many jobs wait in the lane, this one among them."""
+        return self.commands.reply(self.push, replies)
+
+    def tenant_depth(self, replies: Sequence[Reply]) -> int | None:
+        """Return how many jobs of the tenant wait in the lane, or None where that is unbounded."""
+        if self.tenant_count is None:
+            return None
+        return self.commands.reply(self.tenant_count, replies)
+
+
 def enqueue_commands(
     session: SessionOptions,
     envelope: Envelope,
@@ -138,39 +158,32 @@ def enqueue_commands(
     label: str,
     *,
     wakes: bool = True,
-) -> list[Command]:
-    """Give the commands that enqueue one job; sending them twice runs it once."""
+) -> Enqueueing:
+    """Return the commands that enqueue one job; they are idempotent: sent twice, it runs once."""
     rid, lane = envelope.request_id, admitted.lane
     now = time.time()
     job, lane_list = keys.job(rid), keys.lane_list(lane.name)
-    commands: list[Command] = []
+    commands = CommandList()
     for key_of, parts in (
         (keys.body_part, encoded.body_parts),
         (keys.file_part, encoded.file_parts),
     ):
-        commands += [("SET", key_of(rid, n), part, "EX", QUEUE_TTL) for n, part in enumerate(parts)]
+        for number, part in enumerate(parts):
+            commands.add("SET", key_of(rid, number), part, "EX", QUEUE_TTL)
     if not envelope.detached:
-        commands.append(("SET", keys.reader(rid), b"", "EX", int(session.orphan_timeout)))
+        commands.add("SET", keys.reader(rid), b"", "EX", int(session.orphan_timeout))
     fields = _job_fields(lane.name, iso(now), encoded.job_data, label)
-    commands += [
-        _MULTI,
-        ("HSET", job, *fields, *admitted.job_fields),
-        ("EXPIRE", job, QUEUE_TTL),
-        ("LPUSH" if envelope.priority == "high" else "RPUSH", lane_list, rid),
-    ]
+    commands.begin()
+    commands.add("HSET", job, *fields, *admitted.job_fields)
+    commands.add("EXPIRE", job, QUEUE_TTL)
+    push = commands.add("LPUSH" if envelope.priority == "high" else "RPUSH", lane_list, rid)
     if wakes:
-        commands += [
-            ("SADD", keys.QUEUES, lane_list),
-            ("SADD", keys.ready(lane.queue), lane.plugin),
-            ("LPUSH", keys.wakeup(lane.queue), b"1"),
-        ]
-    commands += admitted.count_commands(rid, now)
-    commands.append(_EXEC)
-    return commands
-
-
-_MULTI: Final[Command] = ("MULTI",)
-_EXEC: Final[Command] = ("EXEC",)
+        commands.add("SADD", keys.QUEUES, lane_list)
+        commands.add("SADD", keys.ready(lane.queue), lane.plugin)
+        commands.add("LPUSH", keys.wakeup(lane.queue), b"1")
+    tenant_count = admitted.add_count(commands, rid, now)
+    commands.commit()
+    return Enqueueing(commands, push, tenant_count)
 
 
 def _job_fields(lane: str, now: str, data: bytes, label: str) -> Sequence[str | bytes | int]:
@@ -220,8 +233,8 @@ def _trace_context() -> tuple[str | None, str | None]:
     return carrier.get("traceparent"), carrier.get("tracestate")
 
 
-def _model_of(request: Request, directory: Directory) -> Plan[tuple[str, str]]:
-    """Give provider and model of a request; those of a summary are the operator's choice."""
-    if isinstance(request, SummaryRequest):
-        return (yield from directory.summary_model())
-    return request.provider, request.model
+def _model_of(request: CallRequest, directory: Directory) -> Plan[tuple[str, str]]:
+    """Return provider and model of a request; the operator chooses those of a summary."""
+    if isinstance(request, ModelRequest):
+        return request.provider, request.model
+    return (yield from directory.summary_model())

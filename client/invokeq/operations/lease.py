@@ -1,17 +1,18 @@
-"""The lease that a reader holds on its invocation: renewed in time, and saying how far it has come.
+"""The lease that a reader holds on its invocation: renewed in time, with the reader's position.
 
-The worker waits for the reader that it hears of here, so news must not stay behind. It goes with
-the next read once the caller has taken TELL_EVENTS or TELL_BYTES, or when a read has found nothing;
-and alone, while the caller is busy with what was fetched long ago, after TELL_ALONE times as much
-or when the lease needs renewal.
+The position is the worker's backpressure: a run stops asking its provider while the reader is more
+than a window behind. So positions must not be held back. One goes with the next read once the
+caller has taken TELL_EVENTS or TELL_BYTES, or when a read has found nothing. One goes alone while
+the caller is busy with entries fetched long ago, after TELL_ALONE times as much, or when the lease
+is due for renewal.
 
-There is one lease for all who submitted the same request id. The first of them writes it; the
-others follow: they keep it from lapsing, and one takes it over when it has not been renewed for its
-whole life. Orders share the key, and the last write wins, so whoever has overwritten one puts it
-back.
+All who submitted the same request id share one lease. The first submitter writes it. The others
+follow: they keep it from lapsing, and one of them takes it over when the first has not renewed it
+for its whole life. Orders to cancel or detach share the key, and the last write wins, so a reader
+that has overwritten an order writes it back.
 
 Cost: one SET in front of a read, every TELL_EVENTS events; a round trip of its own only for callers
-that are behind what was fetched for them. A reader that holds no lease pays nothing.
+that are behind the entries fetched for them. A reader without a lease pays nothing.
 """
 
 import sys
@@ -26,14 +27,14 @@ from invokeq.protocol.redis.resp import Command, Reply
 
 TELL_EVENTS: Final = 64
 TELL_BYTES: Final = 64 * 1024
-"""News that is worth a command: a quarter of the smallest window that a worker may have."""
+"""Progress that is worth a command: a quarter of the smallest window that a worker may have."""
 
 TELL_ALONE: Final = 16
-"""Times of that which are worth a round trip."""
+"""Multiple of that progress which is worth a round trip of its own."""
 
 
 class Lease:
-    """The lease of one reader; after `seconds` without a word, its invocation is cancelled."""
+    """The lease of one reader; `seconds` after its last renewal the invocation is cancelled."""
 
     def __init__(self, request_id: str, seconds: float, *, held: bool, first: bool) -> None:
         self._key = keys.reader(request_id)
@@ -41,6 +42,7 @@ class Lease:
         self._held = held
         self._first = first
         self._follows = not first
+        # The push has written the first submitter's lease; a follower has yet to see the key.
         self._renewed_at = time.monotonic() if first else float("-inf")
         self._position = START
         self._events = 0
@@ -52,11 +54,11 @@ class Lease:
 
     @property
     def held(self) -> bool:
-        """Whether the invocation lives by this reader."""
+        """Whether this reader keeps the invocation alive."""
         return self._held
 
     def let_go(self) -> None:
-        """Renew it no longer."""
+        """Stop renewing the lease."""
         self._held = False
 
     def took(self, event_id: EventId) -> None:
@@ -70,52 +72,65 @@ class Lease:
 
     @property
     def is_due(self) -> bool:
-        """Whether it is to be renewed now, news or not."""
+        """Whether to renew now, progress or not."""
         return self._held and time.monotonic() - self._renewed_at > self._seconds / 3
 
     @property
     def has_much_news(self) -> bool:
-        """Whether the news is worth a round trip of its own."""
+        """Whether the progress is worth a round trip of its own."""
         return self._has_news(TELL_ALONE) or self.is_due
 
     @property
     def longest_wait_ms(self) -> int:
-        """How long a read may wait without the lease lapsing meanwhile."""
+        """Milliseconds that a read may block without the lease lapsing meanwhile."""
         return int(self._seconds * 1000 / 3) if self._held else sys.maxsize
 
-    def for_read(self, *, quiet: bool) -> list[Command]:
-        """Give what is to go with a read; `quiet` if the one before it found nothing."""
+    def for_read(self, *, quiet: bool) -> Command | None:
+        """Return the renewal to send with a read, or None; `quiet` if the last read found
+        nothing."""
+        # The worker may be waiting for exactly the position that is held back here, so a silent
+        # read is followed by whatever progress there is.
         news = self._has_news(1) or (quiet and self._held and self._events > 0)
-        return self.renewal() if news or self.is_due else []
+        return self.renewal() if news or self.is_due else None
 
-    def renewal(self) -> list[Command]:
-        """Renew the lease, and say how far the caller has come; the reply goes to `heard()`."""
+    def renewal(self) -> Command:
+        """Return the command that renews the lease with the position; pass its reply to
+        `heard()`."""
         self._events = self._bytes = 0
         self._renewed_at = time.monotonic()
         life = ("EX", int(self._seconds))
         if self._follows:
-            return [("GETEX", self._key, *life)]
+            return ("GETEX", self._key, *life)
         self._renewals += 1
         value = position_lease(self._position, self._renewals)
-        self._written = [*self._written[-1:], value]  # a broken batch may have been carried out
-        return [("SET", self._key, value, *life, "GET")]
+        # A batch whose connection broke may have been executed and is sent again: then SET ... GET
+        # returns the value of this very renewal, so the last two values count as our own.
+        self._written = [*self._written[-1:], value]
+        return ("SET", self._key, value, *life, "GET")
 
     def heard(self, value: Reply) -> list[Command]:
-        """Take in what the lease said; gives what must be put right at once, mostly nothing."""
+        """Take in the lease as it was before the renewal; return commands to send at once, mostly
+        none."""
         lease = parse_lease(value or b"")
         if lease.is_order:
+            # Race: the order was written between two renewals, and SET has just overwritten it.
+            # The worker reads the key once a second and could miss the order: write it back.
             self.let_go()
             life = DETACHED_TTL if lease.detached else CANCEL_MEMORY
             return [("SET", self._key, value, "EX", life)]
         now = time.monotonic()
         if self._follows:
+            # The value counts renewals, so one that stays the same for a whole life means that the
+            # reader which wrote it has gone.
             if value is None or (value == self._seen and now - self._seen_at > self._seconds):
                 self._follows = False
                 self._renewed_at = float("-inf")
             elif value != self._seen:
                 self._seen, self._seen_at = value, now
         elif not self._first and value and value not in self._written:
-            self._follows = True  # the one that seemed gone is back
+            # Two readers write: this one took over, and the first is back. The first never gives
+            # way, so exactly one is left.
+            self._follows = True
             self._seen, self._seen_at = value, now
         return []
 

@@ -6,7 +6,7 @@ round trip. The sync and the async shell differ only in how they carry a batch o
 """
 
 from collections.abc import Generator, Sequence
-from typing import NamedTuple, TypeAlias, TypeVar, cast
+from typing import NamedTuple, NewType, TypeAlias, TypeVar, cast
 
 from invokeq.protocol.errors import InvokeqError
 from invokeq.protocol.redis.resp import Command, Reply
@@ -14,6 +14,49 @@ from invokeq.protocol.redis.resp import Command, Reply
 T = TypeVar("T")
 
 Plan: TypeAlias = Generator["Batch", list[Reply], T]
+
+
+Slot = NewType("Slot", int)
+"""Names the reply to one command of a `CommandList`."""
+
+
+class CommandList(list[Command]):
+    """The commands of one batch, and which reply belongs to which of them.
+
+    Commands between `begin()` and `commit()` are one transaction, at most one in a list: Redis
+    replies to these commands together, as the reply to EXEC.
+    """
+
+    __slots__ = ("_exec", "_multi")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._multi = self._exec = -1
+
+    def add(self, *command: str | bytes | float) -> Slot:
+        """Append a command; return the slot of its reply."""
+        self.append(command)
+        return Slot(len(self) - 1)
+
+    def begin(self) -> None:
+        """Begin the transaction."""
+        self._multi = len(self)
+        self.append(_MULTI)
+
+    def commit(self) -> None:
+        """End the transaction."""
+        self._exec = len(self)
+        self.append(_EXEC)
+
+    def reply(self, slot: Slot, replies: Sequence[Reply]) -> Reply:
+        """Return the reply to one command, of the replies to the whole list."""
+        if self._multi < slot < self._exec:
+            return replies[self._exec][slot - self._multi - 1]
+        return replies[slot]
+
+
+_MULTI: Command = ("MULTI",)
+_EXEC: Command = ("EXEC",)
 
 
 class StreamWait(NamedTuple):
@@ -44,6 +87,10 @@ class Batch(NamedTuple):
     retry_for_seconds: float = 0.0
     wait: StreamWait | None = None
     segments: tuple[int, ...] = ()
+
+    def wait_reply(self, replies: Sequence[Reply]) -> Reply:
+        """Return the reply to the wait, of the replies to the whole batch."""
+        return replies[len(self.commands)]
 
     @property
     def sent(self) -> list[Command]:

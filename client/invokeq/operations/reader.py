@@ -1,21 +1,23 @@
-"""Reads one result stream, event by event, and notices when no more will come.
+"""Read one result stream, event by event, and notice when no more events can come.
 
-Every event once, in order, from any id on. While it waits it renews the reader's lease and looks,
-every couple of seconds, at whether the invocation is still in RQ's books and its worker alive; so
-waiting always ends: with an event, or with a typed error. What it holds is bounded: READ_COUNT
-entries as they are, and the events of GIVE_BYTES or one entry.
+Ordering: events come in the order of their ids, each once, from any id on. Loss: a gap is an
+EventsLostError. While a reader waits, it renews its lease and checks every two seconds whether RQ's
+job records know the invocation and whether its worker is alive. So waiting always ends: with an
+event, or with a typed error. Memory is bounded: READ_COUNT entries as bytes, and the decoded events
+of GIVE_BYTES or of one entry.
 """
 
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final, NamedTuple
 
 from invokeq.operations import control
 from invokeq.operations.enqueue import SubmitResult
+from invokeq.operations.job_fields import text_of
 from invokeq.operations.lease import Lease
 from invokeq.operations.options import CallOptions, SessionOptions
-from invokeq.operations.plan import Batch, Plan, StreamWait
+from invokeq.operations.plan import Batch, CommandList, Plan, Slot, StreamWait
 from invokeq.protocol import events
 from invokeq.protocol.errors import (
     EventsLostError,
@@ -33,13 +35,13 @@ from invokeq.protocol.events import (
     EventKind,
 )
 from invokeq.protocol.redis import keys
-from invokeq.protocol.redis.resp import Command, Reply
+from invokeq.protocol.redis.resp import Reply
 
 TAKEN_GRACE: Final = 5.0
-"""Seconds for whoever has taken a request id to get its job into the lane."""
+"""Seconds between claiming a request id and pushing its job; until then the job may be missing."""
 
 BLOCK_MS: Final = 2000
-"""How long one read waits; a look at the books goes with each read after a silent one."""
+"""How long one read blocks; a liveness check goes with each read that follows a silent one."""
 
 READ_COUNT: Final = 32
 """Entries a read; workers pack up to 256 KB of chunks into one."""
@@ -48,12 +50,39 @@ GIVE_BYTES: Final = 64 * 1024
 """Bytes of entries that are decoded at once; as objects they take ten times as much."""
 
 LOST_AFTER: Final = 3.0
-"""Seconds after its lease, itself five, in which live workers take over from one that is lost."""
+"""Seconds after a lease of five ran out in which live workers requeue what a dead one had."""
+
+
+class LivenessReplies(NamedTuple):
+    """What Redis says about an invocation whose stream is silent.
+
+    `job` holds the fields `status`, `worker_name` and `origin` of RQ's job record, `clock` is the
+    server's time, `lease` the end of the worker's lease in server milliseconds, and `top` the
+    newest entry of the stream.
+    """
+
+    job: list[bytes | None]
+    clock: list[bytes]
+    lease: bytes | None
+    top: list[tuple[bytes, list[bytes]]]
+
+
+class LivenessSlots(NamedTuple):
+    """Where the replies to the liveness commands are."""
+
+    job: Slot
+    clock: Slot
+    lease: Slot
+    top: Slot
+
+    def read(self, commands: CommandList, replies: list[Reply]) -> LivenessReplies:
+        """Return the replies by name."""
+        return LivenessReplies(*(commands.reply(slot, replies) for slot in self))
 
 
 @dataclass(slots=True)
 class ReaderState:
-    """What a reader knows; `last` is where reading goes on."""
+    """What a reader knows of its invocation; `last` is the id after which the next read starts."""
 
     last: EventId
     worker: str | None = None
@@ -87,35 +116,37 @@ class Reader:
         self._stream = keys.events(request_id)
         self._fetched: deque[tuple[bytes, list[bytes]]] = deque()
         self._given_bytes = 0
-        self._alone = known
+        self._is_owner = known
         self._waiting_since = time.monotonic()
-        self._quiet = not known
+        # An attached reader checks at once: its stream may have ended, or may never have existed.
+        self._idle = not known
         self._connected = known
         self._block_ms = BLOCK_MS if known else 1
         self._expected_until = time.monotonic() + grace
         self._lost_since: float | None = None
 
     def let_go(self) -> None:
-        """Renew the lease no longer."""
+        """Stop renewing the lease."""
         self._lease.let_go()
 
     def taken(self, event: Event) -> bool:
-        """Note that the caller is done with an event; tells whether to `renew()` before the
+        """Note that the caller is done with an event; return whether to `renew()` before the
         next."""
         self._lease.took(event.id)
         return self._lease.is_due
 
     def renew(self) -> Plan[None]:
-        """Renew the lease for a caller that is busy with what was read before. One round trip."""
-        (before,) = yield Batch(self._lease.renewal(), self._retry_for_seconds)
-        yield from self._put_right(before)
+        """Renew the lease for a caller that is busy with events read before. One round trip."""
+        commands = CommandList()
+        before = commands.add(*self._lease.renewal())
+        replies = yield Batch(commands, self._retry_for_seconds)
+        yield from self._restore_order(commands.reply(before, replies))
 
     def next_events(self) -> Plan[list[Event]]:
-        """Wait for the next events. One round trip for what is there already, none while some is
-        left of that.
+        """Wait for the next events. One round trip; none while fetched entries are left.
 
-        Gives at least one event, or none if the stream turns out to have ended with the last one
-        read.
+        Returns at least one event, or none if the stream turns out to have ended with the last
+        event read.
         """
         self._lease.took_bytes(self._given_bytes)
         self._given_bytes = 0
@@ -124,42 +155,51 @@ class Reader:
                 yield from self.renew()
             return self._give()
         while True:
-            looks = self._quiet
+            commands = CommandList()
+            renewal = self._lease.for_read(quiet=self._idle)
+            before = commands.add(*renewal) if renewal else None
+            liveness = self._liveness_commands(commands) if self._idle else None
+            # The first read of an attached reader fails at once where Redis is away: there is
+            # nothing yet that a reconnect could save.
             retry_for_seconds = self._retry_for_seconds if self._connected else 0.0
-            news = self._lease.for_read(quiet=looks)
-            replies = yield Batch([*news, *self._looks()], retry_for_seconds, self._wait())
+            batch = Batch(commands, retry_for_seconds, self._wait())
+            replies = yield batch
             self._connected = True
-            if news:
-                yield from self._put_right(replies[0])
-            self._fetch(replies[-1])
+            if before is not None:
+                yield from self._restore_order(commands.reply(before, replies))
+            self._fetch(batch.wait_reply(replies))
             self._block_ms = BLOCK_MS
             if self._fetched:
-                self._quiet = False
+                self._idle = False
                 return self._give()
-            if looks:
-                self._judge(*replies[-5:-1])
+            if liveness is not None:
+                self._check_liveness(liveness.read(commands, replies))
                 if self.state.ended:
                     return []
                 yield from self._bound_pickup()
-            self._quiet = True
+            self._idle = True
 
-    def _put_right(self, before: Reply) -> Plan[None]:
+    def _restore_order(self, before: Reply) -> Plan[None]:
+        """Write back an order to cancel or detach that the renewal of the lease has overwritten."""
         commands = self._lease.heard(before)
         if commands:
             yield Batch(commands, self._retry_for_seconds)
 
-    def _looks(self) -> list[Command]:
-        """After a silent read: what RQ's books and the worker's lease say."""
-        if not self._quiet:
-            return []
-        return [
-            ("HMGET", keys.job(self.request_id), "status", "worker_name", "origin"),
-            ("TIME",),
-            ("ZSCORE", keys.LEASES, self.state.worker or "?"),
-            ("XREVRANGE", self._stream, "+", "-", "COUNT", 1),
-        ]
+    def _liveness_commands(self, commands: CommandList) -> LivenessSlots:
+        """Ask for RQ's job record, the worker's lease and the newest entry.
+
+        These go in front of the blocking read, in the same batch. What the read returns is newer,
+        so a terminal event that was written in between is found by the read.
+        """
+        return LivenessSlots(
+            job=commands.add("HMGET", keys.job(self.request_id), "status", "worker_name", "origin"),
+            clock=commands.add("TIME"),
+            lease=commands.add("ZSCORE", keys.LEASES, self.state.worker or "?"),
+            top=commands.add("XREVRANGE", self._stream, "+", "-", "COUNT", 1),
+        )
 
     def _wait(self) -> StreamWait:
+        # A read may not block past the renewal of the lease, or the invocation would be cancelled.
         block_ms = min(self._block_ms, self._lease.longest_wait_ms)
         return StreamWait(self._stream, str(self.state.last), READ_COUNT, block_ms)
 
@@ -168,12 +208,14 @@ class Reader:
             self._fetched.extend(reply[0][1])
 
     def _give(self) -> list[Event]:
-        """Decode the next entries of those that were fetched."""
+        """Decode the next of the fetched entries, up to GIVE_BYTES."""
         found: list[Event] = []
         while self._fetched and self._given_bytes < GIVE_BYTES:
             entry_id, flat = self._fetched.popleft()
             self._given_bytes += sum(map(len, flat))
             for event in events.unpack(entry_id, events.fields_of(flat)):
+                # An entry has the id of its last event, so a reader that starts in the middle of
+                # an entry gets the whole entry and skips the events it has.
                 if event.id > self.state.last:
                     self._check_order(event)
                     self._note(event)
@@ -181,11 +223,12 @@ class Reader:
         return found
 
     def _check_order(self, event: Event) -> None:
-        """A stream has no gaps: within an attempt one sequence follows the other, from 0."""
+        """Raise EventsLostError at a gap: within an attempt sequences count up by 1, from 0."""
         last, now = self.state.last, event.id
         expected = last.sequence + 1 if now.attempt == last.attempt else 0
+        # LAST_SEQUENCE is the `lost` event that fences the attempt of a dead worker.
         if now.sequence not in (expected, LAST_SEQUENCE):
-            if not self._alone:  # whoever submitted it first may be reading: do not cancel
+            if not self._is_owner:  # the first submitter may be reading: do not cancel
                 self.let_go()
                 self.state.ended = True
             raise EventsLostError(
@@ -205,23 +248,22 @@ class Reader:
         elif event.kind is EventKind.STARTED:
             state.started = True
             state.worker = str(event.data.get("worker"))
-        elif event.kind is EventKind.LOST:
+        elif event.kind is EventKind.LOST:  # requeued: the wait for a worker begins again
             state.started = False
             self._waiting_since = time.monotonic()
 
-    def _judge(
-        self, job: list[Any], clock: list[bytes], lease: bytes | None, top: list[Any]
-    ) -> None:
-        """Nothing came: find out whether anything can still come."""
-        status, worker, origin = (value.decode() if value else "" for value in job)
+    def _check_liveness(self, found: LivenessReplies) -> None:
+        """Decide whether anything can still come; raise the error if nothing can."""
+        status, worker, origin = map(text_of, found.job)
         self._lane = self._lane or origin or None
         if status == "started":
-            self._judge_worker(worker, clock, lease)
+            self._check_worker(worker, found)
         elif not status and time.monotonic() < self._expected_until:
-            return
+            return  # another caller has claimed the request id and is about to push the job
         elif status != "queued":
-            # The terminal event was written before the books were closed: read by now, or gone.
-            if not top or EventId.parse(top[0][0]) != self.state.last:
+            # Workers write the terminal event before they finalize the job record. So the event
+            # has been read by now, or it is gone.
+            if not found.top or EventId.parse(found.top[0][0]) != self.state.last:
                 self._raise_gone(status)
             self.state.ended = True
 
@@ -230,14 +272,16 @@ class Reader:
             raise InvocationCancelledError(request_id=self.request_id, reason="operator")
         raise StreamExpiredError(stream=self.request_id, request_id=self.request_id)
 
-    def _judge_worker(self, worker: str, clock: list[bytes], lease: bytes | None) -> None:
-        """Live workers clean up after dead ones; if there are none, somebody must still say so."""
+    def _check_worker(self, worker: str, found: LivenessReplies) -> None:
+        """Raise WorkerLostError if the worker is dead and no live worker has requeued the job."""
         if self.state.worker != worker:
-            self.state.worker = worker  # its lease is looked up with the next read
+            # The lease in these replies is that of the worker before: wait for the next check.
+            self.state.worker = worker
             return
-        if lease is not None and float(lease) > int(clock[0]) * 1000:
+        if found.lease is not None and float(found.lease) > int(found.clock[0]) * 1000:
             self._lost_since = None
             return
+        # Live workers reap within LOST_AFTER. Only if there are none, the reader must end the wait.
         now = time.monotonic()
         self._lost_since = self._lost_since or now
         if now - self._lost_since > LOST_AFTER:
@@ -249,6 +293,7 @@ class Reader:
             )
 
     def _bound_pickup(self) -> Plan[None]:
+        """Raise PickupTimeoutError, and cancel, if no worker has claimed the job in time."""
         waited = time.monotonic() - self._waiting_since
         if self.state.started or waited < self._pickup_timeout:
             return
@@ -263,7 +308,7 @@ class Reader:
 
 
 def submitted_reader(session: SessionOptions, submitted: SubmitResult, call: CallOptions) -> Reader:
-    """Read what this caller has just submitted: the reader whose lease keeps it alive."""
+    """Return the reader of an invocation that was just submitted: its lease keeps it alive."""
     return Reader(
         submitted.request_id,
         submitted.lane,
@@ -278,7 +323,7 @@ def submitted_reader(session: SessionOptions, submitted: SubmitResult, call: Cal
 
 
 def attached_reader(session: SessionOptions, request_id: str, after: str | None) -> Reader:
-    """Read what somebody submitted, without a say in whether it lives."""
+    """Return a reader without a lease: it neither keeps the invocation alive nor cancels it."""
     return Reader(
         keys.check_request_id(request_id),
         None,

@@ -1,4 +1,8 @@
-"""Turns events into what callers get: one shape for each kind of call."""
+"""Decode events into items and results: one ResultDecoder for each kind of call.
+
+`<name>_decoder(request)` is what `CallKind.decoder_ref` names. `ANY` is for readers that attach to
+an invocation whose kind is unknown.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -28,6 +32,18 @@ from invokeq.protocol.errors import (
     error_from_wire,
 )
 from invokeq.protocol.events import DEADLINE, Event, EventKind
+from invokeq.protocol.requests import (
+    LLMRequest,
+    LLMStructuredOutputRequest,
+    ModerationRequest,
+    MultiModalEmbeddingRequest,
+    MultiModalRerankRequest,
+    RerankRequest,
+    Speech2TextRequest,
+    SummaryRequest,
+    TextEmbeddingRequest,
+    TTSRequest,
+)
 from invokeq.protocol.usage import Usage, read_usage
 from invokeq.results.accumulate import accumulate
 from invokeq.results.ranking import (
@@ -36,6 +52,7 @@ from invokeq.results.ranking import (
     join_multimodal_ranking,
     join_ranking,
     ranking_end,
+    texts_in,
     unpack_scores,
 )
 from invokeq.results.speech import AudioSegment, segment_of
@@ -56,14 +73,18 @@ EventReader = Callable[[Event], Any]
 
 
 class ResultDecoder(NamedTuple, Generic[Item, Result]):
-    """What a call gives: an item for each event that carries one, and the whole made of them."""
+    """How one kind of call decodes: an item of each event that carries one, a result of the items.
+
+    `item_of` raises the error of a `failed` or `cancelled` event, and ProtocolError for an event
+    that cannot be read. `result_of` raises PartialAnswerError when the first items are missing.
+    """
 
     item_of: Callable[[Event], Item | None]
     result_of: Callable[[Iterator[Item]], Result]
 
 
 def error_of(event: Event) -> InvokeqError:
-    """Give the error that a `failed` or `cancelled` event stands for."""
+    """Return the error of a `failed` or `cancelled` event."""
     if event.kind is EventKind.CANCELLED:
         reason, usage = event.data.get("reason"), event.data.get("usage")
         attempt = event.id.attempt
@@ -75,7 +96,7 @@ def error_of(event: Event) -> InvokeqError:
 
 
 def usage_of(event: Event) -> Usage | None:
-    """Give the usage that a terminal event tells, if it does."""
+    """Return the usage of a terminal event, or None where the event has none."""
     told = event.data.get("usage")
     if told is None:
         return None
@@ -85,8 +106,8 @@ def usage_of(event: Event) -> Usage | None:
         raise ProtocolError(where=f"event {event.id}", problem=str(error)) from None
 
 
-def _reading(**readers: EventReader) -> Callable[[Event], Any]:
-    """Read the kinds that are named; raise what ends a stream badly; pass over the rest."""
+def event_reader(**readers: EventReader) -> Callable[[Event], Any]:
+    """Return an `item_of`: decode the named event kinds, raise bad ends, skip all other kinds."""
 
     def item_of(event: Event) -> Any:
         reader = readers.get(event.kind)
@@ -102,8 +123,8 @@ def _reading(**readers: EventReader) -> Callable[[Event], Any]:
     return item_of
 
 
-def _only(items: Iterable[Item]) -> Item:
-    """Give the one item of a call that gives one, once the stream has ended."""
+def only_item(items: Iterable[Item]) -> Item:
+    """Return the item of a call that has exactly one; ProtocolError if the stream had none."""
     taken = list(items)
     if not taken:
         raise ProtocolError(where="answer", problem="ended without a result")
@@ -124,27 +145,16 @@ def _joined(segments: Iterable[bytes]) -> bytes:
     return b"".join(segments)
 
 
-def _validated(entity: Any, field: str | None = None) -> EventReader:
+def _validated(entity: Any, field: str) -> EventReader:
     def read(event: Event) -> Any:
-        value = entity.model_validate(event.data)
-        return value if field is None else getattr(value, field)
+        return getattr(entity.model_validate(event.data), field)
 
     return read
 
 
-def llm_decoder(model: str) -> ResultDecoder[LLMResultChunk, LLMResult]:
-    """Chunks, and a result by Dify's rules under the caller's name of the model."""
-    return ResultDecoder(_reading(chunk=_chunk), partial(accumulate, model))
-
-
-def structured_decoder(
-    model: str,
-) -> ResultDecoder[LLMResultChunkWithStructuredOutput, LLMResultWithStructuredOutput]:
-    """As `llm_decoder`, with the structured output in the last chunk."""
-    return ResultDecoder(_reading(chunk=_structured_chunk), partial(accumulate_structured, model))
-
-
-_VECTORS: Final = _reading(vectors=unpack_vectors, result=embedding_end)
+_CHUNKS: Final = event_reader(chunk=_chunk)
+_STRUCTURED_CHUNKS: Final = event_reader(chunk=_structured_chunk)
+_VECTORS: Final = event_reader(vectors=unpack_vectors, result=embedding_end)
 
 EMBEDDING: Final[ResultDecoder[VectorBatch | EmbeddingEnd, TextEmbeddingResult]] = ResultDecoder(
     _VECTORS, join_vectors
@@ -153,33 +163,87 @@ MULTIMODAL_EMBEDDING: Final[
     ResultDecoder[VectorBatch | EmbeddingEnd, MultiModalEmbeddingResult]
 ] = ResultDecoder(_VECTORS, join_multimodal_vectors)
 TTS: Final[ResultDecoder[AudioSegment, bytes]] = ResultDecoder(
-    _reading(segment=segment_of), _joined
+    event_reader(segment=segment_of), _joined
 )
 SPEECH2TEXT: Final[ResultDecoder[str, str]] = ResultDecoder(
-    _reading(result=_validated(Speech2TextResult, "result")), _only
+    event_reader(result=_validated(Speech2TextResult, "result")), only_item
 )
 MODERATION: Final[ResultDecoder[bool, bool]] = ResultDecoder(
-    _reading(result=_validated(ModerationResult, "result")), _only
+    event_reader(result=_validated(ModerationResult, "result")), only_item
 )
 SUMMARY: Final[ResultDecoder[str, str]] = ResultDecoder(
-    _reading(result=_validated(SummaryResult, "summary")), _only
+    event_reader(result=_validated(SummaryResult, "summary")), only_item
 )
 
 
-def _ranked(texts: Sequence[str] | None) -> Callable[[Event], Any]:
-    return _reading(scores=partial(unpack_scores, texts), result=ranking_end)
+def llm_decoder(request: LLMRequest) -> ResultDecoder[LLMResultChunk, LLMResult]:
+    """Decode chunks, and a result by Dify's rules under the caller's name of the model."""
+    return ResultDecoder(_CHUNKS, partial(accumulate, request.model))
 
 
-def rerank_decoder(texts: Sequence[str]) -> ResultDecoder[RankedBatch | RankingEnd, RerankResult]:
-    """Ranks with the caller's own texts, and a result made of them."""
-    return ResultDecoder(_ranked(texts), join_ranking)
+def llm_structured_output_decoder(
+    request: LLMStructuredOutputRequest,
+) -> ResultDecoder[LLMResultChunkWithStructuredOutput, LLMResultWithStructuredOutput]:
+    """Decode as `llm_decoder`, with the structured output in the last chunk."""
+    return ResultDecoder(_STRUCTURED_CHUNKS, partial(accumulate_structured, request.model))
+
+
+def system_summary_decoder(request: SummaryRequest) -> ResultDecoder[str, str]:
+    """Decode the summary."""
+    del request  # the request changes nothing; the parameter is the contract of `decoder_ref`
+    return SUMMARY
+
+
+def text_embedding_decoder(
+    request: TextEmbeddingRequest,
+) -> ResultDecoder[VectorBatch | EmbeddingEnd, TextEmbeddingResult]:
+    """Decode batches of vectors."""
+    del request
+    return EMBEDDING
+
+
+def multimodal_embedding_decoder(
+    request: MultiModalEmbeddingRequest,
+) -> ResultDecoder[VectorBatch | EmbeddingEnd, MultiModalEmbeddingResult]:
+    """Decode batches of vectors, one vector a document."""
+    del request
+    return MULTIMODAL_EMBEDDING
+
+
+def rerank_decoder(
+    request: RerankRequest,
+) -> ResultDecoder[RankedBatch | RankingEnd, RerankResult]:
+    """Decode ranks, and add the texts that the request holds."""
+    return ResultDecoder(_ranked(texts_in(request)), join_ranking)
 
 
 def multimodal_rerank_decoder(
-    texts: Sequence[str],
+    request: MultiModalRerankRequest,
 ) -> ResultDecoder[RankedBatch | RankingEnd, MultiModalRerankResult]:
-    """As `rerank_decoder`, for documents."""
-    return ResultDecoder(_ranked(texts), join_multimodal_ranking)
+    """Decode as `rerank_decoder`, for documents."""
+    return ResultDecoder(_ranked(texts_in(request)), join_multimodal_ranking)
+
+
+def tts_decoder(request: TTSRequest) -> ResultDecoder[AudioSegment, bytes]:
+    """Decode audio segments."""
+    del request
+    return TTS
+
+
+def speech2text_decoder(request: Speech2TextRequest) -> ResultDecoder[str, str]:
+    """Decode the transcription."""
+    del request
+    return SPEECH2TEXT
+
+
+def moderation_decoder(request: ModerationRequest) -> ResultDecoder[bool, bool]:
+    """Decode the judgement."""
+    del request
+    return MODERATION
+
+
+def _ranked(texts: Sequence[str] | None) -> Callable[[Event], Any]:
+    return event_reader(scores=partial(unpack_scores, texts), result=ranking_end)
 
 
 RANKING: Final[ResultDecoder[RankedBatch | RankingEnd, RerankResult]] = ResultDecoder(
@@ -189,7 +253,7 @@ RANKING: Final[ResultDecoder[RankedBatch | RankingEnd, RerankResult]] = ResultDe
 
 
 def _any_result(items: Iterator[Any]) -> Any:
-    """Make of the items what their kind makes of them, without knowing what was asked for."""
+    """Return the result of items whose kind of call is known by their types alone."""
     taken = list(items)
     try:
         return _whole(taken)
@@ -211,21 +275,24 @@ def _whole(taken: list[Any]) -> Any:
         case [AudioSegment(), *_]:
             return _joined(taken)
         case _:
-            return _only(taken)
+            return only_item(taken)
 
 
 def _any_value(event: Event) -> Any:
-    """Read a `result` event by the fields it has."""
+    """Return the value of a `result` event by the fields that the event has.
+
+    A result of a kind that another package brings comes as its JSON object.
+    """
     data = event.data
     if "count" in data:
         return embedding_end(event)
     if "ranked" in data:
         return ranking_end(event)
-    return data["summary"] if "summary" in data else data["result"]
+    return data["summary"] if "summary" in data else data.get("result", data)
 
 
 ANY: Final[ResultDecoder[Any, Any]] = ResultDecoder(
-    _reading(
+    event_reader(
         chunk=_chunk,
         vectors=unpack_vectors,
         scores=partial(unpack_scores, None),
@@ -234,4 +301,4 @@ ANY: Final[ResultDecoder[Any, Any]] = ResultDecoder(
     ),
     _any_result,
 )
-"""For readers that attach to an invocation whose kind they do not know."""
+"""The decoder of an invocation whose kind of call is unknown to the reader."""

@@ -1,21 +1,21 @@
-"""Builds rerank requests, and makes rankings of scores: the texts never come back over the wire."""
+"""Decode the scores of a rerank into a ranking with the texts of the caller.
+
+The texts never come back over the wire: an event holds indices and scores alone.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from invokeq.protocol.entities import (
-    MultiModalContent,
     MultiModalContentType,
-    MultiModalRerankModelConfig,
     MultiModalRerankResult,
     RerankDocument,
     RerankResult,
 )
-from invokeq.protocol.errors import InvalidRequestError, PartialAnswerError, ProtocolError
+from invokeq.protocol.errors import PartialAnswerError, ProtocolError
 from invokeq.protocol.events import Event
 from invokeq.protocol.requests import MultiModalRerankRequest, RerankRequest
-from invokeq.requests.arguments import config_of, contents_of, entity_of, text_of, texts_of
 
 
 class RankedBatch(NamedTuple):
@@ -31,34 +31,6 @@ class RankingEnd:
 
     model: str
     count: int
-
-
-def build_rerank_request(model_config: object, docs: object, query: object) -> RerankRequest:
-    """Validate the arguments of a rerank call."""
-    config = _rerank_config(model_config)
-    return RerankRequest(
-        provider=config.provider,
-        model=config.model,
-        docs=texts_of("docs", docs),
-        query=text_of("query", query),
-        score_threshold=config.score_threshold,
-        top_n=config.top_n,
-    )
-
-
-def build_multimodal_rerank_request(
-    model_config: object, query: object, docs: object
-) -> MultiModalRerankRequest:
-    """Validate the arguments of a multimodal rerank call."""
-    config = _rerank_config(model_config)
-    return MultiModalRerankRequest(
-        provider=config.provider,
-        model=config.model,
-        docs=contents_of("docs", docs),
-        query=entity_of("query", MultiModalContent, query),
-        score_threshold=config.score_threshold,
-        top_n=config.top_n,
-    )
 
 
 def texts_in(request: RerankRequest | MultiModalRerankRequest) -> list[str]:
@@ -115,11 +87,3 @@ def _joined(
     if end is None or end.count != len(docs):
         raise ProtocolError(where="rerank", problem=f"breaks off after {len(docs)} ranks")
     return docs, end
-
-
-def _rerank_config(value: object) -> MultiModalRerankModelConfig:
-    """Take bounds where they are given: the dict of a model-selector has none."""
-    config = config_of(MultiModalRerankModelConfig, value)
-    if config.top_n is not None and config.top_n < 1:
-        raise InvalidRequestError(field="model_config.top_n", problem="must be at least 1, or None")
-    return config

@@ -1,4 +1,4 @@
-"""Builds embedding requests, and puts vectors back together."""
+"""Decode the vectors of an embedding and join them in order."""
 
 import sys
 from array import array
@@ -7,20 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from invokeq.protocol.entities import (
-    EmbeddingInputType,
     EmbeddingUsage,
-    MultiModalEmbeddingModelConfig,
     MultiModalEmbeddingResult,
-    TextEmbeddingModelConfig,
     TextEmbeddingResult,
 )
-from invokeq.protocol.errors import InvalidRequestError, PartialAnswerError, ProtocolError
+from invokeq.protocol.errors import PartialAnswerError, ProtocolError
 from invokeq.protocol.events import Event
-from invokeq.protocol.requests import (
-    MultiModalEmbeddingRequest,
-    TextEmbeddingRequest,
-)
-from invokeq.requests.arguments import config_of, contents_of, texts_of
 
 _TYPECODES: Final = {"<f4": "f", "<f8": "d"}
 
@@ -39,32 +31,6 @@ class EmbeddingEnd:
     model: str
     count: int
     usage: EmbeddingUsage
-
-
-def build_embedding_request(
-    model_config: object, texts: object, input_type: object
-) -> TextEmbeddingRequest:
-    """Validate the arguments of an embedding call."""
-    config = config_of(TextEmbeddingModelConfig, model_config)
-    return TextEmbeddingRequest(
-        provider=config.provider,
-        model=config.model,
-        texts=texts_of("texts", texts),
-        input_type=_input_type(input_type),
-    )
-
-
-def build_multimodal_embedding_request(
-    model_config: object, documents: object, input_type: object
-) -> MultiModalEmbeddingRequest:
-    """Validate the arguments of a multimodal embedding call; its tenant is not believed."""
-    config = config_of(MultiModalEmbeddingModelConfig, model_config, tenant_id="")
-    return MultiModalEmbeddingRequest(
-        provider=config.provider,
-        model=config.model,
-        documents=contents_of("documents", documents),
-        input_type=_input_type(input_type),
-    )
 
 
 def unpack_vectors(event: Event) -> VectorBatch:
@@ -134,12 +100,3 @@ def _joined(
     if end is None or end.count != len(rows):
         raise ProtocolError(where="embedding", problem=f"breaks off after {len(rows)} vectors")
     return rows, end
-
-
-def _input_type(value: object) -> EmbeddingInputType:
-    """Take our enum, that of Dify's SDK, or the text."""
-    try:
-        return EmbeddingInputType(getattr(value, "value", value))
-    except ValueError:
-        known = ", ".join(kind.value for kind in EmbeddingInputType)
-        raise InvalidRequestError(field="input_type", problem=f"must be one of {known}") from None

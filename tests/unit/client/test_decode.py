@@ -8,7 +8,12 @@ import orjson
 import pytest
 
 from invokeq.protocol import events
-from invokeq.protocol.entities import EmbeddingUsage, LLMUsage
+from invokeq.protocol.entities import (
+    EmbeddingUsage,
+    LLMUsage,
+    MultiModalContent,
+    MultiModalContentType,
+)
 from invokeq.protocol.errors import (
     InvocationCancelledError,
     PartialAnswerError,
@@ -16,6 +21,7 @@ from invokeq.protocol.errors import (
     RateLimitedError,
 )
 from invokeq.protocol.events import Event, EventId, EventKind
+from invokeq.protocol.requests import MultiModalRerankRequest, RerankRequest
 from invokeq.protocol.usage import BillingUnit, UnitUsage, Usage
 from invokeq.results import decode
 from invokeq.results.speech import AudioSegment
@@ -98,13 +104,23 @@ def ranking_end(count: int) -> Event:
     return event(EventKind.RESULT, events.result({"model": "m", "ranked": count}))
 
 
+def rerank(*docs: str) -> RerankRequest:
+    return RerankRequest(provider="p", model="m", docs=list(docs), query="q")
+
+
+def sighted_rerank(*docs: str) -> MultiModalRerankRequest:
+    text = MultiModalContentType.TEXT
+    contents = [MultiModalContent(content=doc, content_type=text) for doc in docs]
+    return MultiModalRerankRequest(provider="p", model="m", docs=contents, query=contents[0])
+
+
 RANKED = [scores(0, (2, 0.1 + 0.2)), scores(1, (0, -7.0)), ranking_end(2)]
 
 
 def test_a_ranking_gets_its_texts_where_they_are() -> None:
-    whole = result(decode.rerank_decoder(["a", "b", "c"]), *RANKED)
+    whole = result(decode.rerank_decoder(rerank("a", "b", "c")), *RANKED)
     assert [(d.index, d.text, d.score) for d in whole.docs] == [(2, "c", 0.1 + 0.2), (0, "a", -7.0)]
-    sighted = result(decode.multimodal_rerank_decoder(["", "b", "c"]), *RANKED)
+    sighted = result(decode.multimodal_rerank_decoder(sighted_rerank("", "b", "c")), *RANKED)
     assert [d.text for d in sighted.docs] == ["c", ""]
     for decoder in (decode.RANKING, decode.ANY):
         assert [(d.index, d.text) for d in result(decoder, *RANKED).docs] == [(2, ""), (0, "")]
@@ -113,7 +129,7 @@ def test_a_ranking_gets_its_texts_where_they_are() -> None:
 
 def test_a_ranking_that_is_none_is_an_error() -> None:
     with pytest.raises(ProtocolError, match="ranks document 2 of 2"):
-        result(decode.rerank_decoder(["a", "b"]), *RANKED)
+        result(decode.rerank_decoder(rerank("a", "b")), *RANKED)
     for said in (RANKED[:2], [RANKED[0], ranking_end(2)], [RANKED[0], scores(5, (1, 1.0))]):
         with pytest.raises(ProtocolError, match="breaks off after"):
             result(decode.RANKING, *said)

@@ -41,7 +41,7 @@ def _data(**plan: Any) -> bytes:
         provider="scripted", model="stream", mode="chat", completion_params=plan
     )
     request = build_llm_request(config, [UserPromptMessage(content="x")], None, None, True)
-    call = build_call(SessionOptions("acme"), request, CallOptions(), llm_decoder("stream"))
+    call = build_call(SessionOptions("acme"), request, CallOptions(), llm_decoder(request))
     envelope = Envelope(request_id=RID, plugin_id="acme")
     return codec.encode(envelope, call.payload).job_data
 
