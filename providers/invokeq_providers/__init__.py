@@ -4,7 +4,7 @@ Nothing here sees Redis or RQ, and importing this package imports no vendor's SD
 """
 
 from invokeq_providers.base import LLMCall, Provider
-from invokeq_providers.calls.prepare_llm import prepare_llm
+from invokeq_providers.calls.llm import prepare_llm
 from invokeq_providers.chat.collect import collect
 from invokeq_providers.models.usage import usage_from_tokens
 from invokeq_providers.registry import (

@@ -18,8 +18,7 @@ from invokeq.protocol.entities import MultiModalContent
 from invokeq.protocol.errors import InvalidRequestError, ProviderUnavailableError
 from invokeq.protocol.requests import TextEmbeddingRequest
 from invokeq_providers.base import Embedded
-from invokeq_providers.calls.embedding import SIDE_BY_SIDE
-from invokeq_providers.calls.prepare_embedding import prepare_embedding
+from invokeq_providers.calls.embedding import SIDE_BY_SIDE, prepare_embedding
 from invokeq_providers.openai import OpenAIProvider, speech
 from tests.contract import calls
 from tests.contract.recorded import Answer, Recorded, said

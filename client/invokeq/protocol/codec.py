@@ -8,14 +8,16 @@ functions and other versions are typed errors.
 import math
 import zlib
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from functools import cache, reduce
+from typing import Annotated, Any, Final, cast
 
 import orjson
-from pydantic import ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from invokeq.protocol.errors import InvalidRequestError, ProtocolError, UnknownVersionError
-from invokeq.protocol.requests import PROTOCOL_VERSION, BodyRef, Envelope, Request, request_adapter
+from invokeq.protocol.kinds import call_kinds
+from invokeq.protocol.requests import PROTOCOL_VERSION, BodyRef, Envelope, Request
 
 ENTRY_POINT: Final = "invokeq_worker.entry.execute"
 """The only function that a job may name."""
@@ -150,6 +152,21 @@ def decode_envelope(fields: dict[str, Any]) -> Envelope:
         return Envelope.model_validate(fields)
     except ValidationError as error:
         raise _malformed(first_problem(error)[1]) from None
+
+
+@cache
+def request_adapter() -> TypeAdapter[Request]:
+    """Return the validator of the requests of all kinds, told apart by `kind`.
+
+    Built when first used: only workers decode requests. Raises InvalidConfigurationError for a kind
+    of an installed package that cannot be loaded.
+    """
+    # One union of all kinds finds the kind and validates the rest in a single pass over the JSON.
+    requests: list[Any] = [kind.request for kind in call_kinds().values()]
+    union: Any = reduce(lambda union, request: union | request, requests)
+    # A type checker cannot know a union that is made at run time.
+    tagged: Any = Annotated[union, Field(discriminator="kind")]  # pyright: ignore[reportInvalidTypeForm]
+    return TypeAdapter(tagged)
 
 
 def decode_request(payload: bytes | dict[str, Any]) -> Request:

@@ -6,11 +6,11 @@ A manifest that does not ask for something does not get it.
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from invokeq.protocol.codec import first_problem
-from invokeq.protocol.entities import ModelType
 from invokeq.protocol.errors import InvalidConfigurationError, PermissionDeniedError
+from invokeq.protocol.kinds import find_kind
 
 
 class _Switch(BaseModel):
@@ -18,7 +18,12 @@ class _Switch(BaseModel):
 
 
 class ModelSwitches(_Switch):
-    """`resource.permission.model`: one switch a kind of model, and one for all of them."""
+    """`resource.permission.model`: one switch a kind of model, and one for all of them.
+
+    Kinds of installed packages may have switches of their own.
+    """
+
+    model_config = ConfigDict(extra="allow")
 
     llm: bool = False
     text_embedding: bool = False
@@ -38,27 +43,7 @@ class DeclaredPermissions(BaseModel):
     storage: _Switch = _Switch()
 
 
-MODEL_ACCESS: Final[Mapping[ModelType, str]] = {
-    ModelType.LLM: "llm",
-    ModelType.TEXT_EMBEDDING: "text_embedding",
-    ModelType.RERANK: "rerank",
-    ModelType.TTS: "tts",
-    ModelType.SPEECH2TEXT: "speech2text",
-    ModelType.MODERATION: "moderation",
-}
-"""Which switch of a manifest opens a type of model."""
-
-_ACCESS: Final[Mapping[str, str]] = {
-    "llm": "llm",
-    "llm_structured_output": "llm",
-    "system_summary": "llm",
-    "text_embedding": "text_embedding",
-    "multimodal_embedding": "text_embedding",
-    "rerank": "rerank",
-    "multimodal_rerank": "rerank",
-    "tts": "tts",
-    "speech2text": "speech2text",
-    "moderation": "moderation",
+_PLATFORM_ACCESS: Final[Mapping[str, str]] = {
     "tool": "tool",
     "node_parameter_extractor": "node",
     "node_question_classifier": "node",
@@ -66,7 +51,7 @@ _ACCESS: Final[Mapping[str, str]] = {
     "fetch_app": "app",
     "storage": "storage",
 }
-"""Which switch opens a kind of call that a plugin can make."""
+"""The switch that opens a kind of call to the platform; the table of kinds has those of models."""
 
 
 def declared_permissions(manifest: object, source: str) -> DeclaredPermissions:
@@ -91,19 +76,19 @@ def declared_permissions(manifest: object, source: str) -> DeclaredPermissions:
 def check_declared(declared: DeclaredPermissions, kind: str, plugin: str) -> None:
     """Raise PermissionDeniedError, in Dify's words, for a kind of call that is not asked for.
 
-    Kinds that are not in Dify's table (`upload_file` and unknown ones) pass.
+    Unknown kinds pass, and so does `upload_file`, which Dify's table leaves out.
     """
-    access = _ACCESS.get(kind)
-    if access is not None and not _allows(declared, access):
+    if (access := _PLATFORM_ACCESS.get(kind)) is not None:
+        allowed = bool(getattr(declared, access).enabled)
+    elif (found := find_kind(kind)) is not None:
+        access = found.permission
+        allowed = declared.model.enabled and getattr(declared.model, access, False) is True
+    else:
+        return
+    if not allowed:
         name = access.replace("_", "-")
         problem = f"permission denied, you need to enable {name} access in plugin manifest"
         raise PermissionDeniedError(problem=problem, plugin=plugin)
-
-
-def _allows(declared: DeclaredPermissions, access: str) -> bool:
-    if access in ("tool", "node", "app", "storage"):
-        return bool(getattr(declared, access).enabled)
-    return declared.model.enabled and bool(getattr(declared.model, access))
 
 
 def _without_nulls(block: Any) -> Any:

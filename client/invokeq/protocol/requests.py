@@ -6,10 +6,9 @@ Field names of the requests are those of Dify's wire (`completion_params`, `prom
 import math
 import re
 import secrets
-from functools import cache
-from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
+from typing import Any, ClassVar, Final, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from invokeq.protocol.entities import (
     AnyPromptMessage,
@@ -173,25 +172,8 @@ class ModerationRequest(ModelRequest):
     text: str = Field(min_length=1)
 
 
-Request: TypeAlias = (
-    LLMRequest
-    | LLMStructuredOutputRequest
-    | SummaryRequest
-    | TextEmbeddingRequest
-    | MultiModalEmbeddingRequest
-    | RerankRequest
-    | MultiModalRerankRequest
-    | TTSRequest
-    | Speech2TextRequest
-    | ModerationRequest
-)
-"""Every request there is, told apart by `kind`."""
-
-
-@cache
-def request_adapter() -> TypeAdapter[Request]:
-    """Give the validator of all requests; made when first used, which only workers do."""
-    return TypeAdapter(Annotated[Request, Field(discriminator="kind")])
+Request: TypeAlias = CallRequest
+"""A request of any kind of call, those of installed packages included; see `protocol.kinds`."""
 
 
 class BodyRef(_Wire):

@@ -147,4 +147,4 @@ def model_of(request: object) -> str:
 
 def attribute_of(request: Request) -> str:
     """Name the attribute of `session.model` whose calls make such requests."""
-    return _ATTRIBUTES.get(request.kind, request.kind)
+    return _ATTRIBUTES.get(request.kind, str(request.kind))

@@ -13,18 +13,19 @@ from typing import Final
 
 from invokeq.protocol.entities import (
     AIModelEntity,
-    EmbeddingUsage,
+    EmbeddingInputType,
     ModelPropertyKey,
     ModelType,
-    PriceType,
+    MultiModalContent,
 )
 from invokeq.protocol.errors import UnusableAnswerError
+from invokeq.protocol.requests import MultiModalEmbeddingRequest, TextEmbeddingRequest
 from invokeq_providers.base import Embedded, EmbeddingCall, Provider
+from invokeq_providers.calls.documents import check_documents, check_texts, takes_documents
 from invokeq_providers.calls.ordered_gather import ordered_gather
 from invokeq_providers.calls.outputs import Output, Result, Services, Vectors
-from invokeq_providers.calls.prepare_embedding import EmbeddingRequest, prepare_embedding
 from invokeq_providers.models.properties import count_property
-from invokeq_providers.models.usage import get_price
+from invokeq_providers.models.usage import embedding_usage
 
 SIDE_BY_SIDE: Final = 8
 """Batches of one invocation that run at once, unless the model's `max_workers` says otherwise."""
@@ -35,6 +36,11 @@ PIECE_BYTES: Final = 512 * 1024
 _LONG_CHECK: Final = 1_000_000  # floats; checking more would hold the loop for milliseconds
 _HIGHEST_BYTE: Final = -1 if sys.byteorder == "little" else 0
 _HUGE: Final = (0x7F, 0xFF)  # the highest byte of what is not finite, and of a few huge numbers
+
+DEFAULT_MAX_CHUNKS: Final = 32
+"""Texts of one batch where the facts of the model say nothing; what most vendors take."""
+
+EmbeddingRequest = TextEmbeddingRequest | MultiModalEmbeddingRequest
 
 
 async def serve_embedding(
@@ -63,20 +69,6 @@ async def serve_embedding(
     usage = embedding_usage(facts, tokens, time.monotonic() - began)
     value = {"model": request.model, "usage": usage.model_dump(mode="json"), "count": check.count}
     yield Result(value, usage)
-
-
-def embedding_usage(facts: AIModelEntity, tokens: int, latency: float) -> EmbeddingUsage:
-    """Price the tokens of an embedding call; `latency` is in seconds."""
-    price = get_price(facts, PriceType.INPUT, tokens)
-    return EmbeddingUsage(
-        tokens=tokens,
-        total_tokens=tokens,
-        unit_price=price.unit_price,
-        price_unit=price.unit,
-        total_price=price.total_amount,
-        currency=price.currency,
-        latency=latency,
-    )
 
 
 async def _embed(
@@ -138,3 +130,47 @@ def _pieces(start: int, rows: "Sequence[array[float]]") -> Iterator[Vectors]:
     step = max(1, PIECE_BYTES // (len(rows[0]) * rows[0].itemsize))
     for at in range(0, len(rows), step):
         yield Vectors(start + at, rows[at : at + step])
+
+
+def prepare_embedding(
+    request: EmbeddingRequest, provider: Provider, *, request_id: str = "", user: str | None = None
+) -> list[EmbeddingCall]:
+    """Check the texts, and cut them into batches of the model's `max_chunks`; none for no texts.
+
+    Documents go as texts to a model that takes nothing else. Raises `ModelNotFoundError`, or
+    `InvalidRequestError` naming the text.
+    """
+    facts = provider.facts(ModelType.TEXT_EMBEDDING, request.model)
+    size = count_property(facts, ModelPropertyKey.MAX_CHUNKS, DEFAULT_MAX_CHUNKS)
+    texts, documents = _inputs(request, facts, provider.name)
+    return [
+        EmbeddingCall(
+            request_id=request_id,
+            model=request.model,
+            facts=facts,
+            texts=batch_of_texts,
+            documents=batch_of_documents,
+            input_type=EmbeddingInputType(request.input_type),
+            user=user,
+        )
+        for batch_of_texts, batch_of_documents in _batches(texts, documents, size)
+    ]
+
+
+def _inputs(
+    request: EmbeddingRequest, facts: AIModelEntity, provider: str
+) -> tuple[Sequence[str], Sequence[MultiModalContent]]:
+    if isinstance(request, TextEmbeddingRequest):
+        check_texts("texts", request.texts, facts, provider)
+        return request.texts, ()
+    check_documents("documents", request.documents, facts, provider)
+    if takes_documents(facts):
+        return (), request.documents
+    return [document.content for document in request.documents], ()
+
+
+def _batches(
+    texts: Sequence[str], documents: Sequence[MultiModalContent], size: int
+) -> Iterator[tuple[Sequence[str], Sequence[MultiModalContent]]]:
+    for start in range(0, len(texts) or len(documents), size):
+        yield texts[start : start + size], documents[start : start + size]

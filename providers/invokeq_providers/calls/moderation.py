@@ -1,6 +1,6 @@
 """Moderation: whether a text is sensitive, piece by piece where it is long."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
@@ -12,9 +12,9 @@ from invokeq.protocol.requests import ModerationRequest
 from invokeq_providers.base import ModerationCall, Provider
 from invokeq_providers.calls.ordered_gather import ordered_gather
 from invokeq_providers.calls.outputs import Output, Result, Services
-from invokeq_providers.calls.prepare_moderation import prepare_moderation
-from invokeq_providers.calls.usage import UsageAccumulator
+from invokeq_providers.chat.sentences import pieces
 from invokeq_providers.models.properties import count_property
+from invokeq_providers.models.usage import UsageAccumulator
 
 SIDE_BY_SIDE: Final = 8
 """Pieces of one text that are judged at once, unless the model's `max_workers` says otherwise."""
@@ -60,3 +60,25 @@ async def _judge(provider: Provider, call: ModerationCall, services: Services) -
         raise UnusableAnswerError(provider=provider.name, model=call.model, problem=problem)
     services.heard()
     return verdict
+
+
+def prepare_moderation(
+    request: ModerationRequest, provider: Provider, *, request_id: str = "", user: str | None = None
+) -> Iterator[ModerationCall]:
+    """Look the model up at once, and give a call a piece as they are asked for.
+
+    Pieces have at most the model's `max_characters_per_chunk` characters, and are cut between
+    sentences or words where possible; a model without that property gets the text whole. Raises
+    `ModelNotFoundError`.
+    """
+    facts = provider.facts(ModelType.MODERATION, request.model)
+    text = request.text
+    limit = count_property(facts, ModelPropertyKey.MAX_CHARACTERS_PER_CHUNK, len(text) or 1)
+    texts = pieces(text, limit) if len(text) > limit else iter((text,))
+    return (
+        ModerationCall(
+            request_id=request_id, model=request.model, facts=facts, text=piece, user=user
+        )
+        for piece in texts
+        if not piece.isspace() or text.isspace()
+    )

@@ -5,13 +5,19 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from invokeq.protocol.entities import ModelType
+from invokeq.protocol.entities import AIModelEntity, ModelType, MultiModalContent
 from invokeq.protocol.errors import UnusableAnswerError
 from invokeq.protocol.requests import MultiModalRerankRequest, RerankRequest
-from invokeq_providers.base import RerankCall, Score
+from invokeq_providers.base import Provider, RerankCall, Score
+from invokeq_providers.calls.documents import (
+    check_document,
+    check_documents,
+    check_text,
+    check_texts,
+    takes_documents,
+)
 from invokeq_providers.calls.outputs import Output, Result, Scores, Services
-from invokeq_providers.calls.prepare_rerank import prepare_rerank
-from invokeq_providers.calls.usage import UsageAccumulator
+from invokeq_providers.models.usage import UsageAccumulator
 
 AT_ONCE: Final = 8192
 """Scores that are said at once at most, about 250 KB: no event may stall Redis."""
@@ -64,3 +70,44 @@ def check_scores(scores: Sequence[Score], call: RerankCall, provider: str) -> No
     if len(seen) < wanted:
         problem = f"it has scores for {len(seen)} of {wanted} documents"
         raise UnusableAnswerError(provider=provider, model=call.model, problem=problem)
+
+
+def prepare_rerank(
+    request: RerankRequest | MultiModalRerankRequest,
+    provider: Provider,
+    *,
+    request_id: str = "",
+    user: str | None = None,
+) -> RerankCall | None:
+    """Check query and documents; None if there are no documents, so that nobody is asked.
+
+    Multimodal ones go as texts to a model that takes nothing else. Raises `ModelNotFoundError`, or
+    `InvalidRequestError` naming the document.
+    """
+    facts = provider.facts(ModelType.RERANK, request.model)
+    query, docs = _inputs(request, facts, provider.name)
+    if not docs:
+        return None
+    return RerankCall(
+        request_id=request_id,
+        model=request.model,
+        facts=facts,
+        query=query,
+        docs=docs,
+        top_n=request.top_n,
+        user=user,
+    )
+
+
+def _inputs(
+    request: RerankRequest | MultiModalRerankRequest, facts: AIModelEntity, provider: str
+) -> tuple[str | MultiModalContent, Sequence[str] | Sequence[MultiModalContent]]:
+    if isinstance(request, RerankRequest):
+        check_text("query", request.query, facts, provider)
+        check_texts("docs", request.docs, facts, provider)
+        return request.query, request.docs
+    check_document("query", request.query, facts, provider)
+    check_documents("docs", request.docs, facts, provider)
+    if takes_documents(facts):
+        return request.query, request.docs
+    return request.query.content, [document.content for document in request.docs]

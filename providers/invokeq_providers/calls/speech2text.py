@@ -1,13 +1,22 @@
 """Transcription: what is said in an audio file."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
+from typing import Any, Final, cast
 
-from invokeq.protocol.entities import ModelType, Speech2TextResult
+from invokeq.protocol.audio import AUDIO_FORMATS, HEAD_BYTES, AudioFormat, recognise
+from invokeq.protocol.entities import AIModelEntity, ModelPropertyKey, ModelType, Speech2TextResult
+from invokeq.protocol.errors import InvalidRequestError, RequestTooLargeError
 from invokeq.protocol.requests import Speech2TextRequest
+from invokeq_providers.base import Provider, TranscriptionCall
 from invokeq_providers.calls.outputs import Output, Result, Services
-from invokeq_providers.calls.prepare_speech2text import prepare_speech2text
-from invokeq_providers.calls.usage import UsageAccumulator
+from invokeq_providers.models.properties import count_property
+from invokeq_providers.models.usage import UsageAccumulator
+
+_MEGABYTE: Final = 1024 * 1024  # the unit of the property file_upload_limit
+_UNLIMITED: Final = 0
+# Vendors list these among their extensions for what is recognised as .mp3.
+_OTHER_NAMES: Final = {"mpeg": "mp3", "mpga": "mp3", "oga": "ogg", "opus": "ogg", "wave": "wav"}
 
 
 async def serve_speech2text(
@@ -27,3 +36,81 @@ async def serve_speech2text(
         replace(call, alive=services.heard, record_usage=account.record_usage)
     )
     yield Result(Speech2TextResult(result=text).model_dump(), account.usage)
+
+
+def prepare_speech2text(
+    request: Speech2TextRequest,
+    provider: Provider,
+    file: bytes | None,
+    *,
+    request_id: str = "",
+    user: str | None = None,
+) -> TranscriptionCall:
+    """Recognise the audio by its bytes, whatever the request says it is.
+
+    Raises `ModelNotFoundError`, `RequestTooLargeError` for more than the model's
+    `file_upload_limit`, or `InvalidRequestError` for what is no audio or not for this model.
+    """
+    facts = provider.facts(ModelType.SPEECH2TEXT, request.model)
+    known = recognise(file[:HEAD_BYTES]) if file else None
+    if not file or known is None:
+        raise InvalidRequestError(
+            provider=provider.name,
+            model=facts.model,
+            field="file",
+            problem=f"is no audio that can be recognised; known are {_list(AUDIO_FORMATS)}"
+            if file
+            else "is empty",
+        )
+    _check_size(len(file), facts, provider.name)
+    _check_format(known, facts, provider.name)
+    return TranscriptionCall(
+        request_id=request_id,
+        model=request.model,
+        facts=facts,
+        audio=file,
+        mime_type=known.mime_type,
+        filename=f"audio{known.suffix}",
+        user=user,
+    )
+
+
+def _check_size(size: int, facts: AIModelEntity, provider: str) -> None:
+    limit = _MEGABYTE * count_property(facts, ModelPropertyKey.FILE_UPLOAD_LIMIT, _UNLIMITED)
+    if limit and size > limit:
+        raise RequestTooLargeError(
+            provider=provider,
+            model=facts.model,
+            field="file",
+            size=size,
+            limit=limit,
+            setting=f"the property file_upload_limit of {provider}/{facts.model}",
+        )
+
+
+def _check_format(known: AudioFormat, facts: AIModelEntity, provider: str) -> None:
+    taken = _extensions(facts)
+    if taken and known.suffix.lstrip(".") not in taken:
+        raise InvalidRequestError(
+            provider=provider,
+            model=facts.model,
+            field="file",
+            problem=f"is {known.mime_type}; {provider}/{facts.model} takes {', '.join(taken)}",
+        )
+
+
+def _extensions(facts: AIModelEntity) -> list[str]:
+    """List the extensions a model takes, which its facts give as a list or joined by commas."""
+    given: Any = facts.model_properties.get(ModelPropertyKey.SUPPORTED_FILE_EXTENSIONS)
+    if isinstance(given, str):
+        names: list[str] = given.split(",")
+    elif isinstance(given, Sequence):
+        names = [str(name) for name in cast(Sequence[Any], given)]
+    else:
+        return []
+    plain = [name.strip().lower().lstrip(".") for name in names]
+    return list(dict.fromkeys(_OTHER_NAMES.get(name, name) for name in plain if name))
+
+
+def _list(formats: Sequence[AudioFormat]) -> str:
+    return ", ".join(known.suffix.lstrip(".") for known in formats)

@@ -1,10 +1,13 @@
 """What a call costs: tokens times the prices among the facts of the model."""
 
+import time
+from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Final
 
 from invokeq.protocol.entities import (
     AIModelEntity,
+    EmbeddingUsage,
     LLMUsage,
     PriceInfo,
     PriceType,
@@ -66,3 +69,57 @@ def usage_from_tokens(
         currency=prompt.currency,
         latency=latency,
     )
+
+
+def embedding_usage(facts: AIModelEntity, tokens: int, latency: float) -> EmbeddingUsage:
+    """Price the tokens of an embedding call; `latency` is in seconds."""
+    price = get_price(facts, PriceType.INPUT, tokens)
+    return EmbeddingUsage(
+        tokens=tokens,
+        total_tokens=tokens,
+        unit_price=price.unit_price,
+        price_unit=price.unit,
+        total_price=price.total_amount,
+        currency=price.currency,
+        latency=latency,
+    )
+
+
+def total_usage(usages: Sequence[LLMUsage], latency: float) -> LLMUsage | None:
+    """Add up what several calls of one model used, which took `latency` seconds together."""
+    if not usages:
+        return None
+    return usages[-1].model_copy(
+        update={
+            "prompt_tokens": sum(usage.prompt_tokens for usage in usages),
+            "prompt_price": sum(usage.prompt_price for usage in usages),
+            "completion_tokens": sum(usage.completion_tokens for usage in usages),
+            "completion_price": sum(usage.completion_price for usage in usages),
+            "total_tokens": sum(usage.total_tokens for usage in usages),
+            "total_price": sum(usage.total_price for usage in usages),
+            "latency": latency,
+        }
+    )
+
+
+class UsageAccumulator:
+    """One call's account; `record_usage` is for the provider, `usage` for the caller."""
+
+    def __init__(self, facts: AIModelEntity) -> None:
+        self._facts = facts
+        self._began = time.monotonic()
+        self._amount = Decimal(0)
+        self._unit: BillingUnit | None = None
+
+    def record_usage(self, amount: float | Decimal, unit: BillingUnit) -> None:
+        """Add an amount; the parts of a call are billed by one unit."""
+        self._amount += Decimal(str(amount))
+        self._unit = unit
+
+    @property
+    def usage(self) -> UnitUsage | None:
+        """What the call has used by now, priced; None where the vendor says nothing."""
+        if self._unit is None:
+            return None
+        latency = time.monotonic() - self._began
+        return usage_of_units(self._facts, self._amount, self._unit, latency)

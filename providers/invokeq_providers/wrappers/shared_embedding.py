@@ -12,7 +12,7 @@ from dataclasses import replace
 from invokeq.protocol.entities import EmbeddingInputType, ModelPropertyKey
 from invokeq.protocol.errors import UnusableAnswerError
 from invokeq_providers.base import Embedded, EmbeddingCall, Provider
-from invokeq_providers.calls.prepare_embedding import DEFAULT_MAX_CHUNKS
+from invokeq_providers.calls.embedding import DEFAULT_MAX_CHUNKS
 from invokeq_providers.models.properties import count_property
 from invokeq_providers.options import Batch
 from invokeq_providers.wrappers.batching import MicroBatcher, split_exactly

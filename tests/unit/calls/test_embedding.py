@@ -19,8 +19,7 @@ from invokeq.protocol.errors import (
 from invokeq.protocol.requests import MultiModalEmbeddingRequest, TextEmbeddingRequest
 from invokeq_providers.base import Embedded, EmbeddingCall
 from invokeq_providers.calls import Output, Result, Vectors, serve
-from invokeq_providers.calls.embedding import PIECE_BYTES, SIDE_BY_SIDE
-from invokeq_providers.calls.prepare_embedding import DEFAULT_MAX_CHUNKS
+from invokeq_providers.calls.embedding import DEFAULT_MAX_CHUNKS, PIECE_BYTES, SIDE_BY_SIDE
 from invokeq_providers.scripted import ScriptedProvider, scripted_vector
 from tests.support.calls import Bench, Gate
 

@@ -12,7 +12,7 @@ from invokeq.protocol.errors import (
 )
 from invokeq.protocol.requests import LLMRequest
 from invokeq_providers import Provider, prepare_llm
-from invokeq_providers.calls.prepare_llm import check_parameters
+from invokeq_providers.calls.llm import check_parameters
 
 IMAGE: dict[str, Any] = {
     "type": "image",

@@ -8,7 +8,7 @@ from invokeq.protocol.entities import AIModelEntity, ModelPropertyKey
 from invokeq.protocol.errors import InvalidRequestError
 from invokeq.protocol.requests import TTSRequest
 from invokeq_providers.base import Provider
-from invokeq_providers.calls.prepare_tts import PIECE_CHARACTERS, choose_voice, prepare_tts
+from invokeq_providers.calls.tts import PIECE_CHARACTERS, choose_voice, prepare_tts
 from invokeq_providers.models.properties import Voice, count_property, text_property, voices
 
 

@@ -8,7 +8,7 @@ import pytest
 from invokeq.protocol.entities import AIModelEntity, SystemPromptMessage
 from invokeq.protocol.requests import LLMStructuredOutputRequest
 from invokeq_providers.base import LLMCall, Provider
-from invokeq_providers.calls.prepare_structured import is_strict, prepare_structured, wrap_schema
+from invokeq_providers.calls.structured import is_strict, prepare_structured, wrap_schema
 
 SCHEMA: dict[str, Any] = {"type": "object", "properties": {"ok": {"type": "boolean"}}}
 FORMATS: dict[str, Any] = {"name": "response_format", "type": "string"}

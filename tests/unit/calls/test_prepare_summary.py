@@ -6,7 +6,7 @@ import pytest
 
 from invokeq.protocol.entities import AIModelEntity
 from invokeq.protocol.errors import InvalidRequestError
-from invokeq_providers.calls.prepare_summary import (
+from invokeq_providers.calls.summary import (
     DEFAULT_CONTEXT_SIZE,
     plan_budget,
     summary_request,

@@ -26,6 +26,7 @@ from invokeq.protocol.lease import parse_lease
 from invokeq.protocol.redis.keys import Lane
 from invokeq.protocol.requests import BodyRef, Envelope
 from invokeq.results.decode import ANY
+from invokeq_worker.engine.decoding import warm_up
 
 TARGETS = 10
 CASES = max(1, int(os.environ.get("INVOKEQ_FUZZ_CASES") or 3000) // TARGETS)
@@ -48,6 +49,7 @@ def _audit(event: str, _: tuple[Any, ...]) -> None:
         _watched[-1].append(event)
 
 
+warm_up()  # as a worker does before its first job: installed packages are read from disk
 sys.addaudithook(_audit)
 
 

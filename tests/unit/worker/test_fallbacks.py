@@ -15,6 +15,7 @@ from invokeq.protocol.errors import (
 )
 from invokeq.protocol.requests import (
     LLMRequest,
+    ModelRequest,
     Request,
     SummaryRequest,
     TextEmbeddingRequest,
@@ -76,7 +77,7 @@ class Turns:
         self.ignored.append((provider, model, list(parameters)))
 
     def _check(self, request: Request) -> None:
-        if not isinstance(request, SummaryRequest) and request.model in self.denied:
+        if isinstance(request, ModelRequest) and request.model in self.denied:
             raise PermissionDeniedError(problem="no")
 
 

@@ -22,7 +22,7 @@ from invokeq.protocol.permissions import (
     check_declared,
     declared_permissions,
 )
-from invokeq.protocol.requests import Request
+from invokeq.protocol.requests import ModelRequest, Request
 from invokeq_worker.config.identity import Identity
 from invokeq_worker.config.models import ANY, PermissionSettings, PluginSettings
 
@@ -132,7 +132,7 @@ def _check_model(rights: _Rights, identity: Identity, request: Request) -> None:
     if not rights.model_types.match(kind):
         allowed = rights.model_types.shown
         raise _denied(identity, f"may not call {kind} models; the operator allows it {allowed}")
-    if request.kind == "system_summary":  # whose model is the operator's choice, not the plugin's
+    if not isinstance(request, ModelRequest):  # the model is the operator's choice
         return
     name = f"{canonical_provider(request.provider)}/{request.model}"
     if not rights.models.match(name):

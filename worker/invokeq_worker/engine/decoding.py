@@ -14,10 +14,10 @@ from pydantic import TypeAdapter, ValidationError
 from invokeq.protocol import codec
 from invokeq.protocol.entities import AnyPromptMessage
 from invokeq.protocol.errors import InvalidRequestError
-from invokeq.protocol.requests import BodyRef, Envelope, Request, request_adapter
+from invokeq.protocol.kinds import call_kinds, find_kind, resolve
+from invokeq.protocol.requests import BodyRef, Envelope, Request
 
 _MESSAGES: Final = "prompt_messages"
-_KINDS: Final = ("llm", "llm_structured_output")  # the requests that have messages
 _ONE_EACH: Final = b'"role"'  # stands once in each message
 _FEW_PARTS: Final = 8  # of 512 KB, joined within 3 ms
 _SLICE: Final = 500  # messages that are checked at once, in 2 ms
@@ -33,8 +33,10 @@ async def join_body(ref: BodyRef, parts: list[bytes | None]) -> bytes:
 def warm_up() -> None:
     """Build what checks jobs and requests now, so that the first of them need not wait for it."""
     Envelope.model_rebuild()
-    request_adapter()
+    codec.request_adapter()
     _messages_adapter()
+    for kind in call_kinds().values():
+        resolve(kind.serve_ref)
 
 
 async def decode_request(payload: bytes | dict[str, Any]) -> Request:
@@ -43,11 +45,18 @@ async def decode_request(payload: bytes | dict[str, Any]) -> Request:
     if isinstance(payload, dict) or payload.count(_ONE_EACH) <= _SLICE:
         return codec.decode_request(payload)
     fields = _object(payload)
-    kind, messages = fields.get("kind"), fields.get(_MESSAGES)
-    if not isinstance(messages, list) or kind not in _KINDS:
+    kind, messages = str(fields.get("kind")), fields.get(_MESSAGES)
+    if not isinstance(messages, list) or not _has_messages(kind):
         return codec.decode_request(payload)  # says what is wrong with it
     fields[_MESSAGES] = await _checked(kind, cast(list[Any], messages))
     return codec.decode_request(fields)
+
+
+def _has_messages(kind: str) -> bool:
+    """Return whether requests of a kind carry messages as those of LLMs do."""
+    found = find_kind(kind)
+    field = found and found.request.model_fields.get(_MESSAGES)
+    return bool(field) and field.annotation == list[AnyPromptMessage]
 
 
 def _object(payload: bytes) -> dict[str, Any]:

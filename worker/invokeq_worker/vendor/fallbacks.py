@@ -18,7 +18,7 @@ from invokeq.protocol.errors import (
     RequestError,
 )
 from invokeq.protocol.names import canonical_provider
-from invokeq.protocol.requests import Request, SummaryRequest
+from invokeq.protocol.requests import ModelRequest, Request
 from invokeq_providers.base import Provider
 from invokeq_providers.calls import Output, Services, serve
 from invokeq_worker.config.retry_policy import allows_fallback
@@ -64,11 +64,11 @@ async def serve_with_fallbacks(
 
 
 def asked_model(request: Request, services: Services) -> ModelRef:
-    """Give the model that a request is for; that of a summary is the operator's choice."""
-    if isinstance(request, SummaryRequest):
-        provider, _, model = (services.summary_model or "").partition("/")
-        return ModelRef(canonical_provider(provider), model)
-    return ModelRef(canonical_provider(request.provider), request.model)
+    """Give the model that a request is for; the operator's choice if it names none."""
+    if isinstance(request, ModelRequest):
+        return ModelRef(canonical_provider(request.provider), request.model)
+    provider, _, model = (services.summary_model or "").partition("/")
+    return ModelRef(canonical_provider(provider), model)
 
 
 def check_fallbacks(
@@ -121,9 +121,9 @@ def _for_model(
     """Give the request as it is for a fallback; for the model that was asked for it stays."""
     if model == asked:
         return request, services
-    if isinstance(request, SummaryRequest):
-        return request, replace(services, summary_model=str(model))
-    return request.model_copy(update=model._asdict()), services
+    if isinstance(request, ModelRequest):
+        return request.model_copy(update=model._asdict()), services
+    return request, replace(services, summary_model=str(model))
 
 
 def _is_unfit(error: InvokeqError) -> bool:

@@ -11,10 +11,8 @@ from typing import Any, Final
 
 from invokeq.protocol.entities import EmbeddingUsage, LLMUsage
 from invokeq_providers.base import Embedded, EmbeddingCall, LLMCall
-from invokeq_providers.calls.embedding import embedding_usage
-from invokeq_providers.calls.summary import total_usage
 from invokeq_providers.chunks import LLMChunk, TextChunk
-from invokeq_providers.models.usage import usage_from_tokens
+from invokeq_providers.models.usage import embedding_usage, total_usage, usage_from_tokens
 
 CHARACTERS_A_TOKEN: Final = 4
 
