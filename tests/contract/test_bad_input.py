@@ -23,10 +23,10 @@ from invokeq.protocol.errors import (
     UnusableAnswerError,
 )
 from invokeq.protocol.requests import (
+    CallRequest,
     LLMRequest,
     LLMStructuredOutputRequest,
     ModerationRequest,
-    Request,
     RerankRequest,
     Speech2TextRequest,
     SummaryRequest,
@@ -112,11 +112,11 @@ class Place:
         self.provider = provider
         self.recorded = recorded
 
-    async def said(self, request: Request, file: bytes | None = None) -> list[Any]:
+    async def said(self, request: CallRequest, file: bytes | None = None) -> list[Any]:
         return list(await Bench(provider=self.provider, file=file).said(request))
 
     async def refuses(
-        self, request: Request, field: str, file: bytes | None = None
+        self, request: CallRequest, field: str, file: bytes | None = None
     ) -> InvokeqError:
         """Check that a request is refused for a field, and that nobody was asked."""
         with pytest.raises(InvalidRequestError) as caught:

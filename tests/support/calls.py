@@ -6,7 +6,7 @@ from contextlib import aclosing
 from itertools import count
 from typing import Any
 
-from invokeq.protocol.requests import Request
+from invokeq.protocol.requests import CallRequest
 from invokeq_providers import Provider, find_provider
 from invokeq_providers.calls import Output, Result, Services, serve
 from invokeq_providers.scripted import ScriptedProvider, Step
@@ -39,12 +39,12 @@ class Bench:
     def _hear(self) -> None:
         self.heard += 1
 
-    async def said(self, request: Request) -> list[Output]:
+    async def said(self, request: CallRequest) -> list[Output]:
         """Serve a request to its end."""
         async with aclosing(serve(request, self.services)) as pieces:
             return [piece async for piece in pieces]
 
-    async def result(self, request: Request) -> Mapping[str, Any]:
+    async def result(self, request: CallRequest) -> Mapping[str, Any]:
         """Serve a request whose answer is nothing but a result, and give its value."""
         (piece,) = await self.said(request)
         assert isinstance(piece, Result)

@@ -17,7 +17,7 @@ from pydantic_core import PydanticSerializationError
 
 from invokeq.protocol.errors import InvalidRequestError, ProtocolError, UnknownVersionError
 from invokeq.protocol.kinds import call_kinds
-from invokeq.protocol.requests import PROTOCOL_VERSION, BodyRef, Envelope, Request
+from invokeq.protocol.requests import PROTOCOL_VERSION, BodyRef, CallRequest, Envelope
 
 ENTRY_POINT: Final = "invokeq_worker.entry.execute"
 """The only function that a job may name."""
@@ -60,7 +60,7 @@ class EncodedRequest:
     file_parts: tuple[bytes, ...] = ()
 
 
-def encode_request(request: Request) -> bytes:
+def encode_request(request: CallRequest) -> bytes:
     """Encode a request; InvalidRequestError for what JSON cannot say: objects, NaN, broken text."""
     try:
         payload = request.model_dump_json()
@@ -155,7 +155,7 @@ def decode_envelope(fields: dict[str, Any]) -> Envelope:
 
 
 @cache
-def request_adapter() -> TypeAdapter[Request]:
+def request_adapter() -> TypeAdapter[CallRequest]:
     """Return the validator of the requests of all kinds, told apart by `kind`.
 
     Built when first used: only workers decode requests. Raises InvalidConfigurationError for a kind
@@ -169,7 +169,7 @@ def request_adapter() -> TypeAdapter[Request]:
     return TypeAdapter(tagged)
 
 
-def decode_request(payload: bytes | dict[str, Any]) -> Request:
+def decode_request(payload: bytes | dict[str, Any]) -> CallRequest:
     """Decode the request that an envelope holds or refers to; InvalidRequestError names the
     field."""
     try:

@@ -4,11 +4,11 @@ from collections.abc import AsyncGenerator
 
 from invokeq.protocol.errors import InvalidRequestError
 from invokeq.protocol.kinds import find_kind, resolve
-from invokeq.protocol.requests import Request
+from invokeq.protocol.requests import CallRequest
 from invokeq_providers.calls.outputs import Output, Services
 
 
-def serve(request: Request, services: Services) -> AsyncGenerator[Output, None]:
+def serve(request: CallRequest, services: Services) -> AsyncGenerator[Output, None]:
     """Answer a request piece by piece; closing the generator closes connections to the vendor.
 
     The kind's `serve_ref` answers. A worker has imported all of them before its first job.

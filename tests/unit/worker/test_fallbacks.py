@@ -14,9 +14,9 @@ from invokeq.protocol.errors import (
     ProviderUnavailableError,
 )
 from invokeq.protocol.requests import (
+    CallRequest,
     LLMRequest,
     ModelRequest,
-    Request,
     SummaryRequest,
     TextEmbeddingRequest,
 )
@@ -55,7 +55,7 @@ class Turns:
         }
 
     async def said(
-        self, request: Request, *others: ModelRef, policy: RetryPolicy = ONCE
+        self, request: CallRequest, *others: ModelRef, policy: RetryPolicy = ONCE
     ) -> list[Output]:
         calls = VendorCalls("r", lambda _: policy, None, self.told.append, lambda: 0.0)
         services = Services(
@@ -76,7 +76,7 @@ class Turns:
     def _note(self, provider: str, model: str, parameters: Sequence[str]) -> None:
         self.ignored.append((provider, model, list(parameters)))
 
-    def _check(self, request: Request) -> None:
+    def _check(self, request: CallRequest) -> None:
         if isinstance(request, ModelRequest) and request.model in self.denied:
             raise PermissionDeniedError(problem="no")
 

@@ -9,9 +9,9 @@ from invokeq.protocol.entities import UserPromptMessage
 from invokeq.protocol.errors import InvalidConfigurationError, PermissionDeniedError
 from invokeq.protocol.permissions import check_declared, declared_permissions
 from invokeq.protocol.requests import (
+    CallRequest,
     LLMRequest,
     ModerationRequest,
-    Request,
     RerankRequest,
     Speech2TextRequest,
     SummaryRequest,
@@ -24,7 +24,7 @@ from invokeq_worker.config.permissions import Permissions
 
 MODEL: dict[str, Any] = {"provider": "langgenius/openai/openai", "model": "gpt-4o-mini"}
 ASK = LLMRequest(**MODEL, prompt_messages=[UserPromptMessage(content="hi")])
-CALLS: dict[str, Request] = {
+CALLS: dict[str, CallRequest] = {
     "llm": ASK,
     "text_embedding": TextEmbeddingRequest(**MODEL, texts=["a"]),
     "rerank": RerankRequest(**MODEL, docs=["a"], query="b"),
@@ -44,7 +44,7 @@ def identity(plugin: str = "acme", tenant: str | None = None) -> Identity:
     return Identity(plugin, tenant, None)
 
 
-def refusal(rights: Permissions, request: Request, who: Identity | None = None) -> str | None:
+def refusal(rights: Permissions, request: CallRequest, who: Identity | None = None) -> str | None:
     try:
         rights.check(who or identity(), request)
     except PermissionDeniedError as error:

@@ -22,7 +22,7 @@ from invokeq.protocol.permissions import (
     check_declared,
     declared_permissions,
 )
-from invokeq.protocol.requests import ModelRequest, Request
+from invokeq.protocol.requests import CallRequest, ModelRequest
 from invokeq_worker.config.identity import Identity
 from invokeq_worker.config.models import ANY, PermissionSettings, PluginSettings
 
@@ -81,7 +81,7 @@ class Permissions:
         }
         return cls(rights, serve_unknown=settings.unknown == "allow")
 
-    def check(self, identity: Identity, request: Request) -> None:
+    def check(self, identity: Identity, request: CallRequest) -> None:
         """Raise PermissionDeniedError unless this plugin may make this call."""
         rights = self._rights.get(identity.plugin)
         if rights is None:
@@ -127,7 +127,7 @@ def _check_tenant(rights: _Rights, identity: Identity) -> None:
         raise _denied(identity, f"may not speak for tenant {identity.tenant!r}")
 
 
-def _check_model(rights: _Rights, identity: Identity, request: Request) -> None:
+def _check_model(rights: _Rights, identity: Identity, request: CallRequest) -> None:
     kind = request.model_type.value
     if not rights.model_types.match(kind):
         allowed = rights.model_types.shown

@@ -15,7 +15,7 @@ from invokeq.protocol import codec
 from invokeq.protocol.entities import AnyPromptMessage
 from invokeq.protocol.errors import InvalidRequestError
 from invokeq.protocol.kinds import call_kinds, find_kind, resolve
-from invokeq.protocol.requests import BodyRef, Envelope, Request
+from invokeq.protocol.requests import BodyRef, CallRequest, Envelope
 
 _MESSAGES: Final = "prompt_messages"
 _ONE_EACH: Final = b'"role"'  # stands once in each message
@@ -39,7 +39,7 @@ def warm_up() -> None:
         resolve(kind.serve_ref)
 
 
-async def decode_request(payload: bytes | dict[str, Any]) -> Request:
+async def decode_request(payload: bytes | dict[str, Any]) -> CallRequest:
     """Decode a request as `codec.decode_request` does, and let others run in between."""
     # Inside a text the quotation marks would be escaped.
     if isinstance(payload, dict) or payload.count(_ONE_EACH) <= _SLICE:

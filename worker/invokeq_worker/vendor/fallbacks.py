@@ -18,7 +18,7 @@ from invokeq.protocol.errors import (
     RequestError,
 )
 from invokeq.protocol.names import canonical_provider
-from invokeq.protocol.requests import ModelRequest, Request
+from invokeq.protocol.requests import CallRequest, ModelRequest
 from invokeq_providers.base import Provider
 from invokeq_providers.calls import Output, Services, serve
 from invokeq_worker.config.retry_policy import allows_fallback
@@ -27,11 +27,11 @@ from invokeq_worker.vendor.vendor_calls import VendorCalls
 
 
 async def serve_with_fallbacks(
-    request: Request,
+    request: CallRequest,
     services: Services,
     fallbacks: Fallbacks,
     calls: VendorCalls,
-    check: Callable[[Request], None],
+    check: Callable[[CallRequest], None],
 ) -> AsyncGenerator[Output, None]:
     """Answer with the model that was asked for, else with the first fallback that can.
 
@@ -63,7 +63,7 @@ async def serve_with_fallbacks(
         raise _annotate(first, calls, turns[1:])
 
 
-def asked_model(request: Request, services: Services) -> ModelRef:
+def asked_model(request: CallRequest, services: Services) -> ModelRef:
     """Give the model that a request is for; the operator's choice if it names none."""
     if isinstance(request, ModelRequest):
         return ModelRef(canonical_provider(request.provider), request.model)
@@ -107,7 +107,7 @@ def _has_model(provider: Provider, model_type: ModelType, model: str) -> bool:
     return True
 
 
-def _usable(request: Request, asked: ModelRef, fallbacks: Fallbacks) -> list[ModelRef]:
+def _usable(request: CallRequest, asked: ModelRef, fallbacks: Fallbacks) -> list[ModelRef]:
     """Give the fallbacks of a model; vectors of two models cannot be compared with each other."""
     others = fallbacks.get(asked, ())
     if request.model_type is ModelType.TEXT_EMBEDDING:
@@ -116,8 +116,8 @@ def _usable(request: Request, asked: ModelRef, fallbacks: Fallbacks) -> list[Mod
 
 
 def _for_model(
-    request: Request, services: Services, model: ModelRef, asked: ModelRef
-) -> tuple[Request, Services]:
+    request: CallRequest, services: Services, model: ModelRef, asked: ModelRef
+) -> tuple[CallRequest, Services]:
     """Give the request as it is for a fallback; for the model that was asked for it stays."""
     if model == asked:
         return request, services
