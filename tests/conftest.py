@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import redis
 
-from tests.support.keys_left import leaked_keys
-from tests.support.servers import (
+from tests.support.processes.interrupts import let_children_be_interrupted
+from tests.support.servers.leaked_keys import leaked_keys
+from tests.support.servers.server import (
     CLUSTER,
     Server,
     ServerMissingError,
@@ -20,7 +21,8 @@ _CHOSEN = pytest.StashKey[list[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse a choice of servers that makes no sense before anything runs."""
+    """Refuse an unknown server before the first test, and prepare signals for child processes."""
+    let_children_be_interrupted()
     try:
         config.stash[_CHOSEN] = chosen_servers(str(config.getoption("--server")))
     except ValueError as error:

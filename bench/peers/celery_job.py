@@ -6,7 +6,7 @@ from celery import Celery
 from bench.peers import jobs
 from bench.peers.client import Client, run
 
-app = Celery("bench", transport=jobs.url())
+app = Celery("bench", broker=jobs.url())
 app.conf.update(
     task_ignore_result=True,  # the stream is the result
     worker_prefetch_multiplier=4,

@@ -7,26 +7,26 @@ from taskiq_redis import ListQueueBroker
 from bench.peers import jobs
 from bench.peers.client import Client, run
 
-transport = ListQueueBroker(
+broker = ListQueueBroker(
     jobs.url(),
     max_connection_pool_size=100,
     socket_timeout=None,  # redis-py's five seconds would break the worker's endless BRPOP
 ).with_serializer(ORJSONSerializer())
 
 
-@transport.task(task_name="say")
+@broker.task(task_name="say")
 async def say(stream: str) -> None:
     await jobs.say_async(stream)
 
 
-@transport.task(task_name="tell")
+@broker.task(task_name="tell")
 async def tell(stream: str, chunks: int, rate: float) -> None:
     await jobs.tell_async(stream, chunks, rate)
 
 
 class TaskiqClient(Client):
     async def open(self) -> None:
-        await transport.startup()
+        await broker.startup()
 
     async def say(self, stream: str) -> None:
         await say.kiq(stream)

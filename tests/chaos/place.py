@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Self
 
 from invokeq_worker.process.embedded_server import EmbeddedValkey
-from tests.support.proxy import Proxy
+from tests.support.processes.worker import WorkerProcess, running_worker
+from tests.support.servers.proxy import Proxy
 from tests.support.waiting import eventually
-from tests.support.workers import WorkerProcess, running_worker
 
 AOF = {"appendonly": "yes", "appendfsync": "everysec"}
 

@@ -5,8 +5,8 @@ from collections.abc import AsyncGenerator, Generator
 
 import pytest
 
-from tests.contract.recorded import Recorded, recorded_server
 from tests.contract.vendors import Aimock, running_aimock, running_llama
+from tests.support.vendors.recorded import Recorded, recorded_server
 
 
 @pytest.fixture(scope="session")

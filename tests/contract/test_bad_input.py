@@ -42,8 +42,8 @@ from invokeq_providers.jina import JinaProvider
 from invokeq_providers.local import LocalProvider
 from invokeq_providers.openai import OpenAIProvider
 from invokeq_providers.scripted import ScriptedProvider
-from tests.contract.recorded import Answer, Asked, Recorded, said
 from tests.support.calls import Bench
+from tests.support.vendors.recorded import Answer, Asked, Recorded, said
 
 pytestmark = [
     pytest.mark.usefixtures("no_certificates"),

@@ -25,8 +25,8 @@ from invokeq_providers.anthropic import AnthropicProvider
 from invokeq_providers.chat.collect import collect
 from invokeq_providers.chunks import as_entity
 from invokeq_providers.cohere import CohereProvider
-from tests.contract.recorded import Recorded, streamed
 from tests.contract.vendors import WEATHER_CALLS, Aimock
+from tests.support.vendors.recorded import Recorded, streamed
 from tests.support.waiting import eventually_async
 
 pytestmark = pytest.mark.usefixtures("no_certificates")

@@ -21,8 +21,8 @@ from invokeq_providers.base import Embedded
 from invokeq_providers.calls.embedding import SIDE_BY_SIDE, prepare_embedding
 from invokeq_providers.openai import OpenAIProvider, speech
 from tests.contract import calls
-from tests.contract.recorded import Answer, Recorded, said
 from tests.contract.vendors import ANSWER, AUDIO, VECTOR, Aimock
+from tests.support.vendors.recorded import Answer, Recorded, said
 
 pytestmark = pytest.mark.usefixtures("no_certificates")
 

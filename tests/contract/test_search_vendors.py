@@ -18,8 +18,8 @@ from invokeq_providers.base import Score
 from invokeq_providers.cohere import CohereProvider
 from invokeq_providers.jina import JinaProvider
 from tests.contract import calls
-from tests.contract.recorded import Answer, Recorded, said
 from tests.contract.vendors import VECTOR, Aimock
+from tests.support.vendors.recorded import Answer, Recorded, said
 
 pytestmark = pytest.mark.usefixtures("no_certificates")
 

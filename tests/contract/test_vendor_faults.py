@@ -29,7 +29,7 @@ from invokeq_providers.cohere import CohereProvider
 from invokeq_providers.jina import JinaProvider
 from invokeq_providers.openai import OpenAIProvider
 from tests.contract import calls
-from tests.contract.recorded import Answer, Recorded, said, streamed
+from tests.support.vendors.recorded import Answer, Recorded, said, streamed
 from tests.support.waiting import eventually_async
 
 Ask = Callable[[Provider], Awaitable[Any]]

@@ -8,7 +8,7 @@ import pytest
 from invokeq import Session
 from invokeq.protocol.entities import LLMModelConfig, UserPromptMessage
 from invokeq.protocol.redis.keys import PERMANENT
-from tests.support.workers import WorkerProcess, running_worker
+from tests.support.processes.worker import WorkerProcess, running_worker
 
 
 @pytest.fixture

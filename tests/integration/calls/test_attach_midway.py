@@ -14,8 +14,8 @@ from invokeq.protocol.entities import LLMResultChunk
 from invokeq.results.ranking import RankedBatch, RankingEnd
 from invokeq.results.vectors import EmbeddingEnd, VectorBatch
 from tests.integration.conftest import stream_config, user
-from tests.support.servers import Server
-from tests.support.workers import running_worker
+from tests.support.processes.worker import running_worker
+from tests.support.servers.server import Server
 
 TEXTS = [f"text number {n}" for n in range(200)]
 VECTORS = {"provider": "scripted", "model": "hash"}

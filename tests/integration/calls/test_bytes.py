@@ -6,7 +6,7 @@ import pytest
 
 from bench.bytes import Traffic, embeddings, json_of_vectors, serving, speech
 from invokeq import Session
-from tests.support.servers import Server
+from tests.support.servers.server import Server
 
 pytestmark = pytest.mark.one_server("counts the bytes that one server gets and sends")
 

@@ -23,8 +23,8 @@ from invokeq.protocol.entities import (
     TTSModelConfig,
 )
 from tests.integration.conftest import user
-from tests.support.servers import Server
-from tests.support.workers import running_worker
+from tests.support.processes.worker import running_worker
+from tests.support.servers.server import Server
 
 pytestmark = [pytest.mark.local_model, pytest.mark.timeout(180)]
 

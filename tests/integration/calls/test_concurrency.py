@@ -14,8 +14,8 @@ from invokeq import AsyncSession, Session
 from invokeq.protocol.redis import keys
 from tests.integration.conftest import stream_config, user
 from tests.support.paths import PROGRAMS
+from tests.support.processes.worker import WorkerProcess, running_worker
 from tests.support.waiting import eventually
-from tests.support.workers import WorkerProcess, running_worker
 
 ECHO = {"provider": "scripted", "model": "echo"}
 

@@ -17,11 +17,11 @@ from invokeq.errors import DeadlineExceededError
 from invokeq.protocol import events
 from invokeq.protocol.events import Event, EventKind
 from invokeq.protocol.redis import keys
-from tests.contract.recorded import Recorded
 from tests.integration.conftest import stream_config, user
-from tests.support.vendor import chat, vendor_server
+from tests.support.processes.worker import WorkerProcess, running_worker
+from tests.support.vendors.openai_vendor import chat, vendor_server
+from tests.support.vendors.recorded import Recorded
 from tests.support.waiting import eventually
-from tests.support.workers import WorkerProcess, running_worker
 
 MODEL: dict[str, Any] = {"provider": "openai", "model": "m", "mode": "chat"}
 DEADLINE = 1.5

@@ -15,8 +15,8 @@ from pydantic import BaseModel
 from invokeq import AsyncSession, Session
 from invokeq.protocol.audio import MP3, recognise
 from tests.integration.dify.test_dify_bind import Program, running_program
-from tests.support.servers import Server
-from tests.support.workers import WorkerProcess, running_worker
+from tests.support.processes.worker import WorkerProcess, running_worker
+from tests.support.servers.server import Server
 
 pytestmark = pytest.mark.timeout(180)
 

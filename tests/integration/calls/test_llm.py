@@ -36,8 +36,8 @@ from invokeq.protocol.entities import (
 )
 from invokeq.protocol.redis import keys
 from tests.integration.conftest import stream_config, user
+from tests.support.processes.worker import WorkerProcess, running_worker
 from tests.support.waiting import eventually, eventually_async
-from tests.support.workers import WorkerProcess, running_worker
 
 pytestmark = pytest.mark.usefixtures("worker")
 

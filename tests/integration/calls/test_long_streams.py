@@ -15,7 +15,7 @@ from invokeq import Session
 from invokeq.operations import reader
 from tests.integration.conftest import stream_config, user
 from tests.support.paths import PROGRAMS
-from tests.support.workers import STOP_SECONDS, WorkerProcess, await_worker, write_config
+from tests.support.processes.worker import STOP_SECONDS, WorkerProcess, await_worker, write_config
 
 PROGRAM = PROGRAMS / "short_bounds_worker.py"
 SECONDS, RATE = 12, 5

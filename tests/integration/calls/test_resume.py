@@ -24,8 +24,8 @@ from invokeq.invocation import Invocation
 from invokeq.protocol.redis import keys
 from tests.integration.conftest import stream_config, user
 from tests.support.paths import ROOT
+from tests.support.processes.worker import WorkerProcess, running_worker
 from tests.support.waiting import eventually
-from tests.support.workers import WorkerProcess, running_worker
 
 pytestmark = pytest.mark.usefixtures("worker")
 

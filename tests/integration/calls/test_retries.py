@@ -20,11 +20,11 @@ from invokeq.protocol import events
 from invokeq.protocol.entities import LLMModelConfig
 from invokeq.protocol.events import Event, EventKind
 from invokeq.protocol.redis import keys
-from tests.contract.recorded import Answer, Recorded, said
 from tests.integration.conftest import user
-from tests.support.vendor import chat, vendor_server
+from tests.support.processes.worker import WorkerProcess, running_worker
+from tests.support.vendors.openai_vendor import chat, vendor_server
+from tests.support.vendors.recorded import Answer, Recorded, said
 from tests.support.waiting import eventually
-from tests.support.workers import WorkerProcess, running_worker
 
 QUICK = "[retries]\nbase = 0.001\ncap = 0.01\n"
 BUSY = said({"error": {"message": "busy"}}, 503)

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 from tests.support.paths import PROGRAMS, ROOT
-from tests.support.workers import WorkerProcess
+from tests.support.processes.worker import WorkerProcess
 
 PROGRAM = PROGRAMS / "same_request_program.py"
 PROCESSES, THREADS = 4, 25

@@ -20,12 +20,12 @@ from invokeq.protocol import events
 from invokeq.protocol.codec import OrjsonSerializer
 from invokeq.protocol.events import EventKind
 from invokeq.protocol.redis import keys
-from tests.contract.recorded import Recorded
 from tests.integration.conftest import user
-from tests.support.clients import connect
-from tests.support.vendor import chat, vendor_server
+from tests.support.processes.worker import running_worker
+from tests.support.servers.clients import connect
+from tests.support.vendors.openai_vendor import chat, vendor_server
+from tests.support.vendors.recorded import Recorded
 from tests.support.waiting import eventually
-from tests.support.workers import running_worker
 
 MODEL: dict[str, Any] = {"provider": "openai", "model": "m", "mode": "chat"}
 BOUND = 20.0

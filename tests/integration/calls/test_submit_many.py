@@ -22,8 +22,8 @@ from invokeq.protocol.codec import OrjsonSerializer
 from invokeq.protocol.redis import keys
 from invokeq.protocol.redis.resp import Reply
 from tests.integration.conftest import stream_config, user
+from tests.support.processes.worker import WorkerProcess, running_worker
 from tests.support.waiting import eventually
-from tests.support.workers import WorkerProcess, running_worker
 
 LANE = "llm:acme"
 PUSHES = ("RPUSH", "LPUSH")

@@ -11,8 +11,8 @@ from invokeq import AsyncSession, Session
 from invokeq.protocol.entities import EmbeddingUsage, LLMUsage
 from invokeq.protocol.usage import UnitUsage
 from tests.integration.conftest import stream_config, user
-from tests.support.servers import Server
-from tests.support.workers import WorkerProcess, running_worker
+from tests.support.processes.worker import WorkerProcess, running_worker
+from tests.support.servers.server import Server
 
 QUEUES = ("llm", "text-embedding", "rerank", "tts", "speech2text", "moderation")
 MP3 = b"ID3\x04\x00\x00" + bytes(1994)

@@ -16,8 +16,8 @@ from rq.suspension import resume, suspend
 from invokeq import Session
 from invokeq.protocol.entities import LLMResult, LLMResultChunk
 from tests.integration.conftest import stream_config, user
+from tests.support.processes.worker import WorkerProcess
 from tests.support.waiting import eventually
-from tests.support.workers import WorkerProcess
 
 BOUND = 30.0
 """Seconds; far more than any command takes."""

@@ -13,11 +13,11 @@ import redis
 
 from invokeq import AsyncSession, Session, VendorRetry
 from invokeq.protocol.redis import keys
-from tests.contract.recorded import Recorded
 from tests.integration.calls.test_retries import BUSY, GOOD, QUICK, model, refusal, worker_of
 from tests.integration.conftest import user
-from tests.support.vendor import chat, vendor_server
-from tests.support.workers import WorkerProcess
+from tests.support.processes.worker import WorkerProcess
+from tests.support.vendors.openai_vendor import chat, vendor_server
+from tests.support.vendors.recorded import Recorded
 
 BOUND = 20.0
 

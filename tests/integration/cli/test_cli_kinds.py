@@ -14,9 +14,9 @@ import pytest
 
 from invokeq.protocol.audio import MP3, recognise
 from tests.integration.cli.test_cli import BOUND, environment, ok, only_request, run, vendor_saw
-from tests.support.servers import Server
+from tests.support.processes.worker import WorkerProcess, running_worker
+from tests.support.servers.server import Server
 from tests.support.waiting import eventually
-from tests.support.workers import WorkerProcess, running_worker
 
 QUEUES = ("llm", "text-embedding", "rerank", "tts", "speech2text", "moderation")
 SENTENCES = "One fish. " * 40

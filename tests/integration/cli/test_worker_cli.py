@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from invokeq_worker.redis.server_check import live_workers
-from tests.support.clients import connect
+from tests.support.processes.worker import write_config
+from tests.support.servers.clients import connect
 from tests.support.waiting import eventually
-from tests.support.workers import write_config
 
 INVOKEQ = [sys.executable, "-m", "invokeq.cli"]
 BOUND = 30.0

@@ -13,12 +13,12 @@ import pytest
 import redis
 
 from invokeq.protocol.redis import keys
-from tests.support.asked_programs import AskedProgram
-from tests.support.keys_left import leaked_keys
 from tests.support.paths import PROGRAMS, ROOT
-from tests.support.servers import Server
+from tests.support.processes.asked_program import AskedProgram
+from tests.support.processes.worker import WorkerProcess, running_worker
+from tests.support.servers.leaked_keys import leaked_keys
+from tests.support.servers.server import Server
 from tests.support.waiting import eventually
-from tests.support.workers import WorkerProcess, running_worker
 
 PLUGIN = ROOT / "examples" / "dify_tool"
 PROGRAM = PROGRAMS / "dify_program.py"

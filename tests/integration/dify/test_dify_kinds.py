@@ -9,10 +9,10 @@ import pytest
 from invokeq.protocol.audio import MP3, recognise
 from invokeq.protocol.redis import keys
 from tests.integration.dify.test_dify_bind import Program, chunk, running_program
-from tests.support.keys_left import leaked_keys
-from tests.support.servers import Server
+from tests.support.processes.worker import running_worker
+from tests.support.servers.leaked_keys import leaked_keys
+from tests.support.servers.server import Server
 from tests.support.waiting import eventually
-from tests.support.workers import running_worker
 
 QUEUES = ("llm", "text-embedding", "rerank", "tts", "speech2text", "moderation")
 SENTENCES = "One fish. " * 40

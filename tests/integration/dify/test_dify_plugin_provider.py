@@ -13,7 +13,7 @@ from invokeq.errors import CredentialsError
 from invokeq.protocol.entities import LLMModelConfig, RerankModelConfig
 from tests.integration.conftest import user
 from tests.support.dify.plugins import ECHO, KEY
-from tests.support.workers import WorkerProcess, running_worker
+from tests.support.processes.worker import WorkerProcess, running_worker
 
 pytestmark = pytest.mark.timeout(120)
 

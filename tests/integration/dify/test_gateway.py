@@ -20,13 +20,20 @@ import pytest
 
 from invokeq.protocol.audio import MP3, recognise
 from invokeq.protocol.redis import keys
-from tests.support.asked_programs import AskedProgram
-from tests.support.gateways import KEY, TRANSACTION, Gateway, envelope, prompt, running_gateway
-from tests.support.keys_left import leaked_keys
 from tests.support.paths import EXAMPLES, PROGRAMS
-from tests.support.servers import Server
+from tests.support.processes.asked_program import AskedProgram
+from tests.support.processes.gateway import (
+    KEY,
+    TRANSACTION,
+    Gateway,
+    envelope,
+    prompt,
+    running_gateway,
+)
+from tests.support.processes.worker import WorkerProcess, running_worker
+from tests.support.servers.leaked_keys import leaked_keys
+from tests.support.servers.server import Server
 from tests.support.waiting import eventually
-from tests.support.workers import WorkerProcess, running_worker
 
 PROGRAM = PROGRAMS / "serverless_program.py"
 PLUGIN = EXAMPLES / "dify_tool"

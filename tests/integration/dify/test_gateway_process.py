@@ -7,9 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.support.gateways import KEY, TRANSACTION, Gateway, envelope, prompt, running_gateway
+from tests.support.processes.gateway import (
+    KEY,
+    TRANSACTION,
+    Gateway,
+    envelope,
+    prompt,
+    running_gateway,
+)
+from tests.support.processes.worker import WorkerProcess, running_worker
 from tests.support.waiting import eventually
-from tests.support.workers import WorkerProcess, running_worker
 
 BEARER = {"Authorization": f"Bearer {KEY}"}
 

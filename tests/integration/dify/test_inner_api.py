@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from invokeq.protocol.redis import keys
-from tests.support.daemon import (
+from tests.support.dify.daemon import (
     ask,
     body,
     check_usage,
@@ -21,11 +21,11 @@ from tests.support.daemon import (
     posted,
     stream,
 )
-from tests.support.gateways import INNER_KEY, Gateway, running_gateway
-from tests.support.keys_left import leaked_keys
-from tests.support.servers import Server
+from tests.support.processes.gateway import INNER_KEY, Gateway, running_gateway
+from tests.support.processes.worker import WorkerProcess, running_worker
+from tests.support.servers.leaked_keys import leaked_keys
+from tests.support.servers.server import Server
 from tests.support.waiting import eventually
-from tests.support.workers import WorkerProcess, running_worker
 
 QUEUES = ("llm", "text-embedding", "rerank", "tts", "speech2text", "moderation")
 

@@ -19,8 +19,8 @@ from invokeq.protocol.codec import OrjsonSerializer
 from invokeq.protocol.redis import keys
 from tests.support.dify.plugins import PYTHONS
 from tests.support.paths import PLUGINS
+from tests.support.processes.worker import WorkerProcess, running_worker
 from tests.support.waiting import eventually
-from tests.support.workers import WorkerProcess, running_worker
 
 TOOLBOX = PLUGINS / "toolbox"
 AGENT = PLUGINS / "agent"

@@ -23,8 +23,8 @@ from invokeq.protocol.redis.resp import Reply
 from invokeq.protocol.requests import new_request_id
 from invokeq.transport.blocking import Transport
 from tests.integration.conftest import stream_config, user
+from tests.support.processes.worker import running_worker
 from tests.support.waiting import eventually
-from tests.support.workers import running_worker
 
 STREAMS = 20
 CALLS = 256
@@ -106,8 +106,8 @@ def read_from_a_slot_that_moves(session: Session, masters: list[str]) -> int:
     clients = [redis.Redis.from_url(url, protocol=2) for url in masters]
     ids: list[Any] = [client.execute_command("CLUSTER MYID") for client in clients]
     slots: list[Any] = cast(Any, clients[0].execute_command("CLUSTER", "SLOTS"))
-    request_id_lock: Any = next(part[2][2] for part in slots if part[0] <= slot <= part[1])
-    source = ids.index(request_id_lock)
+    owner: Any = next(part[2][2] for part in slots if part[0] <= slot <= part[1])
+    source = ids.index(owner)
     target = (source + 1) % len(masters)
     clients[target].execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[source])
     clients[source].execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[target])

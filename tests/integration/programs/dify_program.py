@@ -276,7 +276,7 @@ def signatures() -> list[dict[str, Any]]:
     ]
 
 
-def gather_plans(texts: list[str]) -> list[str]:
+def together(texts: list[str]) -> list[str]:
     """Stream several answers at once, each in a thread that waits for all others midway."""
     barrier = threading.Barrier(len(texts), timeout=20)
     answers: dict[int, str] = {}
@@ -372,7 +372,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
         start,
         stream,
         take,
-        gather_plans,
+        together,
         tools,
         whole,
     )

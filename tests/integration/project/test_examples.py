@@ -12,8 +12,8 @@ import pytest
 
 from invokeq.protocol.audio import MP3, recognise
 from tests.support.paths import EXAMPLES
-from tests.support.servers import Server
-from tests.support.workers import running_worker
+from tests.support.processes.worker import running_worker
+from tests.support.servers.server import Server
 
 CALLS = EXAMPLES / "calls"
 QUEUES = ("llm", "text-embedding", "rerank", "tts", "speech2text", "moderation")

@@ -33,10 +33,10 @@ from invokeq.protocol.redis import keys
 from invokeq.protocol.requests import new_request_id
 from invokeq_worker.commands.acl import Role, acl_rules, set_user, user_name
 from tests.integration.conftest import stream_config, user
-from tests.support.clients import connect, rq_url
-from tests.support.servers import Server
+from tests.support.processes.worker import WorkerProcess, running_worker
+from tests.support.servers.clients import connect, rq_url
+from tests.support.servers.server import Server
 from tests.support.waiting import eventually
-from tests.support.workers import WorkerProcess, running_worker
 
 PASSWORD = "not a secret: only in tests"
 QUEUES = ("llm", "text-embedding", "rerank", "tts", "speech2text", "moderation")

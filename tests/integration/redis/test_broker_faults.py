@@ -20,8 +20,8 @@ from invokeq.errors import (
 )
 from invokeq_worker.process.embedded_server import EmbeddedValkey
 from tests.integration.conftest import stream_config, user
+from tests.support.processes.worker import running_worker
 from tests.support.waiting import eventually
-from tests.support.workers import running_worker
 
 ECHO = {"provider": "scripted", "model": "echo"}
 AOF = {"appendonly": "yes", "appendfsync": "everysec"}

@@ -14,8 +14,8 @@ import pytest
 from invokeq import Session
 from invokeq.errors import InvalidConfigurationError
 from invokeq.protocol.redis import address
-from tests.support.clusters import running_cluster
 from tests.support.paths import ROOT
+from tests.support.servers.clusters import running_cluster
 
 STREAMS = 20
 OF_ONE_SERVER = [

@@ -16,9 +16,9 @@ import redis
 from invokeq import AsyncSession, Session
 from invokeq.errors import BrokerUnavailableError, EventsLostError, InvalidConfigurationError
 from tests.integration.conftest import stream_config, user
-from tests.support.clusters import RunningSentinel, free_port, running_sentinel
+from tests.support.processes.worker import running_worker
+from tests.support.servers.clusters import RunningSentinel, free_port, running_sentinel
 from tests.support.waiting import eventually
-from tests.support.workers import running_worker
 
 STREAMS = 10
 CHUNKS = 300

@@ -22,9 +22,9 @@ from invokeq.session import Models
 from invokeq.transport import blocking, shared_connection
 from invokeq_worker.process.embedded_server import EmbeddedValkey
 from tests.integration.conftest import stream_config, user
-from tests.support.proxy import Proxy
+from tests.support.processes.worker import WorkerProcess, running_worker
+from tests.support.servers.proxy import Proxy
 from tests.support.waiting import eventually
-from tests.support.workers import WorkerProcess, running_worker
 
 STREAMS = 20
 CHUNKS = 100

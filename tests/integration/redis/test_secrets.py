@@ -22,10 +22,10 @@ from invokeq import Session
 from invokeq.errors import InvokeqError
 from invokeq_worker.config.loading import load_settings
 from invokeq_worker.process.embedded_server import EmbeddedValkey
-from tests.contract.recorded import Answer, Recorded, said, streamed
 from tests.integration.conftest import user
-from tests.support.vendor import chat, vendor_server
-from tests.support.workers import WorkerProcess, running_worker
+from tests.support.processes.worker import WorkerProcess, running_worker
+from tests.support.vendors.openai_vendor import chat, vendor_server
+from tests.support.vendors.recorded import Answer, Recorded, said, streamed
 
 VENDOR_KEY = "sk-canary-of-the-vendor-0123456789"
 PASSWORD = "canary-of-redis/with+odd=signs"

@@ -17,8 +17,8 @@ from invokeq.errors import BrokerUnavailableError, InvokeqError
 from invokeq_worker.config.loading import load_settings
 from invokeq_worker.redis.connect import make_client
 from tests.integration.conftest import stream_config, user
-from tests.support.clusters import RunningSentinel, running_sentinel
-from tests.support.workers import WorkerProcess, running_worker
+from tests.support.processes.worker import WorkerProcess, running_worker
+from tests.support.servers.clusters import RunningSentinel, running_sentinel
 
 PASSWORD = "canary-of-sentinel/with+odd=&signs"
 ENCODED = "canary-of-sentinel%2Fwith%2Bodd%3D%26signs"

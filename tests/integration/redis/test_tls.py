@@ -14,8 +14,8 @@ from invokeq import AsyncSession, Session
 from invokeq.errors import BrokerUnavailableError, InvalidConfigurationError
 from invokeq_worker.process.embedded_server import EmbeddedValkey
 from tests.integration.conftest import stream_config, user
-from tests.support.proxy import Proxy
-from tests.support.workers import running_worker, write_config
+from tests.support.processes.worker import running_worker, write_config
+from tests.support.servers.proxy import Proxy
 
 PASSWORD = "p@ss:w/rd#?% in full"
 ECHO = {"provider": "scripted", "model": "echo"}

@@ -15,8 +15,8 @@ from invokeq.errors import QueueFullError
 from invokeq.operations import directory
 from invokeq.protocol.redis import keys
 from tests.integration.conftest import stream_config, user
+from tests.support.processes.worker import WorkerProcess, running_worker
 from tests.support.waiting import eventually
-from tests.support.workers import WorkerProcess, running_worker
 
 LANE = "llm:acme"
 ECHO = {"provider": "scripted", "model": "echo", "mode": "chat"}

@@ -21,8 +21,8 @@ from invokeq.protocol.codec import OrjsonSerializer
 from invokeq.protocol.redis import keys
 from invokeq.protocol.requests import PROTOCOL_VERSION, new_request_id
 from tests.integration.conftest import user
+from tests.support.processes.worker import WorkerProcess
 from tests.support.waiting import eventually
-from tests.support.workers import WorkerProcess
 
 LANE = "llm:acme"
 ENVELOPE = object()

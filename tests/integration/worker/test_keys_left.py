@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from invokeq.protocol.redis import keys
-from tests.support.keys_left import leaked_keys
+from tests.support.servers.leaked_keys import leaked_keys
 
 
 @pytest.fixture

@@ -14,11 +14,11 @@ from invokeq.protocol.entities import (
 )
 from invokeq_providers.scripted.speech import speak
 from tests.integration.conftest import user
-from tests.support import watched_worker
-from tests.support.servers import Server
+from tests.support.processes import watched_worker
+from tests.support.processes.watched_worker import LONGEST_MS, MARK
+from tests.support.processes.worker import WorkerProcess, running_worker
+from tests.support.servers.server import Server
 from tests.support.waiting import eventually_async
-from tests.support.watched_worker import LONGEST_MS, MARK
-from tests.support.workers import WorkerProcess, running_worker
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 

@@ -8,7 +8,7 @@ import pytest
 
 from invokeq import AsyncSession
 from invokeq.protocol.entities import EmbeddingInputType, TextEmbeddingModelConfig
-from tests.support.workers import WorkerProcess, running_worker
+from tests.support.processes.worker import WorkerProcess, running_worker
 
 CALLERS = 48
 SENTENCE = "the committee met on Monday and discussed the budget of the coming year"

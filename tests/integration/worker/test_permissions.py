@@ -17,8 +17,8 @@ from invokeq.protocol.codec import OrjsonSerializer
 from invokeq.protocol.requests import new_request_id
 from tests.integration.conftest import user
 from tests.integration.worker.test_hostile_jobs import plant, why_failed, with_envelope
+from tests.support.processes.worker import WorkerProcess, running_worker, write_config
 from tests.support.waiting import eventually
-from tests.support.workers import WorkerProcess, running_worker, write_config
 
 ECHO: dict[str, Any] = {"provider": "scripted", "model": "echo"}
 

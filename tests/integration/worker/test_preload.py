@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from invokeq import Session
-from tests.support.workers import WorkerProcess, running_worker
+from tests.support.processes.worker import WorkerProcess, running_worker
 
 MAPS = Path("/proc/self/maps")
 

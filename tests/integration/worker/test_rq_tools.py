@@ -16,9 +16,9 @@ from invokeq.errors import InvocationCancelledError, ProviderUnavailableError, S
 from invokeq.protocol.codec import OrjsonSerializer
 from invokeq.protocol.redis import keys
 from tests.integration.conftest import stream_config, user
-from tests.support.clients import rq_url
+from tests.support.processes.worker import WorkerProcess
+from tests.support.servers.clients import rq_url
 from tests.support.waiting import eventually
-from tests.support.workers import WorkerProcess
 
 LANE = "llm:acme"
 SERIALIZER = "invokeq.protocol.codec.OrjsonSerializer"

@@ -29,9 +29,9 @@ from invokeq.invocation import Invocation
 from invokeq.protocol.redis import keys
 from invokeq_worker.process.embedded_server import EmbeddedValkey
 from tests.integration.conftest import stream_config, user
-from tests.support.clients import connect
+from tests.support.processes.worker import WorkerProcess, running_worker
+from tests.support.servers.clients import connect
 from tests.support.waiting import eventually
-from tests.support.workers import WorkerProcess, running_worker
 
 pytestmark = pytest.mark.usefixtures("worker")
 

@@ -14,8 +14,8 @@ from invokeq.protocol.codec import OrjsonSerializer
 from invokeq.protocol.events import EventKind
 from invokeq.protocol.redis import keys
 from tests.integration.conftest import stream_config, user
+from tests.support.processes.worker import running_worker
 from tests.support.waiting import eventually
-from tests.support.workers import running_worker
 
 BOUND = 20.0
 """Seconds for a test to fail; the promise is 10, and is measured in bench."""

@@ -22,8 +22,8 @@ from pathlib import Path
 import redis
 
 from invokeq_worker.process.embedded_server import EmbeddedValkey, find_valkey
-from tests.support.clients import connect
-from tests.support.clusters import running_cluster
+from tests.support.servers.clients import connect
+from tests.support.servers.clusters import running_cluster
 
 CLUSTER = "cluster"
 

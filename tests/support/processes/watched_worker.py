@@ -63,9 +63,9 @@ def _watch_collector(phase: str, info: dict[str, int]) -> None:
 def _place(handle: asyncio.Handle) -> "tuple[asyncio.Task[Any] | None, str]":
     """Name what a handle will do: a step of a task from where it waits, or a function."""
     callback: Any = handle._callback  # type: ignore[attr-defined]
-    request_id_lock = getattr(callback, "__self__", None)
-    if isinstance(request_id_lock, asyncio.Task):
-        task: asyncio.Task[Any] = request_id_lock
+    bound_to = getattr(callback, "__self__", None)
+    if isinstance(bound_to, asyncio.Task):
+        task: asyncio.Task[Any] = bound_to
         return task, _stack(task)
     return None, getattr(callback, "__qualname__", repr(callback))
 

@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from typing import Any, cast
 
-from tests.support.gateways import INNER_KEY, Connection, Gateway, send_chunked
+from tests.support.processes.gateway import INNER_KEY, Connection, Gateway, send_chunked
 
 MAX_DATA = 31_457_280
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

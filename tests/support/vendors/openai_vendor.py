@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from tests.contract.recorded import Answer, Recorded, recorded_server, streamed
+from tests.support.vendors.recorded import Answer, Recorded, recorded_server, streamed
 
 BOUND_SECONDS = 10.0
 

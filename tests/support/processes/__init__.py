@@ -1,0 +1,5 @@
+"""Processes of our own that tests start and end: workers, gateways, and programs in other
+environments.
+
+Servers live in `tests.support.servers`, fake vendors in `tests.support.vendors`.
+"""
