@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from invokeq.protocol.redis import keys
-from tests.support.paths import PROGRAMS, ROOT
+from tests.support.paths import ROOT
 from tests.support.processes.asked_program import AskedProgram
 from tests.support.processes.worker import WorkerProcess, running_worker
 from tests.support.servers.leaked_keys import leaked_keys
@@ -21,7 +21,7 @@ from tests.support.servers.server import Server
 from tests.support.waiting import eventually
 
 PLUGIN = ROOT / "examples" / "dify_tool"
-PROGRAM = PROGRAMS / "dify_program.py"
+PROGRAM = "tests.integration.programs.dify_program"
 END_SECONDS = 20.0
 
 PICKED = {"provider": "langgenius/scripted/scripted", "model": "echo", "model_type": "llm"}
@@ -64,7 +64,7 @@ def running_program(
     url: str, worker: WorkerProcess, client: redis.Redis
 ) -> Generator[Program, None, None]:
     process = subprocess.Popen(
-        [sys.executable, str(PROGRAM), url],
+        [sys.executable, "-m", PROGRAM, url],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
