@@ -27,7 +27,7 @@ from invokeq.cli.root import app
 from tests.support.command_lines import check, check_outline, commands_of
 from tests.support.documents import Block, blocks, links, spans
 from tests.support.paths import PLUGINS, ROOT
-from tests.support.workers import running_worker
+from tests.support.processes.worker import running_worker
 
 Table = Mapping[str, Any]
 
