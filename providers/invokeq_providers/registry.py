@@ -85,7 +85,7 @@ def _missing(
     """Tell which package to install: an extra of ours, or whatever another distribution forgot."""
     if entry.value.startswith("invokeq_providers."):
         return MissingExtraError(
-            feature=f"provider {entry.name}", package=error.name, extra=entry.name
+            feature=f"provider {entry.name}", package=error.name or "?", extra=entry.name
         )
     return InvalidConfigurationError(
         source=CONFIG_SOURCE, setting=setting, problem=f"{entry.value} needs module {error.name}"

@@ -220,6 +220,7 @@ async def test_white_space_is_not_spoken(place: Place) -> None:
 @pytest.mark.parametrize("place", SPEAKERS, indirect=True)
 async def test_an_unknown_voice_is_told_the_voices(place: Place) -> None:
     error = await place.refuses(place.tts("Hello.", voice="nobody"), "voice")
+    assert isinstance(error, InvalidRequestError)
     assert error.voices
     assert error.voices[0] in str(error)
 

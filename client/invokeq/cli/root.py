@@ -38,7 +38,7 @@ def run(application: typer.Typer, arguments: Sequence[str]) -> int:
         extra = extra_for(error.name or "")
         if extra is None:
             raise
-        fail(str(MissingExtraError(feature="This command", package=error.name, extra=extra)))
+        fail(str(MissingExtraError(feature="This command", package=error.name or "?", extra=extra)))
     return result if isinstance(result, int) else 0
 
 

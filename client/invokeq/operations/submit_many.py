@@ -74,7 +74,7 @@ def _withdraw_all(
     Of the former nothing is left, and their request ids are free again. `taken_back` of the error
     counts both; it is None if the broker cannot be reached: then they lapse with their leases.
     """
-    error.fields["taken_back"] = None
+    error.taken_back = None
     count = 0
     try:
         for group in _groups(entries):
@@ -90,7 +90,7 @@ def _withdraw_all(
 
 def note_withdrawn(error: InvokeqError, count: int) -> None:
     """Add to an error how many calls were taken back because of it."""
-    error.fields["taken_back"] = count
+    error.taken_back = count
     error.add_note(f"{count} calls that were submitted together with it have been taken back.")
 
 

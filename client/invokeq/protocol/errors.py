@@ -50,92 +50,57 @@ Raise sites pass fields; each class builds its one sentence. An error crosses Re
 `to_wire()` and comes back as the same class with the same fields through `error_from_wire()`.
 """
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, cast
+from typing import Any
 
-type_registry: dict[str, type["InvokeqError"]] = {}
+from invokeq.protocol.error_base import InvokeqError, error_from_wire, type_registry
 
-
-class InvokeqError(Exception):
-    """Base of every error that invokeq raises on purpose.
-
-    `code` is stable and meant for programs; `str(error)` is one line meant for people. `retryable`
-    tells whether the same request may succeed later, `retry_after` is in seconds where it is known.
-    """
-
-    code: ClassVar[str] = "error"
-    template: ClassVar[str] = "{detail}"
-    retryable: ClassVar[bool] = False
-
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        if "code" in cls.__dict__:
-            type_registry[cls.code] = cls
-
-    def __init__(
-        self,
-        *,
-        request_id: str | None = None,
-        provider: str | None = None,
-        model: str | None = None,
-        attempt: int | None = None,
-        retry_after: float | None = None,
-        **fields: Any,
-    ) -> None:
-        self.request_id = request_id
-        self.provider = provider
-        self.model = model
-        self.attempt = attempt
-        self.retry_after = retry_after
-        self.fields: dict[str, Any] = fields
-        super().__init__(self._sentence())
-
-    def __getattr__(self, name: str) -> Any:
-        fields = self.__dict__.get("fields")
-        if fields is not None and name in fields:
-            return fields[name]
-        raise AttributeError(f"{type(self).__name__} has no field {name!r}")
-
-    def __str__(self) -> str:
-        return self._sentence()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return error_from_wire, (self.to_wire(),)
-
-    def _sentence(self) -> str:
-        known = {"provider": self.provider, "model": self.model, "attempt": self.attempt}
-        return self.template.format_map(_Blank({**known, **self.fields})).strip()
-
-    def to_wire(self) -> dict[str, Any]:
-        """Give the JSON object that `error_from_wire` turns back into this error."""
-        wire: dict[str, Any] = {"code": self.code, "message": str(self)}
-        for name in ("request_id", "provider", "model", "attempt", "retry_after"):
-            value = getattr(self, name)
-            if value is not None:
-                wire[name] = value
-        if self.fields:
-            wire["fields"] = self.fields
-        return wire
-
-
-class _Blank(dict[str, Any]):
-    """Formats a field that the raise site left out as a question mark instead of failing."""
-
-    def __missing__(self, key: str) -> str:
-        return "?"
-
-
-def error_from_wire(said: object) -> InvokeqError:
-    """Rebuild an error from `to_wire()`; a code that this version does not know, or what is no
-    error at all, becomes InternalError."""
-    wire: Mapping[str, Any] = cast(Any, said) if isinstance(said, Mapping) else {}
-    known = {k: wire.get(k) for k in ("request_id", "provider", "model", "attempt", "retry_after")}
-    cls = type_registry.get(str(wire.get("code")))
-    fields = wire.get("fields")
-    if cls is None:
-        return InternalError(detail=str(wire.get("message") or wire.get("code")), **known)
-    clean: Mapping[str, Any] = cast(Any, fields) if isinstance(fields, Mapping) else {}
-    return cls(**known, **{str(k): v for k, v in clean.items() if k not in {*known, "self"}})
+__all__ = [
+    "BrokerFullError",
+    "BrokerUnavailableError",
+    "ConfigurationError",
+    "CredentialsError",
+    "DeadlineExceededError",
+    "EventsLostError",
+    "InternalError",
+    "InvalidConfigurationError",
+    "InvalidParameterError",
+    "InvalidRequestError",
+    "InvocationCancelledError",
+    "InvocationTimeoutError",
+    "InvokeqError",
+    "MissingExtraError",
+    "MissingWeightsError",
+    "ModelNotFoundError",
+    "NoWorkerError",
+    "NotServedError",
+    "PartialAnswerError",
+    "PermissionDeniedError",
+    "PickupTimeoutError",
+    "PluginCrashedError",
+    "PluginEnvironmentError",
+    "PluginFailedError",
+    "PluginStartError",
+    "ProtocolError",
+    "ProviderNotFoundError",
+    "ProviderSilenceError",
+    "ProviderUnavailableError",
+    "QueueFullError",
+    "RateLimitedError",
+    "RejectedByProviderError",
+    "RequestError",
+    "RequestTooLargeError",
+    "ServerUnsupportedError",
+    "StreamError",
+    "StreamExpiredError",
+    "StreamFullError",
+    "UnavailableError",
+    "UnknownSessionError",
+    "UnknownVersionError",
+    "UnusableAnswerError",
+    "WorkerLostError",
+    "error_from_wire",
+    "type_registry",
+]
 
 
 class RequestError(InvokeqError):
@@ -148,12 +113,18 @@ class InvalidRequestError(RequestError, ValueError):
     code = "invalid_request"
     template = "{field}: {problem}"
 
+    field: str
+    problem: str
+    voices: list[str] | None = None
+
 
 class InvalidParameterError(InvalidRequestError):
     """Model parameter `parameter` breaks the rules of the model."""
 
     code = "invalid_parameter"
     template = "Model parameter {parameter} of {provider}/{model} {problem}"
+
+    parameter: str
 
 
 class RequestTooLargeError(InvalidRequestError):
@@ -162,12 +133,19 @@ class RequestTooLargeError(InvalidRequestError):
     code = "request_too_large"
     template = "{field} is {size} bytes; the limit is {limit}. Send less, or raise {setting}"
 
+    problem: str = "is too large"
+    size: int | str
+    limit: int
+    setting: str
+
 
 class ProviderNotFoundError(RequestError):
     """No pool knows the provider; `known` lists those there are."""
 
     code = "provider_not_found"
     template = "No provider is called {provider!r}; there are: {known}"
+
+    known: str
 
 
 class ModelNotFoundError(RequestError):
@@ -176,12 +154,18 @@ class ModelNotFoundError(RequestError):
     code = "model_not_found"
     template = "Provider {provider} has no {model_type} model {model!r}; it has: {known}"
 
+    model_type: str
+    known: str
+
 
 class PermissionDeniedError(RequestError):
     """The operator does not let `plugin` do this."""
 
     code = "permission_denied"
     template = "{problem}"
+
+    problem: str
+    plugin: str | None = None
 
 
 class NotServedError(RequestError):
@@ -190,6 +174,9 @@ class NotServedError(RequestError):
     code = "not_served"
     template = "Calls of type {kind!r} are not served by invokeq, only calls of models: {known}"
 
+    kind: str
+    known: str
+
 
 class UnknownSessionError(RequestError):
     """No session is open under the id that came with a call: `problem` says why."""
@@ -197,12 +184,17 @@ class UnknownSessionError(RequestError):
     code = "unknown_session"
     template = "The session of this plugin process is not open: {problem}"
 
+    problem: str
+
 
 class RejectedByProviderError(RequestError):
     """The vendor refused the request with HTTP `status`."""
 
     code = "rejected_by_provider"
     template = "{provider} refused the request for {model} (HTTP {status}): {detail}"
+
+    status: int
+    detail: str
 
 
 class ConfigurationError(InvokeqError):
@@ -215,6 +207,10 @@ class InvalidConfigurationError(ConfigurationError):
     code = "invalid_configuration"
     template = "{source}: {setting}: {problem}"
 
+    source: str
+    setting: str
+    problem: str
+
 
 class CredentialsError(ConfigurationError):
     """Credentials for the provider are missing, or the vendor refused them."""
@@ -222,12 +218,18 @@ class CredentialsError(ConfigurationError):
     code = "credentials"
     template = "Credentials of provider {provider}: {problem}"
 
+    problem: str
+
 
 class MissingExtraError(ConfigurationError):
     """The optional package `package` is not installed; the extra `extra` brings it."""
 
     code = "missing_extra"
     template = "{feature} needs {package}: pip install 'invokeq[{extra}]'"
+
+    feature: str
+    package: str
+    extra: str
 
 
 class MissingWeightsError(MissingExtraError):
@@ -248,6 +250,10 @@ class ServerUnsupportedError(ConfigurationError):
         "The Redis server at {address} is version {version}; invokeq needs {required} or newer"
     )
 
+    address: str
+    version: str
+    required: str
+
 
 class PluginEnvironmentError(ConfigurationError):
     """The Python environment of `plugin` could not be made; `output` is how pip ended."""
@@ -255,12 +261,20 @@ class PluginEnvironmentError(ConfigurationError):
     code = "plugin_environment"
     template = "The Python environment of plugin {plugin} could not be made: {problem}"
 
+    plugin: str
+    problem: str
+    output: str | None = None
+
 
 class PluginStartError(ConfigurationError):
     """The process of `plugin` does not come up; `stderr` is the end of what it said."""
 
     code = "plugin_start"
     template = "Plugin {plugin} does not start: {problem}"
+
+    plugin: str
+    problem: str
+    stderr: str | None = None
 
 
 class UnavailableError(InvokeqError):
@@ -275,12 +289,18 @@ class NoWorkerError(UnavailableError):
     code = "no_worker"
     template = "No live worker serves {model_type} models of provider {provider}: {problem}"
 
+    model_type: str
+    problem: str
+
 
 class BrokerUnavailableError(UnavailableError):
     """Redis at `address` cannot be reached."""
 
     code = "broker_unavailable"
     template = "Redis at {address} cannot be reached: {detail}"
+
+    address: str
+    detail: str
 
 
 class BrokerFullError(UnavailableError):
@@ -289,12 +309,20 @@ class BrokerFullError(UnavailableError):
     code = "broker_full"
     template = "Redis at {address} is full: {detail}"
 
+    address: str
+    detail: str
+
 
 class QueueFullError(UnavailableError):
     """`scope` (in `queue`) has `depth` invocations waiting; its bound is `limit`."""
 
     code = "queue_full"
     template = "{scope} has {depth} invocations waiting; the bound is {limit}"
+
+    scope: str
+    queue: str
+    depth: int
+    limit: int
 
 
 class RateLimitedError(UnavailableError):
@@ -303,12 +331,19 @@ class RateLimitedError(UnavailableError):
     code = "rate_limited"
     template = "{provider} limits the rate for {model}: {detail}"
 
+    detail: str
+
 
 class ProviderUnavailableError(UnavailableError):
     """The vendor answered 5xx, or the connection to it broke, after `chunks` chunks."""
 
     code = "provider_unavailable"
     template = "{provider} failed for {model}: {detail}"
+
+    detail: str
+    status: int | None = None
+    chunks: int | None = None
+    reconnect: bool | None = None
 
 
 class PluginCrashedError(ProviderUnavailableError):
@@ -317,6 +352,11 @@ class PluginCrashedError(ProviderUnavailableError):
     code = "plugin_crashed"
     template = "The process of plugin {plugin} ended: {problem}"
 
+    detail: str = ""
+    plugin: str
+    problem: str
+    stderr: str | None = None
+
 
 class UnusableAnswerError(UnavailableError):
     """The model answered, but not with what was asked for: `problem` says what is wrong with it."""
@@ -324,12 +364,17 @@ class UnusableAnswerError(UnavailableError):
     code = "unusable_answer"
     template = "The answer of {provider}/{model} cannot be used: {problem}"
 
+    problem: str
+
 
 class WorkerLostError(UnavailableError):
     """Worker `worker` died while it ran the invocation, after `events` events."""
 
     code = "worker_lost"
     template = "Worker {worker} was lost during attempt {attempt}, after {events} events"
+
+    worker: str
+    events: int
 
 
 class InvocationTimeoutError(InvokeqError):
@@ -343,6 +388,10 @@ class PickupTimeoutError(InvocationTimeoutError):
     template = "No worker picked the invocation up within {seconds} s (queue {queue}): {problem}"
     retryable = True
 
+    seconds: int
+    queue: str | None
+    problem: str
+
 
 class ProviderSilenceError(InvocationTimeoutError):
     """The vendor sent nothing for `seconds`."""
@@ -351,12 +400,18 @@ class ProviderSilenceError(InvocationTimeoutError):
     template = "{provider} sent nothing for {seconds} s while {model} answered"
     retryable = True
 
+    seconds: float
+    chunks: int | None = None
+
 
 class DeadlineExceededError(InvocationTimeoutError):
     """The deadline that the caller set passed; `usage` is what had been used by then, or None."""
 
     code = "deadline_exceeded"
     template = "The deadline passed {stage}"
+
+    stage: str
+    usage: dict[str, Any] | None = None
 
 
 class InvocationCancelledError(InvokeqError):
@@ -368,6 +423,9 @@ class InvocationCancelledError(InvokeqError):
     code = "cancelled"
     template = "The invocation was cancelled ({reason})"
 
+    reason: str
+    usage: dict[str, Any] | None = None
+
 
 class StreamError(InvokeqError):
     """The answer cannot be read."""
@@ -378,6 +436,8 @@ class StreamExpiredError(StreamError):
 
     code = "stream_expired"
     template = "There is no result stream for request {stream}: it expired, or the id never existed"
+
+    stream: str
 
 
 class EventsLostError(StreamError):
@@ -393,6 +453,10 @@ class EventsLostError(StreamError):
         " had read them, or lost with a Redis server. A larger limits.window_bytes keeps more"
     )
 
+    stream: str
+    after: str
+    before: str
+
 
 class StreamFullError(StreamError):
     """An invocation without a reader was ended at `limit` bytes; what it had said can be read."""
@@ -402,6 +466,9 @@ class StreamFullError(StreamError):
         "The answer came to {limit} bytes with nobody reading, and was ended there. Read it while"
         " it is made, or raise {setting}"
     )
+
+    limit: int
+    setting: str
 
 
 class PartialAnswerError(StreamError):
@@ -414,12 +481,17 @@ class PartialAnswerError(StreamError):
         " without `after` for the whole"
     )
 
+    missing: str
+
 
 class ProtocolError(StreamError):
     """A message on Redis cannot be understood."""
 
     code = "protocol"
     template = "{where}: {problem}"
+
+    where: str
+    problem: str
 
 
 class UnknownVersionError(ProtocolError):
@@ -430,6 +502,10 @@ class UnknownVersionError(ProtocolError):
         "{where} has protocol version {version}; this side reads {supported}. Upgrade invokeq"
     )
 
+    problem: str = "has another protocol version"
+    version: object
+    supported: int
+
 
 class PluginFailedError(InvokeqError):
     """The code of `plugin` raised an exception of the class `error_type`; `message` is its text."""
@@ -437,9 +513,16 @@ class PluginFailedError(InvokeqError):
     code = "plugin_failed"
     template = "Plugin {plugin} failed with {error_type}: {message}"
 
+    plugin: str
+    error_type: str
+    message: str
+    chunks: int | None = None
+
 
 class InternalError(InvokeqError):
     """A fault of invokeq itself or of a provider's code; `detail` says what is known."""
 
     code = "internal"
     template = "{detail}"
+
+    detail: str

@@ -94,8 +94,8 @@ class Record:
         if item is None:
             self._end("done", EventKind.DONE, events.done(self._told_usage()))
         elif isinstance(item, DeadlineExceededError):
-            usage = item.fields.get("usage") or self._told_usage()
-            payload = events.cancelled(events.DEADLINE, usage, item.fields.get("stage"))
+            usage = item.usage or self._told_usage()
+            payload = events.cancelled(events.DEADLINE, usage, item.stage)
             self._end("cancelled", EventKind.CANCELLED, payload)
         elif isinstance(item, InvokeqError):
             self._end("failed", EventKind.FAILED, events.failed(item.to_wire()))

@@ -71,10 +71,10 @@ async def _speak(provider: Provider, call: SpeechCall, services: Services) -> Sp
 
 def _note_segments(error: InvokeqError, said: int) -> None:
     """Add to an error how far the speech came, in its sentence too where that ends in free text."""
-    error.fields["segments"] = said
+    error.segments = said
     for field in ("detail", "problem"):
-        if said and field in error.fields:
-            error.fields[field] = f"{error.fields[field]} (after {said} audio segments)"
+        if said:
+            error.append_to(field, f" (after {said} audio segments)")
 
 
 def prepare_tts(

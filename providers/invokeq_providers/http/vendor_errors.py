@@ -91,7 +91,7 @@ class VendorErrors:
         """Build the error for an answer that is none."""
         return self.unavailable(model, f"its answer cannot be read ({_describe(error)})", chunks)
 
-    def unavailable(self, model: str, detail: str, chunks: int = 0) -> InvokeqError:
+    def unavailable(self, model: str, detail: str, chunks: int = 0) -> ProviderUnavailableError:
         """Build the error for a vendor that cannot answer now."""
         detail = one_line(detail, self._secrets)
         return ProviderUnavailableError(
@@ -109,7 +109,7 @@ class VendorErrors:
             )
         unavailable = self.unavailable(model, _describe(cause or error), chunks)
         if self._kinds.lost(error):
-            unavailable.fields["reconnect"] = True
+            unavailable.reconnect = True
         return unavailable
 
 

@@ -30,7 +30,8 @@ def test_a_deadline_is_an_error_of_its_own() -> None:
     assert (str(error), error.attempt) == (f"The deadline passed {STAGE}", 2)
     assert error.usage == USAGE
     again = error_from_wire(error.to_wire())
-    assert (type(again), again.usage) == (DeadlineExceededError, USAGE)
+    assert isinstance(again, DeadlineExceededError)
+    assert again.usage == USAGE
 
 
 def test_others_have_no_stage() -> None:
@@ -58,6 +59,7 @@ def test_a_fake_session_ends_as_a_worker_does() -> None:
     invocation = session.model.llm.submit(CONFIG, [UserPromptMessage(content="x")])
     with pytest.raises(InvocationTimeoutError, match=STAGE) as caught:
         invocation.result()
+    assert isinstance(caught.value, DeadlineExceededError)
     assert caught.value.usage == USAGE
     assert invocation.status().state == "cancelled"
     assert invocation.last_id == str(EventId(1, 0))

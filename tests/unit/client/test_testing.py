@@ -185,7 +185,9 @@ def test_a_message_may_call_tools() -> None:
 def test_an_error_is_raised_where_it_stands() -> None:
     session = FakeSession()
     broken = ProviderUnavailableError(provider="openai", model="gpt-4o", detail="HTTP 500")
-    session.model.llm.answers(["Hel", broken], RateLimitedError(retry_after=3.0), [broken])
+    session.model.llm.answers(
+        ["Hel", broken], RateLimitedError(detail="d", retry_after=3.0), [broken]
+    )
     stream = session.model.llm.invoke(CONFIG, HELLO)
     assert next(stream).delta.message.content == "Hel"
     with pytest.raises(ProviderUnavailableError, match="HTTP 500") as caught:

@@ -271,7 +271,7 @@ CLASSES = [
     (errors.CredentialsError(provider="p", problem="x"), "InvokeAuthorizationError"),
     (errors.RateLimitedError(provider="p", model="m", detail="x"), "InvokeRateLimitError"),
     (errors.ProviderUnavailableError(detail="x"), "InvokeServerUnavailableError"),
-    (errors.WorkerLostError(worker="w"), "InvokeConnectionError"),
+    (errors.WorkerLostError(worker="w", events=0), "InvokeConnectionError"),
     (errors.ProviderSilenceError(seconds=3), "InvokeConnectionError"),
     (errors.InvalidRequestError(field="f", problem="x"), "InvokeBadRequestError"),
     (errors.InternalError(detail="x"), "InvokeError"),

@@ -206,7 +206,7 @@ async def test_what_is_nobodys_fault_is_an_error_of_each(error: InvokeqError) ->
     assert isinstance(second, InvokeqError)
     assert first.to_wire() == second.to_wire() == error.to_wire()
     assert model.calls == [["a", "b"]]
-    first.fields["calls"] = 3
+    first.calls = 3
     assert "calls" not in second.fields
 
 

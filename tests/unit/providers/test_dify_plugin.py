@@ -154,8 +154,10 @@ def test_what_a_plugin_raises_becomes_ours(error: InvokeqError, cls: type[Invoke
 def test_secrets_and_unknown_texts_stay_here(caplog: pytest.LogCaptureFixture) -> None:
     errors = PluginErrors("p", ["s3cret"])
     known = errors.translated(failed("InvokeError", "it was s3cret"), "m", 4)
+    assert isinstance(known, PluginFailedError)
     assert (known.message, known.chunks) == ("it was ***", 4)
     unknown = errors.translated(failed("KeyError", "a prompt, s3cret"), "m")
+    assert isinstance(unknown, PluginFailedError)
     assert unknown.message == "the worker's log has more"
     assert "a prompt, ***" in caplog.text
     assert "s3cret" not in caplog.text

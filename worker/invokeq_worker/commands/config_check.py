@@ -63,7 +63,7 @@ def _build_each(settings: Settings) -> tuple[dict[str, Provider], list[InvokeqEr
 
 def _with_source(error: InvokeqError, source: str) -> InvokeqError:
     """Name the file that was read: providers only know that there is one."""
-    if error.fields.get("source") != CONFIG_SOURCE:
+    if not isinstance(error, InvalidConfigurationError) or error.source != CONFIG_SOURCE:
         return error
     return InvalidConfigurationError(source=source, setting=error.setting, problem=error.problem)
 

@@ -28,7 +28,7 @@ def _key_name(name: str) -> str:
     try:
         return check_name("name", name)
     except InvalidRequestError as error:
-        raise ValueError(error.fields["problem"]) from None
+        raise ValueError(error.problem) from None
 
 
 def _model_name(name: str) -> str:

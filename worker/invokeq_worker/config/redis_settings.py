@@ -64,6 +64,6 @@ def _check_several(url: str) -> None:
         address = parse_address(url)
         ConnectionPool.from_url(address.url_of(address.nodes[0])).make_connection()
     except InvalidConfigurationError as error:
-        raise ValueError(error.fields["problem"]) from None
+        raise ValueError(error.problem) from None
     except (ValueError, TypeError):
         raise ValueError("has an option after the ? that redis-py does not take") from None

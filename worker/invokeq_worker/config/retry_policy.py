@@ -41,7 +41,8 @@ def retry_wait(
     asked = error.retry_after or 0.0
     if asked > policy.longest_wait:
         return None
-    at_once = made == 1 and error.fields.get("reconnect") is True
+    lost = isinstance(error, ProviderUnavailableError) and error.reconnect is True
+    at_once = made == 1 and lost
     backoff = 0.0 if at_once else chance * min(policy.cap, policy.base * 2.0 ** (made - 1))
     wait = asked + backoff
     return wait if left is None or wait < left else None

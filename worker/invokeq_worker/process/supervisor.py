@@ -48,6 +48,10 @@ class WorkerStartError(ConfigurationError):
         " status {status}; its own last lines say why"
     )
 
+    worker: str
+    attempts: int
+    status: int
+
 
 @dataclass(frozen=True, slots=True)
 class Child:

@@ -134,9 +134,9 @@ def _is_unfit(error: InvokeqError) -> bool:
 def _annotate(error: InvokeqError, calls: VendorCalls, tried: Sequence[ModelRef]) -> InvokeqError:
     """Add to an error how much was done before it was given up."""
     if calls.made:
-        error.fields["calls"] = calls.made
-    if calls.made > 1 and "detail" in error.fields:
-        error.fields["detail"] = f"{error.fields['detail']} (after {calls.made} vendor calls)"
+        error.calls = calls.made
+    if calls.made > 1:
+        error.append_to("detail", f" (after {calls.made} vendor calls)")
     if tried:
-        error.fields["tried"] = [str(model) for model in tried]
+        error.tried = [str(model) for model in tried]
     return error

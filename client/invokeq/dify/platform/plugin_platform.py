@@ -26,6 +26,7 @@ from invokeq.operations.directory import LiveWorker
 from invokeq.protocol.entities import ModelFeature
 from invokeq.protocol.errors import (
     CredentialsError,
+    InternalError,
     InvalidRequestError,
     InvokeqError,
     PluginFailedError,
@@ -178,7 +179,7 @@ class PluginPlatform:
                 async for piece in pieces:
                     yield piece
         except InvokeqError as error:
-            raise InvokeqError(detail=error_text(error)) from error
+            raise InternalError(detail=error_text(error)) from error
 
     async def _call_tool(self, payload: Mapping[str, Any]) -> AsyncGenerator[Message, None]:
         kind = str(payload.get("tool_type") or BUILTIN)

@@ -49,5 +49,5 @@ def _named_as_in_payload(error: InvalidRequestError) -> InvalidRequestError:
     """Name the wrong field as the payload does, where a model config has no level of its own."""
     field = error.fields.get("field")
     if isinstance(field, str):
-        error.fields["field"] = field.removeprefix("model_config.")
+        error.field = field.removeprefix("model_config.")
     return error
