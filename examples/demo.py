@@ -30,10 +30,11 @@ from invokeq.dify.plugins import PluginPackage, prepare_environment
 from invokeq.errors import InternalError, NoWorkerError
 from invokeq.operations import control
 from invokeq.operations.directory import LiveWorker
-from invokeq.operations.plan import Batch, Plan
+from invokeq.operations.plan import Plan
 from invokeq.protocol import events
 from invokeq.protocol.entities import LLMUsage, ModelType
 from invokeq.protocol.redis import keys
+from invokeq.transport.batch import Batch
 from invokeq_worker.process.embedded_server import EmbeddedValkey
 
 # isort: split

@@ -13,10 +13,11 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from invokeq.gateway.settings import MAX_SESSION_TTL
-from invokeq.operations.plan import Batch, Plan
+from invokeq.operations.plan import Plan
 from invokeq.protocol.codec import first_problem
 from invokeq.protocol.errors import InvalidRequestError, ProtocolError, UnknownSessionError
 from invokeq.protocol.redis.keys import check_name, plugin_session
+from invokeq.transport.batch import Batch
 
 SHORTEST_ID: Final = 16
 """Characters that a session id has at least; a shorter one could be guessed."""

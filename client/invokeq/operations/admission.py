@@ -17,12 +17,13 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final
 
-from invokeq.operations.plan import Batch, CommandList, Plan, Slot
+from invokeq.operations.plan import CommandList, Plan, Slot
 from invokeq.protocol.directory import QueueBounds
 from invokeq.protocol.errors import QueueFullError
 from invokeq.protocol.redis import keys
 from invokeq.protocol.redis.keys import Lane
 from invokeq.protocol.redis.resp import Command
+from invokeq.transport.batch import Batch
 
 WAITING_TTL: Final = 86_400
 """Seconds after which an id that was never claimed counts for its tenant no longer."""

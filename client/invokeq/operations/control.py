@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final, Literal, NamedTuple
 
 from invokeq.operations.job_fields import number_of, text_of, time_of
-from invokeq.operations.plan import Batch, CommandList, Plan
+from invokeq.operations.plan import CommandList, Plan
 from invokeq.protocol import events
 from invokeq.protocol.errors import ProtocolError, StreamExpiredError
 from invokeq.protocol.events import EventId, EventKind
@@ -14,6 +14,7 @@ from invokeq.protocol.lease import DETACHED, cancel_order
 from invokeq.protocol.redis import keys
 from invokeq.protocol.redis.resp import Reply
 from invokeq.protocol.redis.rq_time import iso
+from invokeq.transport.batch import Batch
 
 CANCEL_MEMORY: Final = 600
 """Seconds for which the order to cancel stays written down."""

@@ -7,7 +7,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from invokeq.operations.plan import Batch, Plan
+from invokeq.operations.plan import Plan
 from invokeq.protocol.directory import (
     Catalog,
     ProviderEntry,
@@ -27,6 +27,7 @@ from invokeq.protocol.errors import (
 )
 from invokeq.protocol.names import canonical_provider
 from invokeq.protocol.redis import keys
+from invokeq.transport.batch import Batch
 
 FRESH: Final = 1.0
 """Seconds for which the directory is believed without asking again."""

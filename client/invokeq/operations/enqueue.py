@@ -12,7 +12,7 @@ from invokeq.operations.admission import Admission
 from invokeq.operations.call import Call
 from invokeq.operations.directory import Directory
 from invokeq.operations.options import SessionOptions
-from invokeq.operations.plan import Batch, CommandList, Plan, Slot
+from invokeq.operations.plan import CommandList, Plan, Slot
 from invokeq.protocol import codec
 from invokeq.protocol.codec import EncodedRequest
 from invokeq.protocol.errors import QueueFullError
@@ -21,6 +21,7 @@ from invokeq.protocol.redis.keys import Lane
 from invokeq.protocol.redis.resp import Reply
 from invokeq.protocol.redis.rq_time import iso
 from invokeq.protocol.requests import CallRequest, Envelope, ModelRequest, new_request_id
+from invokeq.transport.batch import Batch
 
 QUEUE_TTL: Final = 86_400
 """Seconds that a job waits at most; after a day nobody wants its answer."""

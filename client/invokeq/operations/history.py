@@ -5,11 +5,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from invokeq.operations.plan import Batch, Plan
+from invokeq.operations.plan import Plan
 from invokeq.protocol import events
 from invokeq.protocol.errors import ProtocolError
 from invokeq.protocol.events import Event, EventKind
 from invokeq.protocol.redis import keys
+from invokeq.transport.batch import Batch
 
 PAGE: Final = 32
 """Entries that are fetched at once; workers pack up to 256 KB into one."""

@@ -9,8 +9,6 @@ from invokeq.protocol.errors import InvalidRequestError
 from invokeq.protocol.redis.keys import check_name, check_request_id
 from invokeq.protocol.requests import Priority
 
-DEFAULT_URL: Final = "redis://localhost:6379/0"
-
 PICKUP_TIMEOUT: Final = 120.0
 """Seconds until a worker must have claimed an invocation; long enough for a queue that is busy."""
 

@@ -6,14 +6,15 @@ round trip. The sync and the async shell differ only in how they carry a batch o
 """
 
 from collections.abc import Generator, Sequence
-from typing import NamedTuple, NewType, TypeAlias, TypeVar, cast
+from typing import NewType, TypeAlias, TypeVar, cast
 
 from invokeq.protocol.errors import InvokeqError
 from invokeq.protocol.redis.resp import Command, Reply
+from invokeq.transport.batch import Batch
 
 T = TypeVar("T")
 
-Plan: TypeAlias = Generator["Batch", list[Reply], T]
+Plan: TypeAlias = Generator[Batch, list[Reply], T]
 
 
 Slot = NewType("Slot", int)
@@ -57,45 +58,6 @@ class CommandList(list[Command]):
 
 _MULTI: Command = ("MULTI",)
 _EXEC: Command = ("EXEC",)
-
-
-class StreamWait(NamedTuple):
-    """Wait up to `block_ms` for entries of a stream above the id `after`; at most `limit` come."""
-
-    stream: str
-    after: str
-    limit: int
-    block_ms: int
-
-    def command(self) -> Command:
-        """Give the wait as a command of its own; XREAD's reply, None if nothing came."""
-        wait = ("COUNT", self.limit, "BLOCK", self.block_ms)
-        return ("XREAD", *wait, "STREAMS", self.stream, self.after)
-
-
-class Batch(NamedTuple):
-    """Commands that are sent together and bear being sent again, and after them perhaps a wait.
-
-    The wait's reply comes last. `retry_for_seconds` is how many seconds the shell keeps trying
-    when the
-    connection breaks; 0 means one second try at once, for a connection that the server closed
-    meanwhile. `segments` are the lengths of the batches that it was joined from, which need not
-    wait for each other.
-    """
-
-    commands: list[Command]
-    retry_for_seconds: float = 0.0
-    wait: StreamWait | None = None
-    segments: tuple[int, ...] = ()
-
-    def wait_reply(self, replies: Sequence[Reply]) -> Reply:
-        """Return the reply to the wait, of the replies to the whole batch."""
-        return replies[len(self.commands)]
-
-    @property
-    def sent(self) -> list[Command]:
-        """All commands, for whoever sends the wait as one of them."""
-        return self.commands if self.wait is None else [*self.commands, self.wait.command()]
 
 
 def gather_plans(plans: Sequence[Plan[T]]) -> Plan[list[T | InvokeqError]]:

@@ -17,7 +17,7 @@ from invokeq.operations.enqueue import SubmitResult
 from invokeq.operations.job_fields import text_of
 from invokeq.operations.lease import Lease
 from invokeq.operations.options import CallOptions, SessionOptions
-from invokeq.operations.plan import Batch, CommandList, Plan, Slot, StreamWait
+from invokeq.operations.plan import CommandList, Plan, Slot
 from invokeq.protocol import events
 from invokeq.protocol.errors import (
     EventsLostError,
@@ -36,6 +36,7 @@ from invokeq.protocol.events import (
 )
 from invokeq.protocol.redis import keys
 from invokeq.protocol.redis.resp import Reply
+from invokeq.transport.batch import Batch, StreamWait
 
 TAKEN_GRACE: Final = 5.0
 """Seconds between claiming a request id and pushing its job; until then the job may be missing."""

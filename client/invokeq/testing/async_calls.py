@@ -17,7 +17,6 @@ from invokeq.operations.call import Call
 from invokeq.operations.control import InvocationStatus
 from invokeq.operations.directory import Directory
 from invokeq.operations.options import SessionOptions
-from invokeq.operations.plan import Batch
 from invokeq.protocol.errors import InvokeqError
 from invokeq.protocol.redis.resp import Reply
 from invokeq.protocol.requests import (
@@ -40,6 +39,7 @@ from invokeq.testing.values import (
     TTSAnswer,
 )
 from invokeq.transport.aio import AsyncTransport
+from invokeq.transport.batch import Batch
 
 R = TypeVar("R")
 A = TypeVar("A")

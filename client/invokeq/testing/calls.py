@@ -17,7 +17,6 @@ from invokeq.operations.call import Call
 from invokeq.operations.control import InvocationStatus
 from invokeq.operations.directory import Directory
 from invokeq.operations.options import SessionOptions
-from invokeq.operations.plan import Batch
 from invokeq.protocol.errors import InvokeqError
 from invokeq.protocol.redis.resp import Reply
 from invokeq.protocol.requests import (
@@ -39,6 +38,7 @@ from invokeq.testing.values import (
     RerankAnswer,
     TTSAnswer,
 )
+from invokeq.transport.batch import Batch
 from invokeq.transport.blocking import Transport
 
 R = TypeVar("R")

@@ -13,7 +13,7 @@ import orjson
 from invokeq.operations.call import Call
 from invokeq.operations.control import InvocationStatus, State
 from invokeq.operations.options import SessionOptions
-from invokeq.operations.plan import Batch, Plan
+from invokeq.operations.plan import Plan
 from invokeq.operations.reader import Reader
 from invokeq.operations.submit_many import note_withdrawn
 from invokeq.protocol import events
@@ -36,6 +36,7 @@ from invokeq.protocol.redis.keys import Lane
 from invokeq.protocol.requests import Request, new_request_id
 from invokeq.protocol.usage import Usage
 from invokeq.testing.script import Kind, Said, Script, attribute_of
+from invokeq.transport.batch import Batch
 
 NOWHERE: Final = "redis://nowhere.invalid"
 """The address of a fake session; nothing is ever sent there."""

@@ -1,20 +1,21 @@
-"""The shell that carries plans out on asyncio, for any number of invocations at once.
+"""Execute plans on asyncio, for any number of invocations at the same time.
 
-Commands of all tasks go over one connection, and all streams are waited for over a few: what a
-thousand readers want costs the server one command, and this process one system call.
+Commands of all tasks go over one connection, and all waits for streams over a few: what a thousand
+readers wait for costs the server one command, and this process one system call.
 """
 
 import asyncio
 import time
+from collections.abc import Generator
 from typing import TypeVar
 
-from redis.exceptions import RedisError
-
-from invokeq.operations.plan import Batch, Plan
 from invokeq.protocol.errors import InvokeqError
 from invokeq.protocol.redis.resp import Reply
-from invokeq.transport.blocking import AWAY, RETRY_PAUSE, BaseTransport
-from invokeq.transport.sentinel import make_async_pool
+from invokeq.transport import settings
+from invokeq.transport.batch import Batch, RedisConnectionLostError
+from invokeq.transport.blocking import BaseTransport, RetryBudget
+from invokeq.transport.connect import make_async_pool
+from invokeq.transport.connection import RedisConnection
 from invokeq.transport.shared_connection import SharedConnection
 from invokeq.transport.stream_multiplexer import StreamMultiplexer
 
@@ -22,21 +23,19 @@ T = TypeVar("T")
 
 
 class AsyncTransport(BaseTransport):
-    """Carries plans out on asyncio; belongs to the loop on which it was first used."""
+    """Executes plans on asyncio; belongs to the loop on which it was first used."""
 
-    def __init__(self, url: str | None = None, *, gather_plans: bool = True) -> None:
+    def __init__(self, url: str | None = None, *, multiplex: bool = True) -> None:
         super().__init__(url)
-        try:
-            pool = make_async_pool(self.url, self.settings)
-        except ValueError as error:
-            raise self.bad_url(error) from None
-        self._line = SharedConnection(pool)
-        self._follower = StreamMultiplexer(pool, gather_plans=gather_plans)
+        connection = RedisConnection(make_async_pool(self.url, self.timeouts))
+        self._commands = SharedConnection(connection, settings.REPLY_TIMEOUT)
+        self._streams = StreamMultiplexer(connection, settings.REPLY_TIMEOUT, multiplex=multiplex)
 
-    async def run(self, plan: Plan[T]) -> T:
-        """Carry a plan out and give its result; raises what the plan raises, and broker errors.
+    async def run(self, plan: Generator[Batch, list[Reply], T]) -> T:
+        """Execute a plan and return its result; raise what the plan raises, and broker errors.
 
-        A plan hears of a broker error at the batch that met it, and may put things right.
+        A broker error is thrown into the plan at the batch that met it, so that the plan can
+        undo its work.
         """
         try:
             batch = next(plan)
@@ -54,28 +53,24 @@ class AsyncTransport(BaseTransport):
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._line.close()
-        await self._follower.close()
+        await self._commands.close()
+        await self._streams.close()
 
     async def _exchange(self, batch: Batch) -> list[Reply]:
-        end: float | None = None
+        budget = RetryBudget(batch.retry_for_seconds)
         while True:
             try:
                 return self.check(await self.once(batch))
-            except AWAY as error:
-                now = time.monotonic()
-                if end is None:
-                    end = now + batch.retry_for_seconds
-                elif now >= end:
-                    raise self.translate(error) from error
-                else:
-                    await asyncio.sleep(RETRY_PAUSE)
-            except RedisError as error:
-                raise self.translate(error) from error
+            except RedisConnectionLostError as error:
+                pause = budget.next_pause(error, time.monotonic())
+                if pause is None:
+                    raise self.translate(error) from error.__cause__ or error
+                if pause:
+                    await asyncio.sleep(pause)
 
     async def once(self, batch: Batch) -> list[Reply]:
-        """Send a batch a single time; redis' errors of single commands stand as replies."""
-        replies = await self._line.exchange(batch.commands) if batch.commands else []
+        """Send a batch a single time; the server's error for a command stands as its reply."""
+        replies = await self._commands.exchange(batch.commands) if batch.commands else []
         if batch.wait is not None:
-            replies.append(await self._follower.wait(batch.wait))
+            replies.append(await self._streams.wait(batch.wait))
         return replies

@@ -1,30 +1,25 @@
-"""The shell that carries plans out with blocking sockets; `invokeq.transport.aio` has the other.
+"""Execute plans with blocking sockets; `invokeq.transport.aio` does so on asyncio.
 
-Both send a batch in one write, read one reply a command, and answer faults the same way: see
-`BaseTransport`. A batch whose connection broke is sent again on a new one, at once and then,
-within the
-batch's patience, every RETRY_PAUSE seconds. Works under threads and under gevent's monkey patch.
+Both send a batch in one write, read one reply a command, and answer faults in the same way: see
+`BaseTransport`. A batch whose connection broke is sent again on a new connection, at once and then
+every RETRY_PAUSE seconds for the batch's `retry_for_seconds`. Works under threads and under
+gevent's monkey patch.
 """
 
 import os
 import time
-from typing import Any, Final, TypeVar, cast
-from urllib.parse import urlsplit
+from collections.abc import Generator
+from typing import Final, TypeVar, cast
 
 from redis.connection import AbstractConnection
 from redis.exceptions import (
     AuthenticationError,
-    ConnectionError,  # noqa: A004 - redis' own, not the builtin
     NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
-    RedisError,
     ResponseError,
-    TimeoutError,  # noqa: A004
 )
 
-from invokeq.operations.options import DEFAULT_URL
-from invokeq.operations.plan import Batch, Plan
 from invokeq.protocol.errors import (
     BrokerFullError,
     BrokerUnavailableError,
@@ -33,66 +28,66 @@ from invokeq.protocol.errors import (
     PermissionDeniedError,
     ProtocolError,
 )
-from invokeq.protocol.redis.resp import Reply, pack_commands
-from invokeq.transport.sentinel import make_pool
-
-CONNECT_TIMEOUT: Final = 5.0
-"""Seconds to connect to Redis."""
-
-REPLY_TIMEOUT: Final = 12.0
-"""Seconds for one reply; well above the two seconds for which a read blocks."""
+from invokeq.protocol.redis.address import public_address
+from invokeq.protocol.redis.resp import Reply
+from invokeq.transport import settings
+from invokeq.transport.batch import Batch, RedisConnectionLostError
+from invokeq.transport.connect import make_pool
+from invokeq.transport.connection import exchange_blocking
 
 RETRY_PAUSE: Final = 0.25
 """Seconds between tries while Redis is away."""
 
 T = TypeVar("T")
 
-AWAY: Final = (ConnectionError, TimeoutError, ReadOnlyError)
-"""Faults after which a batch is sent again."""
 
+class RetryBudget:
+    """Decide how often a batch is sent again: at once, then every RETRY_PAUSE seconds."""
 
-def redis_url(url: str | None) -> str:
-    """Give the URL that was passed, else that of INVOKEQ_REDIS_URL, else the local default."""
-    return url or os.environ.get("INVOKEQ_REDIS_URL") or DEFAULT_URL
+    __slots__ = ("_end", "_seconds")
 
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._end: float | None = None
 
-def public_address(url: str) -> str:
-    """Give the address without user and password, for messages."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    def next_pause(self, error: RedisConnectionLostError, now: float) -> float | None:
+        """Return the seconds to wait before the next try; None when there is to be none.
+
+        `now` is on the monotonic clock; the first lost connection starts the budget.
+        """
+        refused = isinstance(error.__cause__, ResponseError)
+        if refused and not isinstance(error.__cause__, ReadOnlyError):
+            return None  # the server's answer to connecting, such as a database out of range
+        if self._end is None:
+            self._end = now + self._seconds
+            return 0.0
+        return RETRY_PAUSE if now < self._end else None
 
 
 class BaseTransport:
-    """What both shells share: the address, and what a reply or a fault means."""
+    """What both transports share: the address, and what a reply or a fault means."""
 
     def __init__(self, url: str | None) -> None:
-        self.url = redis_url(url)
+        self.url = settings.redis_url(url)
         self.address = public_address(self.url)
-        self.settings: dict[str, Any] = {
-            "protocol": 2,
-            "decode_responses": False,
-            "socket_connect_timeout": CONNECT_TIMEOUT,
-            "socket_timeout": REPLY_TIMEOUT,
-            "socket_keepalive": True,
-            "max_connections": 2**31 - 1,  # the pool only makes them, and counts all it ever made
-            "driver_info": None,  # CLIENT SETINFO, which no user of ours may and nobody needs
-        }
-
-    def bad_url(self, problem: Exception) -> InvokeqError:
-        """Give the error for a URL that redis-py does not understand."""
-        return InvalidConfigurationError(source="Redis", setting="url", problem=str(problem))
+        self.timeouts = settings.Timeouts(settings.CONNECT_TIMEOUT, settings.REPLY_TIMEOUT)
 
     def check(self, replies: list[Reply]) -> list[Reply]:
-        """Give the replies back if all are good; a server that only reads is as good as away."""
+        """Return the replies if all are good; else raise the InvokeqError of the first bad one.
+
+        Raise RedisConnectionLostError for a server that only reads: a failover is under way.
+        """
         for reply in replies:
+            if isinstance(reply, ReadOnlyError):
+                raise RedisConnectionLostError.because_of(reply)
             if isinstance(reply, ResponseError):
-                raise reply if isinstance(reply, ReadOnlyError) else self.translate(reply)
+                raise self.translate(reply)
         return replies
 
     def translate(self, error: Exception) -> InvokeqError:
-        """Give our error for one of redis-py's."""
+        """Return our error for a lost connection or for one of redis-py's errors."""
         detail = str(error) or type(error).__name__
-        match error:
+        match error.__cause__ if isinstance(error, RedisConnectionLostError) else error:
             case OutOfMemoryError():
                 return BrokerFullError(address=self.address, detail=detail)
             case AuthenticationError():
@@ -106,25 +101,23 @@ class BaseTransport:
 
 
 class Transport(BaseTransport):
-    """Carries plans out with blocking sockets; safe to share between threads and greenlets.
+    """Executes plans with blocking sockets; safe to share between threads and greenlets.
 
-    Every call holds a connection of its own while it waits; those that are free are kept, the one
-    used last first.
+    Every call holds a connection of its own while it waits. Free connections are kept, and the
+    one that was used last is taken first.
     """
 
     def __init__(self, url: str | None = None) -> None:
         super().__init__(url)
-        try:
-            self._pool = make_pool(self.url, self.settings)
-        except ValueError as error:
-            raise self.bad_url(error) from None
+        self._pool = make_pool(self.url, self.timeouts)
         self._free: list[AbstractConnection] = []
         self._pid = os.getpid()
 
-    def run(self, plan: Plan[T]) -> T:
-        """Carry a plan out and give its result; raises what the plan raises, and broker errors.
+    def run(self, plan: Generator[Batch, list[Reply], T]) -> T:
+        """Execute a plan and return its result; raise what the plan raises, and broker errors.
 
-        A plan hears of a broker error at the batch that met it, and may put things right.
+        A broker error is thrown into the plan at the batch that met it, so that the plan can
+        undo its work.
         """
         try:
             batch = next(plan)
@@ -141,55 +134,35 @@ class Transport(BaseTransport):
             plan.close()
 
     def close(self) -> None:
-        """Close all connections that are free; those in use are closed by whoever uses them."""
+        """Close the free connections; a connection in use is closed when its call ends badly."""
         free, self._free = self._free, []
         for connection in free:
             connection.disconnect()
 
     def _exchange(self, batch: Batch) -> list[Reply]:
-        end: float | None = None
+        budget = RetryBudget(batch.retry_for_seconds)
         while True:
             try:
                 return self.check(self.once(batch))
-            except AWAY as error:
-                now = time.monotonic()
-                self.close()  # what was free is as broken
-                if end is None:
-                    end = now + batch.retry_for_seconds
-                elif now >= end:
-                    raise self.translate(error) from error
-                else:
-                    time.sleep(RETRY_PAUSE)
-            except RedisError as error:
-                raise self.translate(error) from error
+            except RedisConnectionLostError as error:
+                pause = budget.next_pause(error, time.monotonic())
+                if pause is None:
+                    raise self.translate(error) from error.__cause__ or error
+                self.close()  # the free connections are as broken as this one
+                if pause:
+                    time.sleep(pause)
 
     def once(self, batch: Batch) -> list[Reply]:
-        """Send a batch a single time; redis' errors of single commands stand as replies."""
-        commands = batch.sent
+        """Send a batch a single time; the server's error for a command stands as its reply."""
         connection = self._take()
-        intact = False
-        try:
-            connection.send_packed_command([pack_commands(commands)])
-            replies: list[Reply] = []
-            for _ in commands:
-                try:
-                    replies.append(connection.read_response())
-                except ResponseError as error:
-                    replies.append(error)
-            intact = True
-            return replies
-        finally:
-            if intact:
-                self._free.append(connection)
-            else:  # a reply may still be on its way: it must not answer anybody else
-                connection.disconnect()
+        replies = exchange_blocking(connection, batch.all_commands)
+        self._free.append(connection)
+        return replies
 
     def _take(self) -> AbstractConnection:
         if self._pid != os.getpid():  # forked: the sockets are the parent's
             self._free, self._pid = [], os.getpid()
         try:
-            return self._free.pop()
+            return self._free.pop()  # no look before: another thread may take the last one
         except IndexError:
-            connection = cast(AbstractConnection, self._pool.make_connection())
-            connection.connect()  # which looks up a master; sending would connect to nowhere
-            return connection
+            return cast(AbstractConnection, self._pool.make_connection())

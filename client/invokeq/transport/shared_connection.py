@@ -1,48 +1,13 @@
-"""One connection to Redis that the tasks of an event loop share."""
+"""One connection to Redis that all tasks of an event loop share for their commands."""
 
 import asyncio
 import contextlib
-import math
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-from redis.asyncio import ConnectionPool
-from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
-from redis.exceptions import TimeoutError as RedisTimeoutError
-
-from invokeq.protocol.redis.resp import Command, Reply, pack_commands
-
-REPLY_TIMEOUT: Final = 12.0
-"""Seconds for the replies to one write; well above the two seconds for which a read blocks."""
-
-
-async def exchange(connection: AbstractConnection, commands: Sequence[Command]) -> list[Reply]:
-    """Send commands in one write and read a reply for each; the server's errors stand as replies.
-
-    Drops the connection, and raises redis' ConnectionError or TimeoutError, when it breaks.
-    """
-    intact = False
-    try:
-        async with asyncio.timeout(REPLY_TIMEOUT):
-            await connection.connect()
-            await connection.send_packed_command(pack_commands(commands), check_health=False)
-            replies: list[Reply] = []
-            for _ in commands:
-                try:
-                    replies.append(await connection.read_response(timeout=math.inf))
-                except ResponseError as error:
-                    replies.append(error)
-        intact = True
-        return replies
-    except TimeoutError:
-        raise RedisTimeoutError(f"no answer within {REPLY_TIMEOUT:.0f} s") from None
-    except OSError as error:
-        raise RedisConnectionError(str(error)) from error
-    finally:
-        if not intact:  # a reply may still be on its way: it must not answer the next write
-            await connection.disconnect(nowait=True)
+from invokeq.protocol.redis.resp import Command, Reply
+from invokeq.transport.batch import RedisConnectionLostError
+from invokeq.transport.connection import RedisConnection
 
 
 class _PendingBatch(NamedTuple):
@@ -51,67 +16,66 @@ class _PendingBatch(NamedTuple):
 
 
 class SharedConnection:
-    """Sends what all tasks want at the moment in one write; one round trip after the other.
+    """Coalesces the batches that are pending into one write; one round trip after the other.
 
-    A batch stays in one piece: nobody's commands come between those of a MULTI. When the connection
-    breaks, everybody whose replies are missing gets redis' error.
+    The commands of a batch stay together: no command of another task comes between a MULTI and
+    its EXEC. When the connection breaks, every batch that was sent gets RedisConnectionLostError.
     """
 
-    def __init__(self, pool: ConnectionPool) -> None:
-        self._pool = pool
-        self._wishes: list[_PendingBatch] = []
+    def __init__(self, connection: RedisConnection, timeout: float) -> None:
+        self._connection = connection
+        self._timeout = timeout
+        self._pending: list[_PendingBatch] = []
         self._sender: asyncio.Task[None] | None = None
-        self._connection: AbstractConnection | None = None
 
     async def exchange(self, commands: Sequence[Command]) -> list[Reply]:
-        """Send a batch and give its replies, in order."""
+        """Send a batch and return one reply a command, in order. Raise RedisConnectionLostError."""
         loop = asyncio.get_running_loop()
-        wish = _PendingBatch(commands, loop.create_future())
-        self._wishes.append(wish)
+        batch = _PendingBatch(commands, loop.create_future())
+        self._pending.append(batch)
         if self._sender is None:
             self._sender = loop.create_task(self._send())
-        return await wish.replies
+        return await batch.replies
 
     async def close(self) -> None:
-        """Drop the connection; whoever still waits gets redis' ConnectionError."""
+        """Close the connection; pending batches get RedisConnectionLostError."""
         if self._sender is not None:
             self._sender.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._sender
-        if self._connection is not None:
-            await self._connection.disconnect(nowait=True)
-            self._connection = None
+        await self._connection.close()
 
     async def _send(self) -> None:
-        """Send until nobody wants anything; the next wish starts it again."""
-        wishes: list[_PendingBatch] = []
+        """Send until no batch is pending; the next batch starts the task again."""
+        batches: list[_PendingBatch] = []
         try:
-            while self._wishes:
-                wishes, self._wishes = self._wishes, []
-                wishes = [wish for wish in wishes if not wish.replies.done()]
+            while self._pending:
+                # Batches that arrive during this round trip are coalesced into the next one.
+                batches, self._pending = self._pending, []
+                batches = [batch for batch in batches if not batch.replies.done()]
                 try:
-                    await self._exchange(wishes)
-                except RedisError as error:
-                    _fail(wishes, error)
+                    await self._exchange(batches)
+                except RedisConnectionLostError as error:
+                    _fail(batches, error)
         finally:
+            # No await between the last look at `_pending` and here: a batch that came later finds
+            # no sender and starts one, so no batch is left behind.
             self._sender = None
-            _fail([*wishes, *self._wishes], RedisConnectionError("the session was closed"))
-            self._wishes.clear()
+            _fail([*batches, *self._pending], RedisConnectionLostError("the session was closed"))
+            self._pending.clear()
 
-    async def _exchange(self, wishes: list[_PendingBatch]) -> None:
-        if self._connection is None:
-            self._connection = self._pool.make_connection()
-        commands = [command for wish in wishes for command in wish.commands]
-        replies = await exchange(self._connection, commands)
+    async def _exchange(self, batches: list[_PendingBatch]) -> None:
+        commands = [command for batch in batches for command in batch.commands]
+        replies = await self._connection.exchange(commands, self._timeout)
         at = 0
-        for wish in wishes:
-            end = at + len(wish.commands)
-            if not wish.replies.done():
-                wish.replies.set_result(replies[at:end])
+        for batch in batches:
+            end = at + len(batch.commands)
+            if not batch.replies.done():  # cancelled while the replies were on their way
+                batch.replies.set_result(replies[at:end])
             at = end
 
 
-def _fail(wishes: list[_PendingBatch], error: Exception) -> None:
-    for wish in wishes:
-        if not wish.replies.done():
-            wish.replies.set_exception(error)
+def _fail(batches: list[_PendingBatch], error: Exception) -> None:
+    for batch in batches:
+        if not batch.replies.done():
+            batch.replies.set_exception(error)

@@ -1,42 +1,39 @@
-"""Waits for many streams at once, over as few connections as it takes."""
+"""Multiplex the waits for many streams over a few connections."""
 
 import asyncio
 import contextlib
 from typing import Final
 
-from redis.asyncio import ConnectionPool
-from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
-from invokeq.operations.plan import StreamWait
 from invokeq.protocol.redis.resp import Reply
-from invokeq.transport.shared_connection import exchange
+from invokeq.transport.batch import RedisConnectionLostError, StreamWait
+from invokeq.transport.connection import RedisConnection
 
 BUSY: Final = 0.005
-"""Seconds: reads that return faster than this are about to return again."""
+"""Seconds: a read that returned faster than this is about to return again."""
 
-RETRY_FOR_SECONDS: Final = 0.002
-"""Seconds for which a stream waits to go along with a busy read before it gets one of its own."""
+JOIN_BUSY_READ: Final = 0.002
+"""Seconds for which a stream waits to join a busy read before it gets a read of its own."""
 
 CROWD: Final = 32
-"""Streams that brought something in one read: then the next read is worth a pause."""
+"""Streams with entries in one read from which the next read is worth a pause."""
 
 PAUSE: Final = 0.005
 """Seconds of that pause; each read costs both sides time for every stream, busy or not."""
 
 KEPT: Final = 4
-"""Connections kept open when nothing is waited for."""
+"""Connections kept open when no stream is waited for."""
 
 
 class _Waiter:
-    """Somebody who waits for one stream, until `due` on the loop's clock."""
+    """One task that waits for one stream, until `due` on the loop's clock."""
 
-    __slots__ = ("alone", "due", "reply", "wish")
+    __slots__ = ("alone", "due", "reply", "wait")
 
-    def __init__(self, wish: StreamWait, loop: asyncio.AbstractEventLoop) -> None:
-        self.wish = wish
-        self.due = loop.time() + wish.block_ms / 1000
+    def __init__(self, wait: StreamWait, loop: asyncio.AbstractEventLoop) -> None:
+        self.wait = wait
+        self.due = loop.time() + wait.block_ms / 1000
         self.reply: asyncio.Future[Reply] = loop.create_future()
         self.alone = False
 
@@ -44,46 +41,53 @@ class _Waiter:
 class StreamMultiplexer:
     """Turns the waits of all tasks into few XREADs.
 
-    A read that returns first lets those whose streams brought something come back, and then takes
-    everybody who waits and is in no read: so reads grow together, and under load one connection
-    serves them all. Who comes while all reads are blocked gets another connection.
+    A read that returns first lets the tasks whose streams had entries come back, and then takes
+    every waiter that is in no read. So reads grow together, and under load one connection serves
+    all waiters. A waiter that comes while all reads are blocked gets another connection.
     """
 
-    def __init__(self, pool: ConnectionPool, *, gather_plans: bool = True) -> None:
-        self._pool = pool
-        self._together = gather_plans
+    def __init__(
+        self, connection: RedisConnection, timeout: float, *, multiplex: bool = True
+    ) -> None:
+        self._connection = connection
+        self._timeout = timeout
+        self._multiplex = multiplex
         self._waiters: list[_Waiter] = []
-        self._free: list[AbstractConnection] = []
+        self._free: list[RedisConnection] = []
         self._reads: set[asyncio.Task[None]] = set()
         self._gathering = 0
         self._busy = False
 
-    async def wait(self, wish: StreamWait) -> Reply:
-        """Wait for entries of one stream: XREAD's reply for it, or None after `block_ms`."""
+    async def wait(self, wait: StreamWait) -> Reply:
+        """Wait for entries of one stream; return XREAD's reply, or None after `block_ms`.
+
+        Raise RedisConnectionLostError.
+        """
         loop = asyncio.get_running_loop()
-        waiter = _Waiter(wish, loop)
-        waiter.alone = not self._together
+        waiter = _Waiter(wait, loop)
+        waiter.alone = not self._multiplex
         self._waiters.append(waiter)
         if not self._gathering:
+            # A blocked XREAD takes no further stream. A busy one returns soon and gathers again.
             if self._busy and self._reads:
-                loop.call_later(RETRY_FOR_SECONDS, self._start)
+                loop.call_later(JOIN_BUSY_READ, self._start)
             else:
                 self._start()
         return await waiter.reply
 
     async def close(self) -> None:
-        """Drop the connections; whoever still waits gets redis' ConnectionError."""
+        """Close the connections; every waiter gets RedisConnectionLostError."""
         for read in list(self._reads):
             read.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await read
-        _fail(self._waiters, RedisConnectionError("the session was closed"))
+        _fail(self._waiters, RedisConnectionLostError("the session was closed"))
         self._waiters.clear()
         while self._free:
-            await self._free.pop().disconnect(nowait=True)
+            await self._free.pop().close()
 
     def _start(self) -> None:
-        """Begin another read, unless one is about to take everybody who waits."""
+        """Start another read, unless one is about to take all waiters."""
         if self._waiters and not self._gathering:
             self._gathering += 1
             read = asyncio.get_running_loop().create_task(self._read())
@@ -91,78 +95,80 @@ class StreamMultiplexer:
             read.add_done_callback(self._reads.discard)
 
     async def _read(self) -> None:
-        connection = self._free.pop() if self._free else self._pool.make_connection()
+        connection = self._free.pop() if self._free else self._connection.clone()
         pause = 0.0
         try:
             while True:
                 try:
-                    await asyncio.sleep(pause)  # who is about to wait goes along
+                    # Tasks that have just been answered run first, and their next waits join.
+                    await asyncio.sleep(pause)
                 finally:
                     self._gathering -= 1
                 group = self._gather()
                 if not group:
                     break
-                brought = await self._read_once(connection, group)
-                pause = PAUSE if brought >= CROWD else 0.0
+                found = await self._read_once(connection, group)
+                pause = PAUSE if found >= CROWD else 0.0
                 self._gathering += 1
         finally:
-            if len(self._free) < KEPT and connection.is_connected:
+            if len(self._free) < KEPT and connection.is_open:
                 self._free.append(connection)
             else:
-                await connection.disconnect(nowait=True)
+                await connection.close()
 
     def _gather(self) -> list[_Waiter]:
-        """Take those who wait: each stream once, and who must be alone alone."""
+        """Take the waiters of one read: each stream once, and a waiter marked alone alone."""
         waiting = [waiter for waiter in self._waiters if not waiter.reply.done()]
         group: dict[str, _Waiter] = {}
         alone = False
         self._waiters = []
         for waiter in waiting:
-            fits = not group if waiter.alone else waiter.wish.stream not in group and not alone
+            fits = not group if waiter.alone else waiter.wait.stream not in group and not alone
             if fits:
                 alone = waiter.alone
-                group[waiter.wish.stream] = waiter
+                group[waiter.wait.stream] = waiter
             else:
                 self._waiters.append(waiter)
-        self._start()
+        self._start()  # a read of its own for what did not fit
         return list(group.values())
 
-    async def _read_once(self, connection: AbstractConnection, group: list[_Waiter]) -> int:
-        """Read for a group, and hand out what came; who got nothing waits on until it is due.
+    async def _read_once(self, connection: RedisConnection, group: list[_Waiter]) -> int:
+        """Read for a group, answer the waiters, and return how many streams had entries.
 
-        Tells how many streams brought something.
+        A waiter without entries waits on until `due`.
         """
         loop = asyncio.get_running_loop()
         begun = loop.time()
         block = max(1, int((min(waiter.due for waiter in group) - begun) * 1000))
-        count = min(waiter.wish.limit for waiter in group)
-        streams = [waiter.wish.stream for waiter in group]
-        places = [waiter.wish.after for waiter in group]
+        count = min(waiter.wait.limit for waiter in group)
+        streams = [waiter.wait.stream for waiter in group]
+        places = [waiter.wait.after for waiter in group]
         command = ("XREAD", "COUNT", count, "BLOCK", block, "STREAMS", *streams, *places)
         try:
-            (reply,) = await exchange(connection, [command])
+            (reply,) = await connection.exchange([command], self._timeout)
         except asyncio.CancelledError:
-            _fail(group, RedisConnectionError("the session was closed"))
+            _fail(group, RedisConnectionLostError("the session was closed"))
             raise
-        except RedisError as error:
+        except RedisConnectionLostError as error:
             _fail(group, error)
             return 0
         now = loop.time()
         self._busy = now - begun < BUSY
         if isinstance(reply, ResponseError) and len(group) > 1:
-            for waiter in group:  # whose fault it is shows when each reads alone
+            # One stream's error fails the whole XREAD, and does not tell which: each reads alone.
+            for waiter in group:
                 waiter.alone = True
             self._waiters += group
             return 0
         if isinstance(reply, ResponseError):
             _answer(group[0], reply)
             return 0
-        return self._hand_out(group, reply, now)
+        return self._answer_group(group, reply, now)
 
-    def _hand_out(self, group: list[_Waiter], reply: Reply, now: float) -> int:
+    def _answer_group(self, group: list[_Waiter], reply: Reply, now: float) -> int:
         found = {entry[0]: entry for entry in reply or ()}
         for waiter in group:
-            entry = found.get(waiter.wish.stream.encode())
+            entry = found.get(waiter.wait.stream.encode())
             if entry is not None:
                 _answer(waiter, [entry])
             elif now >= waiter.due:
@@ -173,7 +179,7 @@ class StreamMultiplexer:
 
 
 def _answer(waiter: _Waiter, reply: Reply) -> None:
-    if not waiter.reply.done():
+    if not waiter.reply.done():  # the task may have been cancelled
         waiter.reply.set_result(reply)
 
 

@@ -17,10 +17,10 @@ from invokeq.errors import (
     QueueFullError,
 )
 from invokeq.operations import submit_many
-from invokeq.operations.plan import Batch
 from invokeq.protocol.codec import OrjsonSerializer
 from invokeq.protocol.redis import keys
 from invokeq.protocol.redis.resp import Reply
+from invokeq.transport.batch import Batch
 from tests.integration.conftest import stream_config, user
 from tests.support.processes.worker import WorkerProcess, running_worker
 from tests.support.waiting import eventually

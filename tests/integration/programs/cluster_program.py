@@ -16,11 +16,11 @@ import redis
 
 from invokeq import AsyncSession, Session
 from invokeq.errors import InvocationCancelledError, WorkerLostError
-from invokeq.operations.plan import Batch
 from invokeq.protocol.redis import keys
-from invokeq.protocol.redis.address import key_slot
 from invokeq.protocol.redis.resp import Reply
+from invokeq.protocol.redis.slots import key_slot
 from invokeq.protocol.requests import new_request_id
+from invokeq.transport.batch import Batch
 from invokeq.transport.blocking import Transport
 from tests.integration.conftest import stream_config, user
 from tests.support.processes.worker import running_worker

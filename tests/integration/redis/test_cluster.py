@@ -19,13 +19,13 @@ from tests.support.servers.clusters import running_cluster
 
 STREAMS = 20
 OF_ONE_SERVER = [
-    "test_submit_many.py::test_they_stand_in_their_lane_in_order_and_cost_a_round_trip_a_group",
-    "test_submit_many.py::test_calls_of_all_kinds_go_together",
-    "test_submit_many.py::test_of_calls_that_are_refused_nothing_is_left",
-    "test_submit_many.py::test_the_same_on_asyncio",
-    "test_acl.py::test_a_plugin_can_do_all_it_needs",
-    "test_rq_tools.py::test_info_agrees_with_what_ran",
-    "test_rq_tools.py::test_stop_job_command",
+    "calls/test_submit_many.py::test_they_stand_in_their_lane_in_order_and_cost_a_round_trip_a_group",
+    "calls/test_submit_many.py::test_calls_of_all_kinds_go_together",
+    "calls/test_submit_many.py::test_of_calls_that_are_refused_nothing_is_left",
+    "calls/test_submit_many.py::test_the_same_on_asyncio",
+    "redis/test_acl.py::test_a_plugin_can_do_all_it_needs",
+    "worker/test_rq_tools.py::test_info_agrees_with_what_ran",
+    "worker/test_rq_tools.py::test_stop_job_command",
 ]
 
 

@@ -19,7 +19,7 @@ from invokeq import AsyncSession, Session
 from invokeq.errors import BrokerUnavailableError, WorkerLostError
 from invokeq.protocol.redis import keys
 from invokeq.session import Models
-from invokeq.transport import blocking, shared_connection
+from invokeq.transport import settings
 from invokeq_worker.process.embedded_server import EmbeddedValkey
 from tests.integration.conftest import stream_config, user
 from tests.support.processes.worker import WorkerProcess, running_worker
@@ -172,7 +172,7 @@ def test_half_open_connections_of_a_client_are_noticed(
     server: EmbeddedValkey, proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bound = 2.5  # just above the time for which a read blocks
-    monkeypatch.setattr(blocking, "REPLY_TIMEOUT", bound)
+    monkeypatch.setattr(settings, "REPLY_TIMEOUT", bound)
     with (
         running_worker(server.url, tmp_path) as worker,
         Session("acme", redis=through(proxy)) as session,
@@ -189,7 +189,7 @@ def test_half_open_connections_of_a_client_are_noticed(
 async def test_half_open_connections_of_an_async_client_are_noticed(
     server: EmbeddedValkey, proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared_connection, "REPLY_TIMEOUT", 2.5)
+    monkeypatch.setattr(settings, "REPLY_TIMEOUT", 2.5)
     with running_worker(server.url, tmp_path):
         async with AsyncSession("acme", redis=through(proxy)) as session:
             found: list[str] = []

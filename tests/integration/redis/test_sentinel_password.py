@@ -14,8 +14,8 @@ import pytest
 
 from invokeq import AsyncSession, Session
 from invokeq.errors import BrokerUnavailableError, InvokeqError
+from invokeq.transport.connect import make_client
 from invokeq_worker.config.loading import load_settings
-from invokeq_worker.redis.connect import make_client
 from tests.integration.conftest import stream_config, user
 from tests.support.processes.worker import WorkerProcess, running_worker
 from tests.support.servers.clusters import RunningSentinel, running_sentinel

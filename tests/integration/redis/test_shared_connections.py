@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator, Collection
 
 import pytest
 import redis
-from redis.asyncio import ConnectionPool
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
-from invokeq.operations.plan import StreamWait
+from invokeq.transport.batch import RedisConnectionLostError, StreamWait
+from invokeq.transport.connect import make_async_pool
+from invokeq.transport.connection import RedisConnection
+from invokeq.transport.settings import REPLY_TIMEOUT, Timeouts
 from invokeq.transport.shared_connection import SharedConnection
 from invokeq.transport.stream_multiplexer import KEPT, StreamMultiplexer
 from tests.support.waiting import eventually_async
@@ -25,16 +26,21 @@ def permanent_keys() -> Collection[str]:
     return ("s*", "n")
 
 
+def connection_to(url: str) -> RedisConnection:
+    """Return a connection as an AsyncSession makes one."""
+    return RedisConnection(make_async_pool(url, Timeouts(5.0, REPLY_TIMEOUT)))
+
+
 @pytest.fixture
 async def follower(redis_url: str) -> AsyncIterator[StreamMultiplexer]:
-    opened = StreamMultiplexer(ConnectionPool.from_url(redis_url, protocol=2))
+    opened = StreamMultiplexer(connection_to(redis_url), REPLY_TIMEOUT)
     yield opened
     await opened.close()
 
 
 @pytest.fixture
 async def line(redis_url: str) -> AsyncIterator[SharedConnection]:
-    opened = SharedConnection(ConnectionPool.from_url(redis_url, protocol=2))
+    opened = SharedConnection(connection_to(redis_url), REPLY_TIMEOUT)
     yield opened
     await opened.close()
 
@@ -138,7 +144,7 @@ async def test_a_connection_that_breaks_is_told_to_all_who_wait(
     await eventually_async("they are at the server", lambda: blocked(redis_client) == 1)
     redis_client.client_kill_filter(_type="normal", skipme=True)
     broken = await asyncio.gather(*waits, return_exceptions=True)
-    assert all(isinstance(error, RedisConnectionError) for error in broken)
+    assert all(isinstance(error, RedisConnectionLostError) for error in broken)
     redis_client.xadd("s1", {"n": 1})
     assert await waiting(follower, "s1")
 
@@ -150,7 +156,7 @@ async def test_closing_ends_every_wait(
     await eventually_async("both are at the server", lambda: blocked(redis_client) == 2)
     await follower.close()
     ended = await asyncio.gather(*waits, return_exceptions=True)
-    assert all(isinstance(error, RedisConnectionError) for error in ended)
+    assert all(isinstance(error, RedisConnectionLostError) for error in ended)
 
 
 async def test_transactions_of_many_tasks_stay_in_one_piece(
@@ -187,6 +193,6 @@ async def test_a_broken_line_connects_anew(
 ) -> None:
     await line.exchange([("PING",)])
     redis_client.client_kill_filter(_type="normal", skipme=True)
-    with pytest.raises(RedisConnectionError):
+    with pytest.raises(RedisConnectionLostError):
         await line.exchange([("PING",)])
     assert await line.exchange([("PING",)]) == [b"PONG"]

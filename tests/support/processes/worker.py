@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from invokeq.protocol.redis import keys
-from invokeq_worker.redis.connect import make_client
+from invokeq.transport.connect import make_client
 from tests.support.waiting import eventually
 
 STOP_SECONDS = 20.0

@@ -4,7 +4,8 @@ from typing import Any, cast
 
 import redis
 
-from invokeq.protocol.redis.address import RQ_SLOT, Address, Node, SlotMap, parse_address, slot_of
+from invokeq.protocol.redis.address import Address, Node, parse_address
+from invokeq.protocol.redis.slots import RQ_SLOT, SlotMap, slot_of
 
 _TO_ALL = {"ACL", "CLIENT", "CONFIG", "DBSIZE", "FLUSHALL", "FLUSHDB", "KEYS"}
 _MANY_KEYS = {"DEL", "EXISTS"}

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from invokeq.protocol.redis.address import SlotMap, key_slot
 from invokeq.protocol.redis.resp import Command
-from invokeq.transport.cluster import interleave_by_node
+from invokeq.protocol.redis.slots import SlotMap, key_slot
+from invokeq.transport.routing import interleave_by_node
 
 KEYS = {"a": "{a}", "b": "{b}", "r": "{rq}"}
 SLOTS = SlotMap(
@@ -18,7 +18,12 @@ def sent(*segments: str) -> list[tuple[str, list[int]]]:
     commands: list[Command] = [("GET", KEYS[name]) for side in segments for name in side]
     lengths: Sequence[int] = [len(side) for side in segments]
     found = interleave_by_node(commands, lengths if len(segments) > 1 else (), SLOTS)
-    return [(node[0], places) for node, places in found if node is not None]
+    return [
+        (node[0], [part.at for part in parts])
+        for step in found
+        for node, parts in step.items()
+        if node is not None
+    ]
 
 
 def test_one_plan_is_sent_in_its_order() -> None:

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from invokeq.operations.plan import Batch, Plan, gather_plans
+from invokeq.operations.plan import Plan, gather_plans
 from invokeq.protocol.errors import InvalidRequestError, InvokeqError
 from invokeq.protocol.redis.resp import Reply
+from invokeq.transport.batch import Batch
 
 
 def echo(name: str, trips: int) -> Plan[list[Reply]]:

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from invokeq.operations.plan import Batch
 from invokeq.operations.reader import Reader
 from invokeq.protocol import events
 from invokeq.protocol.errors import (
@@ -17,6 +16,7 @@ from invokeq.protocol.errors import (
 )
 from invokeq.protocol.events import START, Event, EventId, EventKind
 from invokeq.protocol.redis import keys
+from invokeq.transport.batch import Batch
 from invokeq_worker.streams.event_stream import MAX_ENTRY
 
 RID = "ab" * 16

@@ -5,7 +5,8 @@ from redis.crc import key_slot as redis_slot
 
 from invokeq.errors import InvalidConfigurationError
 from invokeq.protocol.redis import keys
-from invokeq.protocol.redis.address import RQ_SLOT, SlotMap, key_slot, parse_address, runs, slot_of
+from invokeq.protocol.redis.address import parse_address
+from invokeq.protocol.redis.slots import RQ_SLOT, SlotMap, key_slot, slot_of, split_by_node
 
 RID = "a" * 32
 EVENTS = keys.events(RID)
@@ -42,7 +43,7 @@ def test_what_has_no_key_goes_where_rq_is(name: str) -> None:
 def test_runs_keep_the_order() -> None:
     slots = SlotMap([[0, 8191, [b"a", 1, b"id"]], [8192, 16383, [b"", 2, b"id"]]], ("asked", 9))
     commands = [("SET", f"{{{n}}}", n) for n in range(50)]
-    parts = list(runs(commands, slots))
+    parts = list(split_by_node(commands, slots))
     assert [command for _, part in parts for command in part] == commands
     for node, part in parts:
         assert {slots.node_of(slot_of(command)) for command in part} == {node}
@@ -74,12 +75,12 @@ def test_a_database_of_a_cluster_is_refused() -> None:
 def test_what_sentinels_want_is_not_for_the_data_servers() -> None:
     url = "redis+sentinel://u:p@one/m?sentinel_password=a%26b%2Bc+d&db=3&sentinel_username=who"
     address = parse_address(url)
-    assert address.asking == ("who", "a&b+c+d")
-    assert address.asking.options == {"username": "who", "password": "a&b+c+d"}
+    assert address.sentinel_login == ("who", "a&b+c+d")
+    assert address.sentinel_login.options == {"username": "who", "password": "a&b+c+d"}
     assert address.url_of(("one", 1)) == "redis://u:p@one:1/0?db=3"
     alone = parse_address("redis+sentinel://one/m?sentinel_password=x")
-    assert (alone.asking.options, alone.rest) == ({"password": "x"}, "/0")
-    assert parse_address("redis+sentinel://u:p@one/m").asking.options == {}
+    assert (alone.sentinel_login.options, alone.rest) == ({"password": "x"}, "/0")
+    assert parse_address("redis+sentinel://u:p@one/m").sentinel_login.options == {}
 
 
 def test_a_user_for_sentinels_needs_a_password() -> None:

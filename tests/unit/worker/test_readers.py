@@ -11,10 +11,11 @@ import pytest
 from invokeq.protocol.events import EventId, EventKind
 from invokeq.protocol.lease import DETACHED, cancel_order, position_lease
 from invokeq.protocol.redis import keys
+from invokeq.transport.batch import RedisConnectionLostError
+from invokeq.transport.connection import RedisConnection
 from invokeq_worker.config.values import Window
 from invokeq_worker.engine.readers import GRACE, RETURN_GRACE, Readers
 from invokeq_worker.engine.run import Run
-from invokeq_worker.redis.connection import RedisConnection, RedisConnectionLostError
 from invokeq_worker.redis.scripts import Claimed
 from invokeq_worker.streams.event_stream import EventWriter
 from tests.support.waiting import eventually_async
@@ -29,7 +30,7 @@ class Server:
         self.leases: dict[str, bytes] | None = {}
         self.asked: list[list[str]] = []
 
-    async def one(self, name: str, *asked: str, timeout: float) -> list[bytes | None]:
+    async def execute(self, name: str, *asked: str, timeout: float) -> list[bytes | None]:
         assert name == "MGET"
         self.asked.append(list(asked))
         if self.leases is None:

@@ -13,11 +13,11 @@ from invokeq.protocol.redis.resp import Command, Reply
 from invokeq.protocol.requests import Envelope
 from invokeq.requests.llm import build_llm_request
 from invokeq.results.decode import llm_decoder
+from invokeq.transport.connection import RedisConnection
 from invokeq_providers.scripted import ScriptedProvider
 from invokeq_worker.config.permissions import Permissions
 from invokeq_worker.config.values import Retention, Window
 from invokeq_worker.engine.run import Run, RunContext
-from invokeq_worker.redis.connection import RedisConnection
 from invokeq_worker.redis.scripts import Claimed
 from invokeq_worker.streams.writer import Writer
 

@@ -7,7 +7,7 @@ from pydantic import SecretStr, field_validator
 from redis import ConnectionPool
 
 from invokeq.protocol.errors import InvalidConfigurationError
-from invokeq.protocol.redis.address import parse_address
+from invokeq.protocol.redis.address import parse_address, public_address
 from invokeq_worker.config.fields import Seconds, Table
 
 _SCHEMES: Final = ("redis", "rediss", "unix")
@@ -24,7 +24,7 @@ class RedisSettings(Table):
     def _usable(cls, url: SecretStr) -> SecretStr:
         # Messages name parts of the URL, never the URL: it may hold a password.
         if "+" in url.get_secret_value().partition("://")[0]:
-            _check_several(url.get_secret_value())
+            _check_connection(url.get_secret_value())
             return url
         parts = urlsplit(url.get_secret_value())
         if parts.scheme not in _SCHEMES:
@@ -39,10 +39,7 @@ class RedisSettings(Table):
             raise ValueError("has a port that is not a number from 0 to 65535") from None
         if parts.scheme != "unix" and not (parts.path.strip("/") or "0").isdigit():
             raise ValueError("has a database that is not a number")
-        try:
-            ConnectionPool.from_url(url.get_secret_value()).make_connection()  # opens nothing
-        except (ValueError, TypeError):
-            raise ValueError("has an option after the ? that redis-py does not take") from None
+        _check_connection(url.get_secret_value())
         return url
 
     @property
@@ -53,16 +50,15 @@ class RedisSettings(Table):
     @property
     def address(self) -> str:
         """The URL without user, password and options, for people to read."""
-        parts = urlsplit(self.url_text)
-        host = parts.netloc.rpartition("@")[2]
-        return f"{parts.scheme}://{host}{parts.path}"
+        return public_address(self.url_text)
 
 
-def _check_several(url: str) -> None:
-    """Raise ValueError for a URL of a cluster or of Sentinels that cannot be used."""
+def _check_connection(url: str) -> None:
+    """Raise ValueError for a URL from which no connection can be made; open none."""
     try:
         address = parse_address(url)
-        ConnectionPool.from_url(address.url_of(address.nodes[0])).make_connection()
+        one = address.url_of(address.nodes[0]) if address.nodes else url
+        ConnectionPool.from_url(one).make_connection()
     except InvalidConfigurationError as error:
         raise ValueError(error.problem) from None
     except (ValueError, TypeError):

@@ -16,8 +16,9 @@ from redis.exceptions import ResponseError
 
 from invokeq.protocol.redis import keys
 from invokeq.protocol.redis.resp import Command
+from invokeq.transport.batch import RedisConnectionLostError
+from invokeq.transport.connection import RedisConnection
 from invokeq_worker.redis import scripts
-from invokeq_worker.redis.connection import RedisConnection, RedisConnectionLostError
 from invokeq_worker.redis.scripts import Claim, Claimed
 
 CLAIM_SIZE: Final = 32

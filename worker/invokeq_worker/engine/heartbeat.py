@@ -18,11 +18,12 @@ from invokeq.protocol.directory import CATALOG_TTL, WorkerEntry
 from invokeq.protocol.redis import keys
 from invokeq.protocol.redis.resp import Command
 from invokeq.protocol.redis.rq_time import iso
+from invokeq.transport.batch import RedisConnectionLostError
+from invokeq.transport.connection import RedisConnection
 from invokeq_worker.engine.claimer import Claimer
 from invokeq_worker.engine.readers import Readers, is_settled, leases_of
 from invokeq_worker.engine.run import Run
 from invokeq_worker.redis import scripts
-from invokeq_worker.redis.connection import RedisConnection, RedisConnectionLostError
 
 REFRESH: Final = 1.0
 """Seconds between heartbeats."""

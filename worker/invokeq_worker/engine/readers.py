@@ -20,9 +20,10 @@ from redis.exceptions import ResponseError
 from invokeq.protocol.lease import parse_lease
 from invokeq.protocol.redis import keys
 from invokeq.protocol.redis.resp import Command
+from invokeq.transport.batch import RedisConnectionLostError
+from invokeq.transport.connection import RedisConnection
 from invokeq_worker.config.values import REDIS_RETENTION
 from invokeq_worker.engine.run import Run
-from invokeq_worker.redis.connection import RedisConnection, RedisConnectionLostError
 
 PAUSE: Final = 0.025
 """Seconds between looks; a reader that reads on finds more before it could notice."""
@@ -75,7 +76,7 @@ class Readers:
         """Hear how far the readers of those that wait have come. One round trip."""
         runs = list(self._waiting)
         try:
-            leases = await self._link.one(*leases_of(runs), timeout=TIMEOUT)
+            leases = await self._link.execute(*leases_of(runs), timeout=TIMEOUT)
         except (RedisConnectionLostError, ResponseError) as error:
             self.missed(str(error))
         else:

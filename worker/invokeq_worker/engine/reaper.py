@@ -21,11 +21,11 @@ from invokeq.protocol.errors import ProtocolError, WorkerLostError
 from invokeq.protocol.events import ANSWERS, LAST_SEQUENCE, TERMINAL, EventId, EventKind
 from invokeq.protocol.redis import keys
 from invokeq.protocol.redis.resp import Command, Reply
+from invokeq.transport.connection import RedisConnection
 from invokeq_worker.config.values import Retention
 from invokeq_worker.engine import job_records
 from invokeq_worker.engine.job_records import Ending
 from invokeq_worker.redis import scripts
-from invokeq_worker.redis.connection import RedisConnection
 from invokeq_worker.redis.scripts import Claimed
 
 LOCK_MS: Final = 10_000
@@ -75,12 +75,14 @@ class Reaper:
     async def reap(self, dead: str) -> None:
         """Settle everything that `dead` was running, then strike it off; repeatable at any
         point."""
-        lock = await self._link.one(
+        lock = await self._link.execute(
             "SET", keys.reaping(dead), self._worker, "NX", "PX", LOCK_MS, timeout=TIMEOUT
         )
         if not lock:
             return
-        members = await self._link.one("SMEMBERS", keys.worker_executions(dead), timeout=TIMEOUT)
+        members = await self._link.execute(
+            "SMEMBERS", keys.worker_executions(dead), timeout=TIMEOUT
+        )
         log.warning("worker is dead", dead=dead, executions=len(members))
         for member in members:
             request_id, _, execution = member.decode().partition(":")
@@ -175,7 +177,7 @@ class Reaper:
 
     async def _strike_off(self, dead: str) -> None:
         """Remove a worker from RQ's books and ours, as RQ does when one says good-bye."""
-        found = await self._link.one("SMEMBERS", keys.QUEUES, timeout=TIMEOUT)
+        found = await self._link.execute("SMEMBERS", keys.QUEUES, timeout=TIMEOUT)
         lanes = [keys.lane_of(lane.decode(errors="replace")) for lane in found]
         key = keys.worker(dead)
         await self._send(

@@ -29,6 +29,8 @@ from invokeq.protocol.redis import keys
 from invokeq.protocol.redis.resp import Command, Reply
 from invokeq.protocol.requests import BodyRef, Envelope, Request
 from invokeq.protocol.usage import Usage
+from invokeq.transport.batch import RedisConnectionLostError
+from invokeq.transport.connection import RedisConnection
 from invokeq_providers.base import Provider
 from invokeq_providers.calls import (
     Output,
@@ -50,7 +52,6 @@ from invokeq_worker.engine.decoding import decode_request, join_body
 from invokeq_worker.engine.job_records import Ending
 from invokeq_worker.engine.vectors import vectors_payload
 from invokeq_worker.redis import scripts
-from invokeq_worker.redis.connection import RedisConnection, RedisConnectionLostError
 from invokeq_worker.redis.scripts import Claimed
 from invokeq_worker.streams.event_stream import EventWriter
 from invokeq_worker.streams.writer import Writer

@@ -26,6 +26,9 @@ from invokeq.protocol.codec import OrjsonSerializer
 from invokeq.protocol.directory import Catalog, ProviderEntry, WorkerEntry
 from invokeq.protocol.errors import BrokerUnavailableError
 from invokeq.protocol.redis import keys
+from invokeq.transport.connect import make_async_pool, open_connection
+from invokeq.transport.connection import RedisConnection
+from invokeq.transport.settings import Timeouts
 from invokeq_providers.base import Provider
 from invokeq_providers.registry import build_providers
 from invokeq_worker.config.fields import Queue
@@ -41,8 +44,6 @@ from invokeq_worker.engine.readers import Readers
 from invokeq_worker.engine.reaper import Reaper
 from invokeq_worker.engine.run import Run, RunContext
 from invokeq_worker.redis import scripts
-from invokeq_worker.redis.connect import make_pool, open_connection
-from invokeq_worker.redis.connection import RedisConnection
 from invokeq_worker.redis.scripts import Claimed
 from invokeq_worker.redis.server_check import check_server, open_client
 from invokeq_worker.streams.writer import Writer
@@ -100,7 +101,9 @@ class InvocationWorker(BaseWorker):
 
     async def _work(self, burst: bool) -> bool:
         redis_settings = self._settings.redis
-        pool = make_pool(redis_settings.url_text, redis_settings.connect_timeout)
+        pool = make_async_pool(
+            redis_settings.url_text, Timeouts(redis_settings.connect_timeout, None)
+        )
         links = [open_connection(pool) for _ in range(5)]
         redis = AsyncRedis(connection_pool=pool)
         try:
@@ -271,7 +274,7 @@ class InvocationWorker(BaseWorker):
         link = self._beats.clone()
         try:
             executions = keys.worker_executions(self.name)
-            for member in await link.one("SMEMBERS", executions, timeout=SETTLE_TIMEOUT):
+            for member in await link.execute("SMEMBERS", executions, timeout=SETTLE_TIMEOUT):
                 composite = member.decode()
                 if composite not in self._held:
                     request_id, _, execution = composite.partition(":")
@@ -281,7 +284,7 @@ class InvocationWorker(BaseWorker):
 
     async def _put_back(self, link: RedisConnection, request_id: str, execution: str) -> None:
         key = keys.execution(request_id, execution)
-        lane = await link.one("HGET", key, "lane", timeout=SETTLE_TIMEOUT)
+        lane = await link.execute("HGET", key, "lane", timeout=SETTLE_TIMEOUT)
         if lane:
             ttl = self._settings.limits.queue_ttl
             log.warning("claim was lost", request_id=request_id)

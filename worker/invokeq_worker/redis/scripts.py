@@ -14,7 +14,7 @@ from rq.defaults import RQ_KEY_PREFIX
 
 from invokeq.protocol.redis import keys
 from invokeq.protocol.redis.resp import Command, Reply
-from invokeq_worker.redis.connection import RedisConnection
+from invokeq.transport.connection import RedisConnection
 
 EXECUTION_TTL: Final = 86_400
 """Seconds that RQ's record of an execution lives; our leases say whether it is alive, not this."""

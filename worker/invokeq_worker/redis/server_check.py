@@ -13,8 +13,8 @@ from invokeq.protocol.errors import (
     ServerUnsupportedError,
 )
 from invokeq.protocol.redis import keys
+from invokeq.transport.connect import make_client
 from invokeq_worker.config.redis_settings import RedisSettings
-from invokeq_worker.redis.connect import make_client
 
 REQUIRED: Final = (6, 2)
 """The oldest version with explicit stream ids and LPOP of several; Valkey says 7.2.4 or newer."""

@@ -23,9 +23,10 @@ from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 
 from invokeq.protocol.events import LAST_SEQUENCE, EventId
 from invokeq.protocol.redis.resp import Command, Reply
+from invokeq.transport.batch import RedisConnectionLostError
+from invokeq.transport.connection import RedisConnection
 from invokeq_worker.config.values import REDIS_RETENTION, Window
 from invokeq_worker.redis import scripts
-from invokeq_worker.redis.connection import RedisConnection, RedisConnectionLostError
 from invokeq_worker.redis.scripts import Closing
 from invokeq_worker.streams.event_stream import EventWriter
 
@@ -223,7 +224,7 @@ class Writer:
 
     async def _has_arrived(self, stream: EventWriter, sequence: int) -> bool:
         try:
-            top: Any = await self._link.one(
+            top: Any = await self._link.execute(
                 "XREVRANGE", stream.key, "+", "-", "COUNT", 1, timeout=EXCHANGE_TIMEOUT
             )
         except (RedisConnectionLostError, ResponseError):

@@ -12,10 +12,11 @@ from typing import Final, NamedTuple
 
 from invokeq.operations.directory import Directory, LiveWorker
 from invokeq.operations.job_fields import number_of, text_of, time_of
-from invokeq.operations.plan import Batch, Plan
+from invokeq.operations.plan import Plan
 from invokeq.protocol.redis import keys
 from invokeq.protocol.redis.keys import Lane
 from invokeq.protocol.redis.resp import Command
+from invokeq.transport.batch import Batch
 
 MAX_RUNNING: Final = 1000
 """Running invocations that are looked at; there may be more."""

@@ -1,50 +1,50 @@
-"""Where Redis is: one server, a Sentinel's master, or a cluster; and which slot a key is in.
+"""Where Redis is: one server, the master that Sentinels name, or a cluster.
 
 | URL | what it is |
 |---|---|
-| `redis://host:6379/0`, `rediss://`, `unix://` | one server |
+| `redis://host:6379/0`, `rediss://`, `unix:///path` | one server |
 | `redis+cluster://host:6379,host2:6379` | a cluster, by any of its nodes |
 | `redis+sentinel://host:26379,host2:26379/name` | the master that Sentinels call so |
 
-With `rediss+` it is TLS. User, password and what follows the `?` are for the data servers, but for
-`sentinel_username` and `sentinel_password`, percent-encoded: what Sentinels themselves want.
+With `rediss+` it is TLS. User, password and the options after the `?` are for the data servers,
+except `sentinel_username` and `sentinel_password`, percent-encoded: the login of the Sentinels.
 """
 
-import binascii
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, Literal, NamedTuple
-from urllib.parse import unquote, urlsplit
+from collections.abc import Mapping
+from typing import Final, Literal, NamedTuple
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from rq.defaults import RQ_KEY_PREFIX
 
 from invokeq.protocol.errors import InvalidConfigurationError
-from invokeq.protocol.redis.resp import Command
-
-SLOTS: Final = 16384
 
 _FOR_SENTINELS: Final = ("sentinel_username", "sentinel_password")
 
+_FIXED: Final = frozenset({"protocol", "decode_responses", "legacy_responses", "max_connections"})
+"""Options of redis-py that change replies or bound the pool: our connections depend on them."""
+
 Kind = Literal["server", "cluster", "sentinel"]
 Node = tuple[str, int]
+"""Host and port."""
 
 _DEFAULT_PORTS: Final[Mapping[Kind, int]] = {"server": 6379, "cluster": 6379, "sentinel": 26379}
 
 
 class Login(NamedTuple):
-    """A user and a password; both empty where none are wanted, the user alone for the default."""
+    """A user and a password; both empty for no login, the user alone empty for the default one."""
 
     user: str = ""
     password: str = ""
 
     @property
     def options(self) -> dict[str, str]:
-        """What redis-py calls them, without those that are empty."""
+        """The login as redis-py's keyword arguments, without empty ones."""
         named = {"username": self.user, "password": self.password}
         return {name: value for name, value in named.items() if value}
 
 
 class Address(NamedTuple):
-    """A URL taken apart. `url_of(node)` is that of one data server; `asking` is for Sentinels."""
+    """The parts of a URL. `url_of(node)` is the URL of one data server."""
 
     kind: Kind
     url: str
@@ -53,22 +53,35 @@ class Address(NamedTuple):
     scheme: str = ""
     user: str = ""
     rest: str = ""
-    asking: Login = Login()
+    sentinel_login: Login = Login()
 
     def __repr__(self) -> str:  # the rest holds passwords
         return f"Address(kind={self.kind!r}, nodes={self.nodes!r}, service={self.service!r})"
 
     def url_of(self, node: Node) -> str:
+        """Return the URL of one data server, with user, password and options."""
         host, port = node
         shown = f"[{host}]" if ":" in host else host
         return f"{self.scheme}://{self.user}{shown}:{port}{self.rest}"
 
 
-def parse_address(url: str) -> Address:
-    """Take a URL apart; InvalidConfigurationError says what is wrong with one of several hosts."""
+def public_address(url: str) -> str:
+    """Return the URL without user, password and options, for messages."""
     parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def parse_address(url: str) -> Address:
+    """Return the parts of a URL.
+
+    Raise InvalidConfigurationError for a URL of several hosts that is wrong, and for an option
+    that our connections set themselves.
+    """
+    parts = urlsplit(url)
+    _refuse_fixed(parts.query)
     scheme, _, kind = parts.scheme.partition("+")
     if not kind:
+        _check_port(parts)
         return Address("server", url)
     if kind not in ("cluster", "sentinel") or scheme not in ("redis", "rediss"):
         raise _wrong("must start with redis+cluster:// or redis+sentinel://, or rediss+ for TLS")
@@ -86,13 +99,20 @@ def parse_address(url: str) -> Address:
         return Address("cluster", url, nodes, "", scheme, f"{user}{at}", query)
     if not service:
         raise _wrong("names no master; write redis+sentinel://host:26379/mymaster")
-    asking, options = _without_asking(parts.query)
+    login, options = _split_login(parts.query)
     rest = f"/{database or 0}{f'?{options}' if options else ''}"
-    return Address("sentinel", url, nodes, service, scheme, f"{user}{at}", rest, asking)
+    return Address("sentinel", url, nodes, service, scheme, f"{user}{at}", rest, login)
 
 
-def _without_asking(query: str) -> tuple[Login, str]:
-    """Take what is for Sentinels out of the options, and leave the rest as it is written."""
+def _refuse_fixed(query: str) -> None:
+    for option in query.split("&"):
+        name = unquote(option.partition("=")[0])
+        if name in _FIXED:
+            raise _wrong(f"has the option {name}, which invokeq sets itself; leave it out")
+
+
+def _split_login(query: str) -> tuple[Login, str]:
+    """Return the Sentinels' login, and the other options as they are written."""
     own: dict[str, str] = {}
     rest: list[str] = []
     for option in query.split("&"):
@@ -101,94 +121,28 @@ def _without_asking(query: str) -> tuple[Login, str]:
             own[name] = unquote(value)
         else:
             rest.append(option)
-    asking = Login(*(own.get(name, "") for name in _FOR_SENTINELS))
-    if asking.user and not asking.password:
+    login = Login(*(own.get(name, "") for name in _FOR_SENTINELS))
+    if login.user and not login.password:
         raise _wrong("has a sentinel_username, but no sentinel_password")
-    return asking, "&".join(rest)
+    return login, "&".join(rest)
 
 
 def _node(text: str, default: int) -> Node:
     parts = urlsplit(f"//{text}")
+    port = _check_port(parts)
+    if not parts.hostname:
+        raise _wrong("names no host before a port")
+    return parts.hostname, port or default
+
+
+def _check_port(parts: SplitResult) -> int | None:
+    # urllib's own text quotes the port, which is a part of the password where a slash in the
+    # password is not percent-encoded.
     try:
-        host, port = parts.hostname, parts.port
+        return parts.port
     except ValueError:
         raise _wrong("has a port that is not a number from 0 to 65535") from None
-    if not host:
-        raise _wrong("names no host before a port")
-    return host, port or default
 
 
 def _wrong(problem: str) -> InvalidConfigurationError:
     return InvalidConfigurationError(source="Redis", setting="url", problem=problem)
-
-
-def key_slot(key: str | bytes) -> int:
-    """Give the slot of a key: of what is between the first braces, if there is something."""
-    name = key.encode() if isinstance(key, str) else key
-    begin = name.find(b"{")
-    end = name.find(b"}", begin + 1) if begin >= 0 else -1
-    tag = name[begin + 1 : end] if end > begin + 1 else name
-    return binascii.crc_hqx(tag, 0) % SLOTS
-
-
-RQ_SLOT: Final = key_slot(f"{RQ_KEY_PREFIX}:queues")
-"""The slot of all of RQ's family, and of what has no key."""
-
-_SCRIPTS: Final = frozenset({"EVAL", "EVALSHA"})
-_KEYLESS: Final = frozenset(
-    {"MULTI", "EXEC", "TIME", "PUBLISH", "SCRIPT", "INFO", "PING", "CLUSTER", "ASKING"}
-)
-
-
-def slot_of(command: Command) -> int:
-    """Give the slot that a command of ours belongs to."""
-    name = str(command[0])
-    if name in _KEYLESS:
-        return RQ_SLOT
-    if name in _SCRIPTS:
-        return _key(command, 3) if command[2] else RQ_SLOT
-    if name == "XREAD":
-        return _key(command, command.index("STREAMS") + 1)
-    return _key(command, 1)
-
-
-def _key(command: Command, at: int) -> int:
-    key = command[at]
-    return key_slot(key if isinstance(key, bytes) else str(key))
-
-
-class SlotMap:
-    """Which node has which slot, as CLUSTER SLOTS says it."""
-
-    def __init__(self, reply: Sequence[Any], asked: Node) -> None:
-        self._ranges = [
-            (int(begin), int(end), (_text(master[0]) or asked[0], int(master[1])))
-            for begin, end, master, *_ in reply
-        ]
-        self.nodes = tuple(dict.fromkeys(node for _, _, node in self._ranges))
-
-    def node_of(self, slot: int) -> Node | None:
-        """Give the master of a slot; None if nobody has it right now."""
-        return next((node for begin, end, node in self._ranges if begin <= slot <= end), None)
-
-
-def _text(value: bytes | str | None) -> str:
-    text = value.decode() if isinstance(value, bytes) else value or ""
-    return "" if text == "?" else text
-
-
-def runs(
-    commands: Sequence[Command], slots: SlotMap
-) -> Iterator[tuple[Node | None, list[Command]]]:
-    """Part commands where the node changes, in their order."""
-    run: list[Command] = []
-    last: Node | None = None
-    for command in commands:
-        node = slots.node_of(slot_of(command))
-        if run and node != last:
-            yield last, run
-            run = []
-        last = node
-        run.append(command)
-    if run:
-        yield last, run
