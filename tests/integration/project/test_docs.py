@@ -113,7 +113,7 @@ def test_the_first_program_of_the_readme_prints_an_answer(redis_url: str, tmp_pa
             check=False,
         )
     assert (done.returncode, done.stderr) == (0, ""), block.where
-    assert len(done.stdout.split()) >= 3, block.where
+    assert "sky" in done.stdout, block.where
 
 
 # TOML
