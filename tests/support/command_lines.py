@@ -61,7 +61,7 @@ def check(words: Words, where: str) -> None:
 
 def check_outline(words: Words, span: Name) -> None:
     """Check a command that the text mentions, which may lack arguments: its name and options."""
-    if words[0] == "make":
+    if words[0] not in ("invokeq", "rq"):
         check(words, span.where)
         return
     try:
