@@ -17,7 +17,7 @@ from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Seque
 from dataclasses import dataclass
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar, cast
 
 from invokeq.protocol.entities import (
     AIModelEntity,
@@ -27,8 +27,9 @@ from invokeq.protocol.entities import (
     PromptMessage,
     PromptMessageTool,
 )
-from invokeq.protocol.errors import MissingExtraError, ModelNotFoundError
+from invokeq.protocol.errors import InvalidRequestError, MissingExtraError, ModelNotFoundError
 from invokeq.protocol.usage import BillingUnit
+from invokeq_providers.call_methods import streaming_call, unary_call
 from invokeq_providers.chunks import LLMChunk
 from invokeq_providers.options import Batch
 
@@ -195,6 +196,11 @@ class Provider(ABC):
         self.name = name
         self.options = options
 
+    @property
+    def unwrapped(self) -> "Provider":
+        """Return the provider itself, also from behind wrappers."""
+        return self
+
     def models(self) -> Sequence[AIModelEntity]:
         """List the models with their facts, all model types."""
         raise NotImplementedError
@@ -221,6 +227,7 @@ class Provider(ABC):
     async def close(self) -> None:
         """Close connections, threads and processes; called once when the worker ends."""
 
+    @streaming_call
     def llm(self, call: LLMCall) -> AsyncGenerator[LLMChunk, None]:
         """Answer with chunks as the model makes them; the last one with usage and finish_reason."""
         raise NotImplementedError
@@ -233,22 +240,41 @@ class Provider(ABC):
         del model, texts
         return None
 
+    @unary_call
     async def text_embedding(self, call: EmbeddingCall) -> Embedded:
         """Embed one batch; batches of one invocation run side by side."""
         raise NotImplementedError
 
+    @unary_call
     async def rerank(self, call: RerankCall) -> Sequence[Score]:
         """Score the documents, in any order; untouched scores, no threshold applied."""
         raise NotImplementedError
 
+    @unary_call
     async def tts(self, call: SpeechCall) -> Speech:
         """Speak one piece of text; pieces of one invocation may run side by side."""
         raise NotImplementedError
 
+    @unary_call
     async def speech2text(self, call: TranscriptionCall) -> str:
         """Write down what is said."""
         raise NotImplementedError
 
+    @unary_call
     async def moderation(self, call: ModerationCall) -> bool:
         """Tell whether the text is sensitive; a fault is an error, never False."""
         raise NotImplementedError
+
+
+ProviderT = TypeVar("ProviderT", bound=Provider)
+
+
+def provider_as(provider: Provider, cls: type[ProviderT]) -> ProviderT:
+    """Return a provider, wrapped as it is, as one of a class that has call methods of its own.
+
+    Raises InvalidRequestError for a provider that is no such one.
+    """
+    if not isinstance(provider.unwrapped, cls):
+        problem = f"{provider.name} serves no calls of this kind"
+        raise InvalidRequestError(provider=provider.name, field="provider", problem=problem)
+    return cast(ProviderT, provider)  # wrappers forward what the class has beyond `Provider`

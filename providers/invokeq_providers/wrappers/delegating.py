@@ -1,67 +1,95 @@
-"""A provider that stands before another one."""
+"""A provider in front of another one."""
 
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 from invokeq.protocol.entities import AIModelEntity, ModelType
-from invokeq_providers.base import (
-    Embedded,
-    EmbeddingCall,
-    LLMCall,
-    ModerationCall,
-    Provider,
-    RerankCall,
-    Score,
-    Speech,
-    SpeechCall,
-    TranscriptionCall,
-)
-from invokeq_providers.chunks import LLMChunk
+from invokeq_providers.base import Provider
+from invokeq_providers.call_methods import CallStyle, ModelCall, call_styles
+
+CallT = TypeVar("CallT", bound=ModelCall)
+T = TypeVar("T")
 
 
 class DelegatingProvider(Provider):
-    """Passes everything on as it is; a subclass changes what it stands there for."""
+    """Forwards everything unchanged to the provider behind; subclasses change what they override.
+
+    Every call method passes through `forward_unary` or `forward_streaming`, also one that a third
+    party's provider has beyond those of `Provider`. A subclass may override one method, such as
+    `text_embedding`, or a hook, and so all methods of one style.
+    """
 
     def __init__(self, provider: Provider) -> None:
         super().__init__(provider.name, provider.options)
-        self._provider = provider
+        self.wrapped = provider
         self._take_over()
 
+    def forward_unary(
+        self, method: Callable[[CallT], Coroutine[Any, Any, T]], call: CallT
+    ) -> Coroutine[Any, Any, T]:
+        """Forward a call that is answered with one value."""
+        return method(call)
+
+    def forward_streaming(
+        self, method: Callable[[CallT], AsyncGenerator[T, None]], call: CallT
+    ) -> AsyncGenerator[T, None]:
+        """Forward a call that is answered with a stream."""
+        return method(call)
+
     def models(self) -> Sequence[AIModelEntity]:
-        return self._provider.models()
+        return self.wrapped.models()
 
     def facts(self, model_type: ModelType, model: str) -> AIModelEntity:
-        return self._provider.facts(model_type, model)
+        return self.wrapped.facts(model_type, model)
 
     async def start(self, model_types: Collection[ModelType] | None = None) -> None:
-        await self._provider.start(model_types)
+        await self.wrapped.start(model_types)
         self._take_over()
 
     async def close(self) -> None:
-        await self._provider.close()
-
-    def llm(self, call: LLMCall) -> AsyncGenerator[LLMChunk, None]:
-        return self._provider.llm(call)
+        await self.wrapped.close()
 
     async def count_tokens(self, model: str, texts: Sequence[str]) -> Sequence[int] | None:
-        return await self._provider.count_tokens(model, texts)
+        return await self.wrapped.count_tokens(model, texts)
 
-    async def text_embedding(self, call: EmbeddingCall) -> Embedded:
-        return await self._provider.text_embedding(call)
+    @property
+    def unwrapped(self) -> Provider:
+        return self.wrapped.unwrapped
 
-    async def rerank(self, call: RerankCall) -> Sequence[Score]:
-        return await self._provider.rerank(call)
-
-    async def tts(self, call: SpeechCall) -> Speech:
-        return await self._provider.tts(call)
-
-    async def speech2text(self, call: TranscriptionCall) -> str:
-        return await self._provider.speech2text(call)
-
-    async def moderation(self, call: ModerationCall) -> bool:
-        return await self._provider.moderation(call)
+    def __getattr__(self, name: str) -> object:
+        """Return an attribute that the provider behind has beyond those of `Provider`."""
+        # `copy` asks for private names, and so for `wrapped`, before `__init__` has run.
+        if name.startswith("_") or name == "wrapped":
+            raise AttributeError(name)
+        found = getattr(self.wrapped, name)
+        match call_styles(type(self.unwrapped)).get(name):
+            case CallStyle.UNARY:
+                return partial(self.forward_unary, found)
+            case CallStyle.STREAMING:
+                return partial(self.forward_streaming, found)
+            case None:
+                return found
 
     def _take_over(self) -> None:
-        """Serve what the other one serves; what that is may show only once it has started."""
-        self.any_model = self._provider.any_model
-        self.model_types = self._provider.model_types
-        self.missing = self._provider.missing
+        """Copy what the provider behind serves; some providers know only once started."""
+        self.any_model = self.wrapped.any_model
+        self.model_types = self.wrapped.model_types
+        self.missing = self.wrapped.missing
+
+
+def _forwarding(name: str, style: CallStyle) -> Callable[[DelegatingProvider, Any], Any]:
+    """Return the method that forwards calls of a method of `Provider`."""
+
+    def unary(self: DelegatingProvider, call: Any) -> Any:
+        return self.forward_unary(getattr(self.wrapped, name), call)
+
+    def streaming(self: DelegatingProvider, call: Any) -> Any:
+        return self.forward_streaming(getattr(self.wrapped, name), call)
+
+    return unary if style is CallStyle.UNARY else streaming
+
+
+# Methods that `Provider` has are found before `__getattr__` is asked.
+for _name, _style in call_styles(Provider).items():
+    setattr(DelegatingProvider, _name, _forwarding(_name, _style))

@@ -31,7 +31,7 @@ class SharedEmbedding(DelegatingProvider):
 
     async def text_embedding(self, call: EmbeddingCall) -> Embedded:
         if not call.texts:
-            return await self._provider.text_embedding(call)
+            return await self.wrapped.text_embedding(call)
         most = count_property(call.facts, ModelPropertyKey.MAX_CHUNKS, DEFAULT_MAX_CHUNKS)
         return await self._batcher.ask(
             (call.model, call.input_type),
@@ -45,10 +45,10 @@ class SharedEmbedding(DelegatingProvider):
         self, calls: Sequence[EmbeddingCall], alive: Callable[[], None]
     ) -> Sequence[Embedded]:
         if len(calls) == 1:
-            return [await self._provider.text_embedding(replace(calls[0], alive=alive))]
+            return [await self.wrapped.text_embedding(replace(calls[0], alive=alive))]
         texts = [text for call in calls for text in call.texts]
         shared = replace(calls[0], texts=texts, user=None, alive=alive)
-        embedded = await self._provider.text_embedding(shared)
+        embedded = await self.wrapped.text_embedding(shared)
         if len(embedded.rows) != len(texts):
             problem = f"{len(embedded.rows)} vectors came for {len(texts)} texts"
             raise UnusableAnswerError(provider=self.name, model=shared.model, problem=problem)

@@ -6,90 +6,65 @@ call that gives its answer whole has said nothing before, and a stream that has 
 begun anew.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
-from typing import Protocol, TypeVar
+from typing import Any, TypeVar
 
 from invokeq.protocol.errors import InvokeqError
-from invokeq_providers.base import (
-    Embedded,
-    EmbeddingCall,
-    LLMCall,
-    ModerationCall,
-    Provider,
-    RerankCall,
-    Score,
-    Speech,
-    SpeechCall,
-    TranscriptionCall,
-)
-from invokeq_providers.chunks import LLMChunk
+from invokeq_providers.base import Embedded, EmbeddingCall, Provider
+from invokeq_providers.call_methods import ModelCall
 from invokeq_providers.wrappers.delegating import DelegatingProvider
-from invokeq_worker.config.values import ModelRef
-from invokeq_worker.vendor.vendor_calls import VendorCalls
+from invokeq_worker.vendor.vendor_calls import ModelRef, VendorCalls
 
-
-class _Call(Protocol):
-    @property
-    def model(self) -> str: ...
-
-
-Call = TypeVar("Call", bound=_Call)
+CallT = TypeVar("CallT", bound=ModelCall)
 T = TypeVar("T")
 
 
 class RetryingProvider(DelegatingProvider):
-    """Stands before a provider during one invocation, whose `calls` it counts and tells."""
+    """Wraps a provider during one invocation, and reports each vendor call to `calls`."""
 
     def __init__(self, provider: Provider, calls: VendorCalls) -> None:
         super().__init__(provider)
         self._calls = calls
 
-    async def llm(self, call: LLMCall) -> AsyncGenerator[LLMChunk, None]:
-        said = False
+    async def text_embedding(self, call: EmbeddingCall) -> Embedded:
+        embedded = await super().text_embedding(call)
+        self._calls.usage_meter.embedded(call, embedded)
+        return embedded
+
+    async def forward_unary(
+        self, method: Callable[[CallT], Coroutine[Any, Any, T]], call: CallT
+    ) -> T:
         made = 0
         while True:
             made += 1
             self._calls.count()
-            answer = self._calls.usage_meter.begin(call)
             try:
-                async with aclosing(self._provider.llm(call)) as chunks:
-                    async for chunk in chunks:
-                        said = True
-                        answer.add(chunk)
-                        yield chunk
+                return await method(call)
             except InvokeqError as error:
-                if said:
+                failure = error
+            await self._calls.failed(failure, ModelRef(self.name, call.model), made)
+
+    async def forward_streaming(
+        self, method: Callable[[CallT], AsyncGenerator[T, None]], call: CallT
+    ) -> AsyncGenerator[T, None]:
+        emitted = False
+        made = 0
+        while True:
+            made += 1
+            self._calls.count()
+            count = self._calls.usage_meter.counter(call)
+            try:
+                async with aclosing(method(call)) as items:
+                    async for item in items:
+                        emitted = True
+                        if count is not None:
+                            count(item)
+                        yield item
+            except InvokeqError as error:
+                if emitted:
                     raise
                 failure = error
             else:
                 return
-            await self._calls.failed(failure, ModelRef(self.name, call.model), made)
-
-    async def text_embedding(self, call: EmbeddingCall) -> Embedded:
-        embedded = await self._whole(self._provider.text_embedding, call)
-        self._calls.usage_meter.embedded(call, embedded)
-        return embedded
-
-    async def rerank(self, call: RerankCall) -> Sequence[Score]:
-        return await self._whole(self._provider.rerank, call)
-
-    async def tts(self, call: SpeechCall) -> Speech:
-        return await self._whole(self._provider.tts, call)
-
-    async def speech2text(self, call: TranscriptionCall) -> str:
-        return await self._whole(self._provider.speech2text, call)
-
-    async def moderation(self, call: ModerationCall) -> bool:
-        return await self._whole(self._provider.moderation, call)
-
-    async def _whole(self, ask: Callable[[Call], Awaitable[T]], call: Call) -> T:
-        made = 0
-        while True:
-            made += 1
-            self._calls.count()
-            try:
-                return await ask(call)
-            except InvokeqError as error:
-                failure = error
             await self._calls.failed(failure, ModelRef(self.name, call.model), made)

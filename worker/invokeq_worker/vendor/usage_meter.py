@@ -6,7 +6,7 @@ and say how much only at the end.
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from invokeq.protocol.entities import EmbeddingUsage, LLMUsage
@@ -66,6 +66,10 @@ class UsageMeter:
         answer = Answer(call)
         self._answers.append(answer)
         return answer
+
+    def counter(self, call: object) -> Callable[[Any], None] | None:
+        """Return a function that counts the chunks of an LLM's answer; None for other calls."""
+        return self.begin(call).add if isinstance(call, LLMCall) else None
 
     def embedded(self, call: EmbeddingCall, embedded: Embedded) -> None:
         """A batch of vectors is there."""
