@@ -1,12 +1,15 @@
-"""The `invokeq` command: `main` runs it, and `app` is the typer application, made on demand.
+"""The `invokeq` command: `main` runs the command, `app` is the typer application.
 
-Other packages add commands by an entry point of the group `invokeq.cli` that names a function
-`register(app)`.
+One folder for each family of commands: `invoke` calls models, `plugin` runs Dify plugins, `operate`
+is for operators; `render` prints. Other packages add commands with an entry point of the group
+`invokeq.cli` that names a function `register(app)`.
+
+Internal: may change without notice, except for `main`, `app` and the command line itself.
 """
 
-import sys
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
+
+from invokeq.cli.entry import main
 
 if TYPE_CHECKING:
     import typer
@@ -16,20 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["app", "main"]
 
 
-def main() -> None:
-    """Run the command with the arguments of this process; ends it with the command's status."""
-    missing = [package for package in ("typer", "rich") if find_spec(package) is None]
-    if missing:
-        needs = " and ".join(missing)
-        sys.stderr.write(f"error: The invokeq command needs {needs}: pip install 'invokeq[cli]'\n")
-        raise SystemExit(1)
-    from invokeq.cli.root import app, run
-
-    raise SystemExit(run(app, sys.argv[1:]))
-
-
 def __getattr__(name: str) -> object:
-    """Make `app` on demand, so that this module can say what is missing when typer is."""
+    """Build `app` on first use, so that `main` can report a missing typer."""
     if name == "app":
         from invokeq.cli.root import app
 

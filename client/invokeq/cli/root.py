@@ -8,8 +8,8 @@ from typing import Annotated, Final
 
 import typer
 
-from invokeq.cli import invoke, plugin
 from invokeq.cli.errors import INTERRUPTED, MISUSED, fail, write_note
+from invokeq.cli.invoke.group import build_invoke
 from invokeq.cli.operate.attach import attach
 from invokeq.cli.operate.cancel import cancel
 from invokeq.cli.operate.gateway import EXAMPLES as GATEWAY_EXAMPLES
@@ -17,6 +17,7 @@ from invokeq.cli.operate.gateway import gateway
 from invokeq.cli.operate.models import models
 from invokeq.cli.operate.status import status
 from invokeq.cli.options import examples
+from invokeq.cli.plugin.group import build_plugin
 from invokeq.protocol.errors import MissingExtraError
 
 ENTRY_POINTS: Final = "invokeq.cli"
@@ -106,8 +107,8 @@ def build() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     application.callback()(root)
-    application.add_typer(invoke.build(), name="invoke")
-    application.add_typer(plugin.build(), name="plugin")
+    application.add_typer(build_invoke(), name="invoke")
+    application.add_typer(build_plugin(), name="plugin")
     for command, lines in (
         (attach, ("invokeq attach 4f0c...e1", "invokeq attach 4f0c...e1 --after 1-57")),
         (status, ("invokeq status", "invokeq status 4f0c...e1", "watch invokeq status")),

@@ -1,8 +1,10 @@
-"""Serves what Dify's plugins and Dify's plugin daemon ask their platform for, over HTTP.
+"""The HTTP gateway: serves calls of Dify's plugins and of Dify's plugin daemon.
 
-Three doors: `POST /backwards-invocation/transaction` for plugin processes of the install method
-`serverless`, `POST /inner/api/...` for the daemon, and `/sessions` for whoever runs the plugin
-processes. Needs the extra `gateway`.
+Endpoints are `POST /backwards-invocation/transaction` for plugin processes of the install method
+`serverless`, `POST /inner/api/...` for the daemon, `/sessions` for hosts of plugin processes, and
+`/health`. Needs the extra `gateway`. The answers themselves live in `invokeq.dify.reverse`.
+
+Internal: may change without notice.
 """
 
 from invokeq.gateway.app import build_app

@@ -15,22 +15,24 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from invokeq.async_session import AsyncSession
 from invokeq.gateway.admin import HealthEndpoint, SessionsEndpoint
 from invokeq.gateway.inner_api import PREFIX, InnerApiEndpoint
+from invokeq.gateway.sessions import SessionStore
 from invokeq.gateway.settings import GatewaySettings
 from invokeq.gateway.streamed_response import StreamedResponse
 from invokeq.gateway.transaction import PATH, TransactionEndpoint
 
 CLEAN_UP: Final = 5.0
-"""Seconds for calls that had to be cancelled at the end to say so to Redis."""
+"""Seconds in which calls that are cancelled on shutdown can send their cancel to Redis."""
 
 Endpoint = Callable[[Request], Awaitable[StreamedResponse | Response]]
 
 
 def build_app(settings: GatewaySettings) -> Starlette:
-    """Make the application; its connections to Redis close when its lifespan ends."""
+    """Return the application; the end of its lifespan closes its connections to Redis."""
     gateway = AsyncSession(
         settings.plugin_id, redis=settings.redis, max_request_bytes=settings.max_body_bytes
     )
-    sessions = SessionsEndpoint(gateway, settings)
+    store = SessionStore(gateway.transport)
+    sessions = SessionsEndpoint(store, settings)
     running: set[asyncio.Task[Any]] = set()
 
     @asynccontextmanager
@@ -44,19 +46,19 @@ def build_app(settings: GatewaySettings) -> Starlette:
 
     return Starlette(
         routes=[
-            _route(PATH, TransactionEndpoint(gateway, settings), "POST"),
+            _route(PATH, TransactionEndpoint(gateway, store, settings), "POST"),
             _route(f"{PREFIX}{{path:path}}", InnerApiEndpoint(gateway, settings), "POST"),
             _route("/sessions", sessions.open, "POST"),
             _route("/sessions", sessions.close, "DELETE"),
             _route("/health", HealthEndpoint(gateway), "GET"),
         ],
-        middleware=[Middleware(_Running, running)],
+        middleware=[Middleware(_RunningTasks, running)],
         lifespan=lifespan,
     )
 
 
-class _Running:
-    """Knows the tasks that serve requests, so that connections are not closed under them."""
+class _RunningTasks:
+    """Registers every task that serves a request, so that shutdown can wait for all of them."""
 
     def __init__(self, app: ASGIApp, running: "set[asyncio.Task[Any]]") -> None:
         self._app = app
@@ -75,10 +77,10 @@ class _Running:
 
 
 def _route(path: str, endpoint: Endpoint, method: str) -> Route:
-    async def answer(request: Request) -> StreamedResponse | Response:
+    async def respond(request: Request) -> StreamedResponse | Response:
         try:
             return await endpoint(request)
-        except ClientDisconnect:  # while it was sending; nobody will read this
+        except ClientDisconnect:  # while the client was sending; the response reaches no reader
             return Response(status_code=400)
 
-    return Route(path, answer, methods=[method])
+    return Route(path, respond, methods=[method])

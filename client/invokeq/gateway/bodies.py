@@ -1,4 +1,4 @@
-"""Reads the bodies of requests within a bound."""
+"""Reads request bodies up to a limit."""
 
 from typing import Any, cast
 
@@ -9,10 +9,11 @@ from invokeq.protocol.errors import InvalidRequestError, RequestTooLargeError
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """Give the body, with a length or chunked; RequestTooLargeError as soon as it is over.
+    """Return the body, chunked or of known length.
 
-    What is left unread, here and where a request is refused before, the server reads and throws
-    away: a client that is cut off while it writes does not see the answer.
+    Raises RequestTooLargeError as soon as more than `limit` bytes have arrived. The server drains
+    the unread rest, here and for requests that are refused earlier: a client that is disconnected
+    while sending never sees the response.
     """
     parts: list[bytes] = []
     size = 0
@@ -30,12 +31,12 @@ async def read_body(request: Request, limit: int) -> bytes:
 
 
 async def read_object(request: Request, limit: int) -> dict[str, Any]:
-    """Give the body as a JSON object, or raise InvalidRequestError."""
-    return object_of(await read_body(request, limit))
+    """Return the body as a JSON object, or raise InvalidRequestError."""
+    return parse_object(await read_body(request, limit))
 
 
-def object_of(body: bytes) -> dict[str, Any]:
-    """Decode a JSON object, or raise InvalidRequestError."""
+def parse_object(body: bytes) -> dict[str, Any]:
+    """Parse a JSON object, or raise InvalidRequestError."""
     try:
         value: Any = orjson.loads(body)
     except orjson.JSONDecodeError as error:

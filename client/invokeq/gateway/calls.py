@@ -1,6 +1,5 @@
-"""Serves one call for either door: its objects or its error, and its line in the log."""
+"""Serves one call for either endpoint: JSON objects or an error, and one line in the log."""
 
-import logging
 import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
@@ -9,32 +8,35 @@ from typing import Any, Final
 
 from invokeq.async_session import AsyncSession
 from invokeq.dify.reverse import serve
-from invokeq.gateway.logs import log_event, logger
+from invokeq.gateway.logs import log
+from invokeq.gateway.sessions import GatewaySession
 from invokeq.protocol.errors import InternalError, InvocationCancelledError, InvokeqError
 
 SHUTDOWN: Final = InvocationCancelledError(reason="shutdown")
-"""What callers are told whose answers the end of the gateway cuts off."""
+"""The error that ends answers which are still running when the gateway shuts down."""
 
 Outcome = dict[str, Any] | InvokeqError
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayCall:
-    """One reverse invocation, with the session of whoever asks; `door` is where it came in."""
+    """One reverse invocation of `sender`; `endpoint` names the one that received the call."""
 
-    door: str
-    session: AsyncSession
+    endpoint: str
+    gateway: AsyncSession
+    sender: GatewaySession
     kind: str
     payload: Mapping[str, Any]
 
     async def outcomes(self) -> AsyncGenerator[Outcome, None]:
-        """Give the objects of the answer; an error comes last, as a value.
+        """Yield the JSON objects of the answer; an error comes last, as a value.
 
-        Closing this cancels the invocation. Each call is one line in the log when it has ended.
+        Closing the generator cancels the invocation. Every call ends with one line in the log.
         """
-        begin, outcome, request_id, pieces = time.monotonic(), "left", None, 0
+        begin, outcome, request_id, pieces = time.monotonic(), "disconnected", None, 0
         try:
-            async with aclosing(serve(self.session, self.kind, self.payload)) as answers:
+            session = self.sender.session_of(self.gateway)
+            async with aclosing(serve(session, self.kind, self.payload)) as answers:
                 async for answer in answers:
                     pieces += 1
                     yield answer
@@ -42,24 +44,19 @@ class GatewayCall:
         except InvokeqError as error:
             outcome, request_id = error.code, error.request_id
             yield error
-        except Exception as error:  # noqa: BLE001 - told by its class, and logged
-            logger.exception("call broke")
-            outcome = "broken"
-            yield InternalError(detail=f"the gateway failed with {type(error).__name__}")
+        except Exception as error:  # noqa: BLE001 -- logged; the answer names only its class
+            log.exception("call failed", endpoint=self.endpoint, kind=self.kind[:40])
+            internal = InternalError(detail=f"the gateway failed with {type(error).__name__}")
+            outcome = internal.code
+            yield internal
         finally:
-            ms = round((time.monotonic() - begin) * 1000)
-            self._log(outcome, request_id=request_id, pieces=pieces, ms=ms)
-
-    def _log(self, outcome: str, **fields: Any) -> None:
-        options = self.session.options
-        log_event(
-            logging.INFO,
-            "call",
-            door=self.door,
-            kind=self.kind[:40],
-            plugin=options.plugin_id,
-            tenant=options.tenant_id,
-            user=options.user_id,
-            outcome=outcome,
-            **fields,
-        )
+            log.info(
+                "call finished",
+                endpoint=self.endpoint,
+                kind=self.kind[:40],
+                **self.sender.log_fields(),
+                outcome=outcome,
+                request_id=request_id,
+                pieces=pieces,
+                ms=round((time.monotonic() - begin) * 1000),
+            )

@@ -1,7 +1,7 @@
-"""`/inner/api/...`: what Dify's plugin daemon asks its platform for, so that invokeq can be it.
+"""The endpoint `/inner/api/...`: calls that Dify's plugin daemon makes of its platform.
 
-Whatever happens, the answer is an object `{"data": ..., "error": "..."}`, in frames where the
-daemon reads a stream: it shows that error to the plugin, and loses anything else.
+Every response is an object `{"data": ..., "error": "..."}`, framed where the daemon reads a stream.
+The daemon shows `error` to the plugin and loses every other form of failure.
 """
 
 import hmac
@@ -20,6 +20,7 @@ from invokeq.gateway.bodies import read_object
 from invokeq.gateway.calls import SHUTDOWN, GatewayCall
 from invokeq.gateway.frames import frame
 from invokeq.gateway.logs import log_refused
+from invokeq.gateway.sessions import GatewaySession
 from invokeq.gateway.settings import GatewaySettings
 from invokeq.gateway.streamed_response import StreamedResponse
 from invokeq.protocol.errors import (
@@ -34,15 +35,18 @@ PREFIX: Final = "/inner/api/"
 KEY_HEADER: Final = "X-Inner-Api-Key"
 
 _NO_BOUND: Final = 0
-"""What the daemon makes of a null `top_n` or `score_threshold`."""
+"""The value into which the daemon turns a null `top_n` or `score_threshold`."""
 
 Framing = Callable[[bytes], bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class InnerApiEndpoint:
-    """The endpoint of all paths. The daemon has checked permissions; it names tenant and user, but
-    no plugin, so its calls are those of the gateway's own."""
+    """The endpoint of all paths below `/inner/api/`.
+
+    The daemon has checked permissions. A request of the daemon names tenant and user but no plugin,
+    so all calls are made under the gateway's own plugin id.
+    """
 
     gateway: AsyncSession
     settings: GatewaySettings
@@ -51,19 +55,19 @@ class InnerApiEndpoint:
         """Answer one call of the daemon."""
         try:
             kind = self._admit(request)
-        except InvokeqError as error:  # 404 as in Dify, where it is the status for a wrong key
+        except InvokeqError as error:  # 404 as in Dify, the status for a wrong key there
             return _refuse(error, bytes, 404)
         framing: Framing = frame if is_streamed(kind) else bytes
         try:
             payload = await read_object(request, self.settings.max_body_bytes)
-            session = self._session(payload)
+            sender = self._read_sender(payload)
         except InvokeqError as error:
             return _refuse(error, framing)
-        call = GatewayCall("inner", session, kind, _with_nulls(kind, payload))
-        return _respond(_told(call, framing), framing)
+        call = GatewayCall("inner", self.gateway, sender, kind, _restore_nulls(kind, payload))
+        return _respond(_framed_outcomes(call, framing), framing)
 
     def _admit(self, request: Request) -> str:
-        """Give the kind of call, for those who have the key."""
+        """Return the kind of call behind the path, for requests with the inner key."""
         key, given = self.settings.inner_key, request.headers.get(KEY_HEADER, "")
         if not key or not hmac.compare_digest(given.encode(), key.encode()):
             raise PermissionDeniedError(problem=f"{KEY_HEADER} is not the key of this gateway")
@@ -74,20 +78,23 @@ class InnerApiEndpoint:
             raise InvalidRequestError(field="path", problem=problem)
         return kind
 
-    def _session(self, payload: Mapping[str, Any]) -> AsyncSession:
+    def _read_sender(self, payload: Mapping[str, Any]) -> GatewaySession:
         tenant, user = payload.get("tenant_id"), payload.get("user_id")
         if not isinstance(tenant, str) or not tenant:
             raise InvalidRequestError(field="tenant_id", problem="must be a text, not empty")
         if not isinstance(user, str | None):
             raise InvalidRequestError(field="user_id", problem="must be a text")
-        return self.gateway.on_behalf_of(self.settings.plugin_id, tenant, user or None)
+        return GatewaySession(
+            plugin_id=self.settings.plugin_id, tenant_id=tenant, user_id=user or None
+        )
 
 
-def _with_nulls(kind: str, payload: dict[str, Any]) -> dict[str, Any]:
-    """Undo what the daemon makes of bounds that a plugin left out.
+def _restore_nulls(kind: str, payload: dict[str, Any]) -> dict[str, Any]:
+    """Return the payload with null for bounds that the plugin had left out.
 
-    A `top_n` of 0 asks for nothing, so it was null. A `score_threshold` of 0 means something to a
-    model with negative scores, so it counts unless the plugin sent no bounds, or did not need to.
+    The daemon turns null into 0. A `top_n` of 0 asks for no documents, so the plugin sent null. A
+    `score_threshold` of 0 is a real bound for models with negative scores, and stays unless the
+    plugin sent no `top_n` either, or the kind has no required bounds.
     """
     if kind not in ("rerank", "multimodal_rerank"):
         return payload
@@ -99,16 +106,16 @@ def _with_nulls(kind: str, payload: dict[str, Any]) -> dict[str, Any]:
     return {**payload, **nulls}
 
 
-async def _told(call: GatewayCall, framing: Framing) -> AsyncGenerator[bytes, None]:
+async def _framed_outcomes(call: GatewayCall, framing: Framing) -> AsyncGenerator[bytes, None]:
     async with aclosing(call.outcomes()) as outcomes:
         async for outcome in outcomes:
             if isinstance(outcome, InvokeqError):
-                yield framing(_wrong(outcome))
+                yield framing(_dump_error(outcome))
                 return
             try:
                 yield framing(orjson.dumps({"data": outcome, "error": ""}))
             except ProtocolError as error:
-                yield framing(_wrong(error))
+                yield framing(_dump_error(error))
                 return
 
 
@@ -116,12 +123,12 @@ def _refuse(error: InvokeqError, framing: Framing, status: int = 200) -> Streame
     log_refused("inner", error)
 
     async def pieces() -> AsyncGenerator[bytes, None]:
-        yield framing(_wrong(error))
+        yield framing(_dump_error(error))
 
     return _respond(pieces(), framing, status)
 
 
-def _wrong(error: InvokeqError) -> bytes:
+def _dump_error(error: InvokeqError) -> bytes:
     return orjson.dumps({"data": None, "error": error_text(error)})
 
 
@@ -129,4 +136,4 @@ def _respond(
     pieces: AsyncGenerator[bytes, None], framing: Framing, status: int = 200
 ) -> StreamedResponse:
     media_type = "application/json" if framing is bytes else "application/octet-stream"
-    return StreamedResponse(pieces, media_type, framing(_wrong(SHUTDOWN)), status=status)
+    return StreamedResponse(pieces, media_type, framing(_dump_error(SHUTDOWN)), status=status)

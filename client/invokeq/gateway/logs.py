@@ -1,6 +1,6 @@
-"""The gateway's log: one line a change of state on stderr, for people or as JSON.
+"""The gateway's log: one line for each change of state, on stderr, as text or as JSON.
 
-Never in a line: keys, session ids, prompts, answers.
+Keys, session ids, prompts and answers never appear in the log.
 """
 
 import logging
@@ -10,55 +10,57 @@ from typing import Any, Final
 
 import orjson
 
+from invokeq.dify.logs import EventLogger, LogEvent
 from invokeq.gateway.settings import LogFormat
 from invokeq.protocol.errors import InvokeqError
 
-logger: Final = logging.getLogger("invokeq.gateway")
+_NAME: Final = "invokeq.gateway"
 
-_FIELDS: Final = "fields"
-
-
-def log_event(level: int, event: str, **fields: Any) -> None:
-    """Log an event with those of its fields that have a value."""
-    logger.log(level, event, extra={_FIELDS: {k: v for k, v in fields.items() if v is not None}})
+log: Final = EventLogger(_NAME)
 
 
-def log_refused(door: str, error: InvokeqError) -> None:
-    """Log that a request was refused before it became a call."""
-    log_event(logging.WARNING, "refused", door=door, code=error.code)
+def log_refused(endpoint: str, error: InvokeqError) -> None:
+    """Log a request that was refused before a call was made."""
+    log.warning("request refused", endpoint=endpoint, code=error.code)
 
 
 def configure_logging(log_format: LogFormat) -> None:
-    """Send every logger of this process to stderr, ours from `info` on, others from `warning`."""
+    """Send all loggers of the process to stderr: the gateway's from info, others from warning."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonFormatter() if log_format == "json" else _ConsoleFormatter())
+    handler.setFormatter(JsonFormatter() if log_format == "json" else ConsoleFormatter())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
-    logger.setLevel(logging.INFO)
+    logging.getLogger(_NAME).setLevel(logging.INFO)
     logging.captureWarnings(True)
 
 
 class _Formatter(logging.Formatter):
     def fields_of(self, record: logging.LogRecord) -> dict[str, Any]:
-        """Give the fields of a line; of a traceback too, which has no local variables."""
+        """Return the fields of a line; a traceback is a field and has no local variables."""
+        message: object = record.msg
+        structured = message if isinstance(message, LogEvent) else None
         fields: dict[str, Any] = {
-            "event": record.getMessage(),
+            "event": record.getMessage() if structured is None else structured.event,
             "level": record.levelname.lower(),
             "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
-            **getattr(record, _FIELDS, {}),
+            **({} if structured is None else structured.fields),
         }
-        if record.name != logger.name:
+        if record.name != _NAME:
             fields["logger"] = record.name
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
         return fields
 
 
-class _JsonFormatter(_Formatter):
+class JsonFormatter(_Formatter):
+    """Formats a record as one line of JSON."""
+
     def format(self, record: logging.LogRecord) -> str:
         return orjson.dumps(self.fields_of(record), default=str).decode()
 
 
-class _ConsoleFormatter(_Formatter):
+class ConsoleFormatter(_Formatter):
+    """Formats a record as `timestamp [level] event key=value ...`, and a traceback below."""
+
     def format(self, record: logging.LogRecord) -> str:
         fields = self.fields_of(record)
         trace = fields.pop("exception", None)

@@ -1,8 +1,7 @@
-"""Runs a gateway until SIGTERM or Ctrl-C, and lets it finish what it serves."""
+"""Runs a gateway until SIGTERM or Ctrl-C and drains running calls."""
 
 import asyncio
 import contextlib
-import logging
 import math
 import signal
 import socket
@@ -12,19 +11,19 @@ from typing import Final
 import uvicorn
 
 from invokeq.gateway.app import build_app
-from invokeq.gateway.logs import configure_logging, log_event
+from invokeq.gateway.logs import configure_logging, log
 from invokeq.gateway.settings import GatewaySettings
 from invokeq.protocol.errors import InvalidConfigurationError
 
 KEEP_ALIVE: Final = 130
-"""Seconds that an idle connection stays open: longer than the 120 for which Dify's daemon keeps
-one, so that it never sends a request into a connection that is being closed."""
+"""Seconds that an idle connection stays open. Dify's daemon keeps its connections for 120 s, so
+that the daemon always closes first and never sends into a connection that is being closed."""
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 def run_gateway(settings: GatewaySettings) -> int:
-    """Serve until SIGTERM or Ctrl-C; a second signal ends it at once. Gives the exit status."""
+    """Serve until SIGTERM or Ctrl-C and return the exit status; a second signal ends at once."""
     configure_logging(settings.log_format)
     return asyncio.run(_run(settings))
 
@@ -46,7 +45,7 @@ async def _run(settings: GatewaySettings) -> int:
     for number in _SIGNALS:
         loop.add_signal_handler(number, server.stop)
     await server.serve(sockets=[listening])
-    log_event(logging.INFO, "stopped")
+    log.info("gateway stopped")
     return 0 if server.started else 1
 
 
@@ -63,22 +62,22 @@ def _listen(settings: GatewaySettings) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn's server, with our signals and our words."""
+    """Uvicorn's server with the gateway's own signal handling and log events."""
 
     def __init__(self, config: uvicorn.Config, listening: socket.socket) -> None:
         super().__init__(config)
         self._listening = listening
 
     def stop(self) -> None:
-        """End: the first time after what runs, the second time at once."""
+        """Shut down: on the first call after running requests, on the second call at once."""
         self.force_exit = self.should_exit
         if not self.should_exit:
-            log_event(logging.INFO, "stopping", running=len(self.server_state.tasks))
+            log.info("gateway stopping", running=len(self.server_state.tasks))
         self.should_exit = True
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
-        """Leave the signals to us: uvicorn would end the process by the signal it has caught."""
+        """Install no signal handlers: uvicorn would end the process by the captured signal."""
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -86,4 +85,4 @@ class _Server(uvicorn.Server):
         if self.started:
             host, port, *_ = self._listening.getsockname()
             shown = f"[{host}]" if ":" in host else host
-            log_event(logging.INFO, "ready", address=f"http://{shown}:{port}")
+            log.info("gateway ready", address=f"http://{shown}:{port}")

@@ -1,38 +1,49 @@
-"""The open sessions of plugin processes: for whom a session id speaks.
+"""The open sessions of plugin processes: a session id stands for a plugin, a tenant and a user.
 
-They are kept in Redis, so that all gateways on one server know them, and end by themselves. A
-session id is a secret: whoever has one may call in its name.
+Sessions are stored in Redis with a TTL, so that all gateways on one server share them. A session id
+is a secret: every holder may make calls in the name of the session's plugin.
 """
 
 import hashlib
 import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from invokeq.async_session import AsyncSession
 from invokeq.gateway.settings import MAX_SESSION_TTL
 from invokeq.operations.plan import Plan
 from invokeq.protocol.codec import first_problem
 from invokeq.protocol.errors import InvalidRequestError, ProtocolError, UnknownSessionError
 from invokeq.protocol.redis.keys import check_name, plugin_session
+from invokeq.transport.aio import AsyncTransport
 from invokeq.transport.batch import Batch
 
 SHORTEST_ID: Final = 16
-"""Characters that a session id has at least; a shorter one could be guessed."""
+"""Characters; a shorter session id could be guessed."""
 
 LONGEST_ID: Final = 200
 
 
 class GatewaySession(BaseModel):
-    """For whom a plugin process speaks."""
+    """The plugin, tenant and user in whose name calls are made."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     plugin_id: str
     tenant_id: str | None = None
     user_id: str | None = None
+
+    def session_of(self, gateway: AsyncSession) -> AsyncSession:
+        """Return a session of this sender over the gateway's connections."""
+        return gateway.on_behalf_of(self.plugin_id, self.tenant_id, self.user_id)
+
+    def log_fields(self) -> dict[str, str | None]:
+        """Return the fields of a log event."""
+        return {"plugin": self.plugin_id, "tenant": self.tenant_id, "user": self.user_id}
 
 
 class SessionOpening(GatewaySession):
@@ -42,14 +53,33 @@ class SessionOpening(GatewaySession):
     ttl: int | None = Field(default=None, ge=1, le=MAX_SESSION_TTL)
 
     def sender(self) -> GatewaySession:
-        """Give what is kept."""
+        """Return the session to store."""
         return GatewaySession(
             plugin_id=self.plugin_id, tenant_id=self.tenant_id, user_id=self.user_id
         )
 
 
+@dataclass(frozen=True, slots=True)
+class SessionStore:
+    """Opens, finds and closes sessions over the gateway's own connections."""
+
+    transport: AsyncTransport
+
+    async def open(self, opening: SessionOpening, ttl: int) -> str:
+        """Open a session for `ttl` seconds and return its id. One round trip."""
+        return await self.transport.run(open_session(opening, ttl))
+
+    async def find(self, session_id: str) -> GatewaySession:
+        """Return an open session, or raise UnknownSessionError. One round trip."""
+        return await self.transport.run(find_session(session_id))
+
+    async def close(self, session_id: str) -> bool:
+        """Close a session and return whether the session was open. One round trip."""
+        return await self.transport.run(close_session(session_id))
+
+
 def parse_opening(body: Mapping[str, Any]) -> SessionOpening:
-    """Check what a session is to be opened with; InvalidRequestError names the field."""
+    """Check the body of `POST /sessions`; InvalidRequestError names a wrong field."""
     try:
         opening = SessionOpening.model_validate(body)
     except ValidationError as error:
@@ -64,8 +94,7 @@ def parse_opening(body: Mapping[str, Any]) -> SessionOpening:
 
 
 def open_session(opening: SessionOpening, ttl: int) -> Plan[str]:
-    """Open a session for `ttl` seconds and give its id; one that is open is replaced. One round
-    trip."""
+    """Store a session for `ttl` seconds and return its id; an open one of that id is replaced."""
     session_id = opening.session_id or secrets.token_hex(16)
     value = orjson.dumps(opening.sender().model_dump())
     yield Batch([("SET", _key(session_id), value, "EX", ttl)])
@@ -73,7 +102,7 @@ def open_session(opening: SessionOpening, ttl: int) -> Plan[str]:
 
 
 def find_session(session_id: str) -> Plan[GatewaySession]:
-    """Give for whom a session speaks, or raise UnknownSessionError. One round trip."""
+    """Return an open session, or raise UnknownSessionError."""
     (value,) = yield Batch([("GET", _key(session_id))])
     if value is None:
         raise UnknownSessionError(problem="it was never opened here, was closed, or has expired")
@@ -84,10 +113,11 @@ def find_session(session_id: str) -> Plan[GatewaySession]:
 
 
 def close_session(session_id: str) -> Plan[bool]:
-    """Close a session; false if it was not open. What runs in it goes on. One round trip."""
+    """Delete a session and return whether the session was open; running calls continue."""
     (deleted,) = yield Batch([("DEL", _key(session_id))])
     return bool(deleted)
 
 
 def _key(session_id: str) -> str:
+    # A hash, so that a reader of Redis keys learns no session id.
     return plugin_session(hashlib.sha256(session_id.encode()).hexdigest())

@@ -1,4 +1,4 @@
-"""What a gateway is set up with."""
+"""The settings of a gateway and their defaults."""
 
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -8,29 +8,32 @@ from invokeq.protocol.errors import InvalidConfigurationError
 HOST: Final = "127.0.0.1"
 
 PORT: Final = 5002
-"""Where Dify's SDK looks for its daemon, unless it is told otherwise."""
+"""The default port of Dify's SDK for its daemon."""
 
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 """Bytes of one request; the largest audio file is 50 MiB as hexadecimal digits."""
 
 HEARTBEAT: Final = 25.0
-"""Seconds of silence after which a blank line is sent; the SDK gives up after 250."""
+"""Seconds without output after which a blank line is sent; the SDK times out after 250."""
 
 SESSION_TTL: Final = 1800
-"""Seconds for which a session stays open, as in Dify, unless it is opened for longer."""
+"""Seconds that a session stays open, as in Dify; `POST /sessions` may ask for another TTL."""
 
 MAX_SESSION_TTL: Final = 86_400
 
 GRACE: Final = 30.0
-"""Seconds that running calls may go on after SIGTERM."""
+"""Seconds that running calls may continue after SIGTERM."""
 
 LogFormat = Literal["console", "json"]
 
 
 @dataclass(frozen=True, slots=True)
 class GatewaySettings:
-    """Times are in seconds. Without `key` nobody can open sessions, without `inner_key` there is
-    no inner API; neither is ever shown or logged."""
+    """The settings of one gateway; times are in seconds.
+
+    Without `key`, `/sessions` refuses every request; without `inner_key`, `/inner/api/` does. Keys
+    are never printed or logged.
+    """
 
     plugin_id: str = "gateway"
     redis: str | None = field(default=None, repr=False)

@@ -1,4 +1,4 @@
-"""An HTTP answer that is written piece by piece, and stops its source when the client goes."""
+"""An HTTP response that is sent piece by piece and stops its source when the client disconnects."""
 
 import asyncio
 import contextlib
@@ -11,11 +11,11 @@ from starlette.types import Receive, Scope, Send
 
 @dataclass(slots=True)
 class StreamedResponse:
-    """Sends what `pieces` gives, in order, flushing each.
+    """Sends every piece of `pieces` in order and flushes after each.
 
-    Headers leave with the first piece. When the client closes its connection, or the server ends,
-    the source is cancelled and closed before this returns; when it was the server, `farewell` is
-    sent last. After `every` seconds without a piece the `heartbeat` is sent, if there is one.
+    Headers are sent with the first piece. When the client disconnects or the server shuts down,
+    `pieces` is cancelled and closed before the response returns; on shutdown, `farewell` is sent
+    last. After `every` seconds without a piece, `heartbeat` is sent, if there is one.
     """
 
     pieces: AsyncGenerator[bytes, None]
@@ -30,19 +30,19 @@ class StreamedResponse:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._sent_at = asyncio.get_running_loop().time()
         feeding = asyncio.create_task(self._feed(send))
-        # Starlette's own streaming response leaves by a cancel scope, in which the source could not
-        # wait for anything while it is closed, such as Redis taking the order to cancel.
-        others = [asyncio.create_task(_until_gone(receive))]
+        # Starlette's own streaming response leaves by a cancel scope. Within that, the source could
+        # await nothing while it is closed, so Redis would never receive the cancel.
+        others = [asyncio.create_task(_wait_for_disconnect(receive))]
         if self.heartbeat is not None:
-            others.append(asyncio.create_task(self._beat(send, self.heartbeat)))
+            others.append(asyncio.create_task(self._send_heartbeats(send, self.heartbeat)))
         try:
             await asyncio.wait([feeding, *others], return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
-            await _end(feeding, *others)
+            await _stop(feeding, *others)
             await self._write(send, self.farewell)
             await self._finish(send)
             raise
-        await _end(feeding, *others)
+        await _stop(feeding, *others)
         with contextlib.suppress(asyncio.CancelledError):
             feeding.result()
 
@@ -52,7 +52,7 @@ class StreamedResponse:
                 await self._write(send, piece)
         await self._finish(send)
 
-    async def _beat(self, send: Send, heartbeat: bytes) -> None:
+    async def _send_heartbeats(self, send: Send, heartbeat: bytes) -> None:
         loop = asyncio.get_running_loop()
         while True:
             silent = loop.time() - self._sent_at
@@ -78,13 +78,13 @@ class StreamedResponse:
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
 
 
-async def _end(*tasks: "asyncio.Task[None]") -> None:
+async def _stop(*tasks: "asyncio.Task[None]") -> None:
     for task in tasks:
-        if not task.cancelling():  # a second time would interrupt what it does to leave in order
+        if not task.cancelling():  # a second cancel would interrupt the task's own clean-up
             task.cancel()
     await asyncio.wait(tasks)
 
 
-async def _until_gone(receive: Receive) -> None:
+async def _wait_for_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass

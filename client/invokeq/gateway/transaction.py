@@ -1,7 +1,7 @@
-"""`POST /backwards-invocation/transaction`: what Dify's SDK calls in its install method serverless.
+"""The endpoint `POST /backwards-invocation/transaction` of Dify's install method serverless.
 
-One invocation a request. The answer is a JSON object a line: `response` events, at most one
-`error`, and `end`. The SDK looks at the lines whatever the status, so errors are lines as well.
+A request carries one invocation. The response is one JSON object a line: `response` events, at most
+one `error`, and `end`. The SDK reads the lines whatever the status, so errors are lines too.
 """
 
 from collections.abc import AsyncGenerator
@@ -15,10 +15,10 @@ from starlette.requests import Request
 from invokeq.async_session import AsyncSession
 from invokeq.dify.reverse import error_args, error_text
 from invokeq.dify.reverse_kinds import is_streamed
-from invokeq.gateway.bodies import object_of, read_body
+from invokeq.gateway.bodies import parse_object, read_body
 from invokeq.gateway.calls import SHUTDOWN, GatewayCall
 from invokeq.gateway.logs import log_refused
-from invokeq.gateway.sessions import find_session
+from invokeq.gateway.sessions import GatewaySession, SessionStore
 from invokeq.gateway.settings import GatewaySettings
 from invokeq.gateway.streamed_response import StreamedResponse
 from invokeq.protocol.errors import (
@@ -38,34 +38,33 @@ _MEDIA_TYPE: Final = "text/event-stream"
 
 @dataclass(frozen=True, slots=True)
 class TransactionEndpoint:
-    """The endpoint."""
+    """Answers reverse invocations of plugin processes that have an open session."""
 
     gateway: AsyncSession
+    store: SessionStore
     settings: GatewaySettings
 
     async def __call__(self, request: Request) -> StreamedResponse:
-        """Answer one invocation. The session is looked up before the body is read."""
+        """Answer one invocation; the session is looked up before the body is read."""
         session_id = request.headers.get(SESSION_HEADER, "")
         lines = _Lines(session_id)
         try:
-            session = await self._session(session_id)
+            sender = await self._find_sender(session_id)
         except InvokeqError as error:
             return self._refuse(lines, error)
         try:
-            envelope = _Envelope.of(
-                await read_body(request, self.settings.max_body_bytes), session_id
-            )
+            body = await read_body(request, self.settings.max_body_bytes)
+            asked = _Envelope.parse(body, session_id)
         except InvokeqError as error:
             return self._refuse(lines, error)
-        lines.request_id = envelope.request_id
-        call = GatewayCall("transaction", session, envelope.kind, envelope.payload)
+        lines.request_id = asked.request_id
+        call = GatewayCall("transaction", self.gateway, sender, asked.kind, asked.payload)
         return self._respond(lines, lines.of_call(call))
 
-    async def _session(self, session_id: str) -> AsyncSession:
+    async def _find_sender(self, session_id: str) -> GatewaySession:
         if not session_id:
             raise UnknownSessionError(problem=f"the header {SESSION_HEADER} is missing")
-        found = await self.gateway.transport.run(find_session(session_id))
-        return self.gateway.on_behalf_of(found.plugin_id, found.tenant_id, found.user_id)
+        return await self.store.find(session_id)
 
     def _refuse(self, lines: "_Lines", error: InvokeqError) -> StreamedResponse:
         log_refused("transaction", error)
@@ -81,31 +80,31 @@ class TransactionEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class _Envelope:
-    """What an envelope asks for."""
+    """The call inside the envelope that the SDK sends."""
 
     kind: str
     request_id: str
     payload: dict[str, Any]
 
     @classmethod
-    def of(cls, body: bytes, session_id: str) -> "_Envelope":
-        """Read the envelope that the SDK writes; InvalidRequestError names the field."""
-        envelope = object_of(body)
+    def parse(cls, body: bytes, session_id: str) -> "_Envelope":
+        """Parse an envelope; InvalidRequestError names a wrong field."""
+        envelope = parse_object(body)
         if envelope.get("session_id") != session_id:
             problem = f"is not the session of the header {SESSION_HEADER}"
             raise InvalidRequestError(field="session_id", problem=problem)
-        message = _inner(envelope, "data")
+        message = _object_in(envelope, "data")
         if message.get("type") != "invoke":
             raise InvalidRequestError(field="data.type", problem="must be invoke")
-        invoke = _inner(message, "data", "data.")
+        invoke = _object_in(message, "data", "data.")
         for field in ("type", "backwards_request_id"):
             if not isinstance(invoke.get(field), str):
                 raise InvalidRequestError(field=f"data.data.{field}", problem="must be a text")
-        payload = _inner(invoke, "request", "data.data.")
+        payload = _object_in(invoke, "request", "data.data.")
         return cls(invoke["type"], invoke["backwards_request_id"], payload)
 
 
-def _inner(value: dict[str, Any], field: str, path: str = "") -> dict[str, Any]:
+def _object_in(value: dict[str, Any], field: str, path: str = "") -> dict[str, Any]:
     inner: Any = value.get(field)
     if not isinstance(inner, dict):
         raise InvalidRequestError(field=f"{path}{field}", problem="must be an object")
@@ -114,13 +113,13 @@ def _inner(value: dict[str, Any], field: str, path: str = "") -> dict[str, Any]:
 
 @dataclass(slots=True)
 class _Lines:
-    """Writes events as the SDK reads them. `request_id` is the SDK's own, which it looks for."""
+    """Writes the events of one response; `request_id` is the SDK's own id of its call."""
 
     session_id: str
     request_id: str = ""
 
     async def of_call(self, call: GatewayCall) -> AsyncGenerator[bytes, None]:
-        """Give the lines of an invocation."""
+        """Yield the lines of an invocation."""
         message = "stream" if is_streamed(call.kind) else "struct"
         async with aclosing(call.outcomes()) as outcomes:
             async for outcome in outcomes:
@@ -131,11 +130,11 @@ class _Lines:
         yield self._line("end")
 
     def farewell(self) -> bytes:
-        """Give the lines for an answer that the end of the gateway cuts off."""
+        """Return the lines that end a response on shutdown."""
         return self._error(SHUTDOWN) + self._line("end")
 
     async def of_error(self, error: InvokeqError) -> AsyncGenerator[bytes, None]:
-        """Give the lines of a request that is refused."""
+        """Yield the lines of a refused request."""
         yield self._error(error)
         yield self._line("end")
 

@@ -276,7 +276,7 @@ def test_leaving_early_ends_the_call_at_the_vendor(plugin: Plugin) -> None:
     eventually("the vendor's call is closed", lambda: len(plugin.events()) == before + 2)
     assert plugin.events()[-1].split()[1] == "closed"
     left = "the gateway notes that the plugin left"
-    eventually(left, lambda: plugin.gateway.lines("call")[-1]["outcome"] == "left")
+    eventually(left, lambda: plugin.gateway.lines("call finished")[-1]["outcome"] == "disconnected")
 
 
 FAILURES: list[tuple[str, dict[str, Any], str]] = [
@@ -373,8 +373,8 @@ def test_a_refused_body_is_read_to_its_end(plugin: Plugin) -> None:
     headers = {"Authorization": f"Bearer {KEY}"}
     assert plugin.gateway.ask("POST", "/sessions", large, headers)[0] == 400
     assert plugin.gateway.ask("POST", "/inner/api/invoke/llm", large)[0] == 404
-    doors = [line["door"] for line in plugin.gateway.lines("refused")]
-    assert doors[-3:] == ["transaction", "sessions", "inner"]
+    endpoints = [line["endpoint"] for line in plugin.gateway.lines("request refused")]
+    assert endpoints[-3:] == ["transaction", "sessions", "inner"]
 
 
 def test_a_closed_session_ends_at_once(plugin: Plugin) -> None:
@@ -465,7 +465,7 @@ def test_chunks_have_what_old_sdks_need(plugin: Plugin) -> None:
 
 def test_the_session_says_who_asks_whatever_the_payload_says(plugin: Plugin) -> None:
     transaction(plugin, "moderation", {**moderation(), "tenant_id": "other", "user_id": "other"})
-    line = plugin.gateway.lines("call")[-1]
+    line = plugin.gateway.lines("call finished")[-1]
     assert (line["plugin"], line["tenant"], line["user"]) == ("acme", "tenant-1", "user-1")
 
 
@@ -622,9 +622,9 @@ def listens(port: int) -> bool:
 def test_the_log_has_neither_keys_nor_sessions_nor_prompts(plugin: Plugin) -> None:
     plugin.call("llm", model_config=llm(), prompt_messages=said("a-secret-prompt"))
     plugin.fail("llm", session_id="an-unknown-session-id", model_config=llm(), prompt_messages=[])
-    eventually("it is in the log", lambda: plugin.gateway.lines("call"))
+    eventually("it is in the log", lambda: plugin.gateway.lines("call finished"))
     log = plugin.gateway.log.read_text()
     for secret in (KEY, plugin.session_id, "a-secret-prompt", "an-unknown-session-id"):
         assert secret not in log
-    line = plugin.gateway.lines("call")[-1]
-    assert {"door", "kind", "plugin", "tenant", "user", "outcome", "pieces", "ms"} <= set(line)
+    line = plugin.gateway.lines("call finished")[-1]
+    assert {"endpoint", "kind", "plugin", "tenant", "user", "outcome", "pieces", "ms"} <= set(line)

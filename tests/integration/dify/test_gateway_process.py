@@ -103,7 +103,7 @@ def test_sigterm_lets_what_runs_finish(redis_url: str, tmp_path: Path) -> None:
         assert gateway.stop() == 0
         events = [json.loads(line)["data"]["event"] for line in next(asking).splitlines() if line]
         assert events == ["response"] * 21 + ["end"]
-        assert gateway.lines("stopping")[0]["running"] == 1
+        assert gateway.lines("gateway stopping")[0]["running"] == 1
 
 
 def test_what_does_not_finish_in_time_is_cancelled_at_the_vendor(
@@ -132,7 +132,7 @@ def test_a_second_signal_ends_it_at_once(redis_url: str, tmp_path: Path) -> None
         next(asking)
         eventually("the vendor answers", lambda: "started" in noted(worker))
         gateway.process.send_signal(signal.SIGTERM)
-        eventually("it is stopping", lambda: gateway.lines("stopping"))
+        eventually("it is stopping", lambda: gateway.lines("gateway stopping"))
         assert gateway.stop(signal.SIGINT) == 0
         eventually("the vendor is told", lambda: "closed" in noted(worker))
         next(asking)

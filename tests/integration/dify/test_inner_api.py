@@ -105,7 +105,7 @@ def test_what_go_writes_for_nothing_is_nothing(platform: Platform) -> None:
     )
     found = chunks(stream(platform.gateway, "invoke/llm", sent))
     assert text_of(found) == "last words"
-    assert "user" not in platform.gateway.lines("call")[-1]
+    assert "user" not in platform.gateway.lines("call finished")[-1]
 
 
 def test_tool_calls_are_lists_in_every_chunk(platform: Platform) -> None:
@@ -284,7 +284,7 @@ def test_a_body_of_ten_mebibytes_arrives_whole(platform: Platform) -> None:
 
 def test_tenant_and_user_are_those_of_the_daemon(platform: Platform) -> None:
     ask(platform.gateway, "invoke/moderation", body("moderation", "words", text="a"))
-    line = platform.gateway.lines("call")[-1]
+    line = platform.gateway.lines("call finished")[-1]
     assert (line["plugin"], line["tenant"], line["user"]) == ("gateway", "tenant-1", "user-1")
     assert line["door"] == "inner"
 

@@ -93,7 +93,7 @@ def running_gateway(
 
     def ready() -> list[dict[str, Any]]:
         assert process.poll() is None, log.read_text()
-        return [line for line in _lines(log) if line["event"] == "ready"]
+        return [line for line in _lines(log) if line["event"] == "gateway ready"]
 
     try:
         eventually("the gateway is ready", ready, within=20)

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from invokeq.cli.root import app
+from invokeq.dify.logs import EventLogger, LogEvent
 from invokeq.errors import (
     InvalidConfigurationError,
     InvalidRequestError,
@@ -19,7 +20,7 @@ from invokeq.errors import (
 )
 from invokeq.gateway import GatewaySettings, frames
 from invokeq.gateway.frames import frame
-from invokeq.gateway.logs import _ConsoleFormatter, _JsonFormatter  # pyright: ignore[reportPrivateUsage]
+from invokeq.gateway.logs import ConsoleFormatter, JsonFormatter
 from invokeq.gateway.sessions import (
     close_session,
     find_session,
@@ -146,8 +147,23 @@ async def never() -> Any:
 
 
 def test_a_line_of_the_log_is_one_line() -> None:
-    record = logging.LogRecord("invokeq.gateway", logging.INFO, "", 0, "call", None, None)
-    record.fields = {"plugin": "a", "ms": 5}
-    line = orjson.loads(_JsonFormatter().format(record))
-    assert {"event": "call", "level": "info", "plugin": "a", "ms": 5}.items() <= line.items()
-    assert _ConsoleFormatter().format(record).endswith("[info] call plugin=a ms=5")
+    event = LogEvent("call finished", {"plugin": "a", "ms": 5})
+    record = logging.LogRecord("invokeq.gateway", logging.INFO, "", 0, event, None, None)
+    line = orjson.loads(JsonFormatter().format(record))
+    told = {"event": "call finished", "level": "info", "plugin": "a", "ms": 5}
+    assert told.items() <= line.items()
+    assert ConsoleFormatter().format(record).endswith("[info] call finished plugin=a ms=5")
+
+
+def test_lines_of_other_libraries_have_the_name_of_their_logger() -> None:
+    record = logging.LogRecord("asyncio", logging.ERROR, "", 0, "odd %s", ("thing",), None)
+    line = orjson.loads(JsonFormatter().format(record))
+    assert {"event": "odd thing", "level": "error", "logger": "asyncio"}.items() <= line.items()
+
+
+def test_an_event_reads_well_under_any_handler(caplog: pytest.LogCaptureFixture) -> None:
+    """As where a plugin's author has configured logging with no formatter of ours."""
+    EventLogger("invokeq.test").warning("message too long", plugin="acme/a", session=None)
+    (record,) = caplog.records
+    assert record.getMessage() == "message too long plugin=acme/a"
+    assert record.funcName == "test_an_event_reads_well_under_any_handler"

@@ -1,22 +1,5 @@
-"""`invokeq invoke`: one command a kind of call, one file a command."""
+"""`invokeq invoke`: one command for each kind of call, one file for each command.
 
-import typer
-
-from invokeq.cli.invoke import embed, llm, moderate, rerank, stt, summary, tts
-from invokeq.cli.options import examples
-
-
-def build() -> typer.Typer:
-    """Make the group."""
-    group = typer.Typer(help="Call a model and show what it answers.", no_args_is_help=True)
-    for command, lines in (
-        (llm.llm, llm.EXAMPLES),
-        (embed.embed, embed.EXAMPLES),
-        (rerank.rerank, rerank.EXAMPLES),
-        (tts.tts, tts.EXAMPLES),
-        (stt.stt, stt.EXAMPLES),
-        (moderate.moderate, moderate.EXAMPLES),
-        (summary.summary, summary.EXAMPLES),
-    ):
-        group.command(epilog=examples(*lines))(command)
-    return group
+Here live the commands, the frame that all share, and the reading of their inputs. Printing of
+answers lives in `cli.render`.
+"""

@@ -1,22 +1,13 @@
 """`invokeq invoke embed`: turn texts into vectors."""
 
+from functools import partial
 from typing import Annotated, Final, Literal
 
 import typer
 
-from invokeq.cli.errors import exit_on_error
+from invokeq.cli.invoke.frame import Frame, invoke_command
 from invokeq.cli.invoke.inputs import read_texts
-from invokeq.cli.options import (
-    Deadline,
-    Detach,
-    Json,
-    LinesFile,
-    Model,
-    OwnId,
-    Plugin,
-    Redis,
-    split_model,
-)
+from invokeq.cli.options import Json, LinesFile, Model, split_model
 
 EXAMPLES: Final = (
     'invokeq invoke embed -m local/minilm "A cat sleeps." "A dog barks."',
@@ -25,8 +16,9 @@ EXAMPLES: Final = (
 )
 
 
-@exit_on_error()
+@invoke_command
 def embed(
+    frame: Frame,
     model: Model,
     texts: Annotated[
         list[str] | None,
@@ -38,35 +30,21 @@ def embed(
         typer.Option(help="What the vectors are for: to search with, or to be found."),
     ] = "query",
     as_json: Json = False,
-    request_id: OwnId = None,
-    deadline: Deadline = None,
-    detach: Detach = False,
-    redis: Redis = None,
-    plugin: Plugin = "cli",
 ) -> None:
     """Turn texts into vectors.
 
     Without --json this says how many there are and of how many dimensions; with it, the whole
     result is one JSON document.
     """
-    from invokeq.cli.invoke.run_invocation import run_invocation
-    from invokeq.cli.render.meter import Meter
     from invokeq.cli.render.results import show_vectors
     from invokeq.protocol.entities import EmbeddingInputType
-    from invokeq.session import Session
 
-    meter = Meter()
-    with Session(plugin, redis=redis) as session:
-        invocation = session.model.text_embedding.submit(
+    frame.run_invocation(
+        lambda session: session.model.text_embedding.submit(
             split_model(model),
             read_texts("TEXT", texts, file),
             EmbeddingInputType(input_type),
-            request_id=request_id,
-            deadline=deadline,
-            detached=detach,
-        )
-        run_invocation(
-            invocation,
-            lambda: show_vectors(invocation, invocation, meter, as_json=as_json),
-            detach=detach,
-        )
+            **frame.extras,
+        ),
+        partial(show_vectors, as_json=as_json),
+    )

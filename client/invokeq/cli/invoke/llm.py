@@ -1,12 +1,13 @@
 """`invokeq invoke llm`: ask a large language model from a terminal or a script."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from invokeq.cli.errors import exit_on_error
+from invokeq.cli.invoke.frame import Frame, invoke_command
 from invokeq.cli.invoke.inputs import read_text
-from invokeq.cli.options import Deadline, Detach, File, Model, OwnId, Plugin, Redis, split_model
+from invokeq.cli.options import File, Model, split_model
 from invokeq.protocol.errors import InvalidRequestError
 
 if TYPE_CHECKING:
@@ -22,8 +23,9 @@ EXAMPLES: Final = (
 )
 
 
-@exit_on_error()
+@invoke_command
 def llm(
+    frame: Frame,
     model: Model,
     prompt: Annotated[
         str | None,
@@ -62,53 +64,33 @@ def llm(
             "--json", help="Print each chunk (--no-stream: the result) as a line of JSON."
         ),
     ] = False,
-    request_id: OwnId = None,
-    deadline: Deadline = None,
-    detach: Detach = False,
-    redis: Redis = None,
-    plugin: Plugin = "cli",
 ) -> None:
     """Ask a large language model and show its answer while it is made.
 
     The answer goes to stdout. Tokens, price, times, worker and request id follow on stderr. Ctrl-C
     cancels the invocation.
     """
-    from invokeq.cli.invoke.run_invocation import run_invocation
     from invokeq.cli.invoke.schema import read_schema
     from invokeq.cli.render.answer import show_answer
-    from invokeq.cli.render.meter import Meter
-    from invokeq.session import Session
 
-    meter = Meter()
     config = {**split_model(model), "completion_params": parse_parameters(param or [])}
     wanted = None if schema is None else read_schema(schema)
     messages = prompt_messages(system, read_text("PROMPT", prompt, file))
-    call: dict[str, Any] = {"request_id": request_id, "deadline": deadline, "detached": detach}
-    call.update(stop=stop, stream=not no_stream)
-    with Session(plugin, redis=redis) as session:
-        invocation = _submit(session, config, messages, wanted, call)
-        whole = no_stream or (wanted is not None and not as_json)
-        run_invocation(
-            invocation,
-            lambda: show_answer(invocation, invocation, meter, whole=whole, as_json=as_json),
-            detach=detach,
+
+    def submit(session: "Session") -> "Invocation[Any, Any]":
+        stream, extras = not no_stream, frame.extras
+        if wanted is None:
+            return session.model.llm.submit(config, messages, stop=stop, stream=stream, **extras)
+        return session.model.llm_structured_output.submit(
+            config, messages, wanted, stop=stop, stream=stream, **extras
         )
 
-
-def _submit(
-    session: "Session",
-    config: dict[str, Any],
-    messages: list[Any],
-    schema: dict[str, Any] | None,
-    call: dict[str, Any],
-) -> "Invocation[Any, Any]":
-    if schema is None:
-        return session.model.llm.submit(config, messages, **call)
-    return session.model.llm_structured_output.submit(config, messages, schema, **call)
+    whole = no_stream or (wanted is not None and not as_json)
+    frame.run_invocation(submit, partial(show_answer, whole=whole, as_json=as_json))
 
 
 def parse_parameters(texts: list[str]) -> dict[str, Any]:
-    """Read `key=value` texts; a value that is not JSON is a text itself."""
+    """Parse `key=value` texts; a value that is not JSON stays a text."""
     import orjson
 
     parameters: dict[str, Any] = {}
@@ -126,7 +108,7 @@ def parse_parameters(texts: list[str]) -> dict[str, Any]:
 
 
 def prompt_messages(system: str | None, prompt: str) -> list[Any]:
-    """Give the conversation: what the model is told, then the prompt."""
+    """Return the conversation: the system prompt, if any, then the user prompt."""
     from invokeq.protocol.entities import SystemPromptMessage, UserPromptMessage
 
     before = [SystemPromptMessage(content=system)] if system is not None else []

@@ -1,22 +1,13 @@
 """`invokeq invoke moderate`: tell whether a text is sensitive."""
 
+from functools import partial
 from typing import Annotated, Final
 
 import typer
 
-from invokeq.cli.errors import exit_on_error
+from invokeq.cli.invoke.frame import Frame, invoke_command
 from invokeq.cli.invoke.inputs import read_text
-from invokeq.cli.options import (
-    Deadline,
-    Detach,
-    File,
-    Json,
-    Model,
-    OwnId,
-    Plugin,
-    Redis,
-    split_model,
-)
+from invokeq.cli.options import File, Json, Model, split_model
 
 EXAMPLES: Final = (
     'invokeq invoke moderate -m openai/omni-moderation-latest "You are kind."',
@@ -24,12 +15,12 @@ EXAMPLES: Final = (
 )
 
 SENSITIVE: Final = 3
-"""The status for a sensitive text: 0 is for clean ones alone, and other failures are other
-numbers."""
+"""Exit status for a sensitive text: 0 means clean, and failures have other statuses."""
 
 
-@exit_on_error()
+@invoke_command
 def moderate(
+    frame: Frame,
     model: Model,
     text: Annotated[
         str | None,
@@ -37,34 +28,18 @@ def moderate(
     ] = None,
     file: File = None,
     as_json: Json = False,
-    request_id: OwnId = None,
-    deadline: Deadline = None,
-    detach: Detach = False,
-    redis: Redis = None,
-    plugin: Plugin = "cli",
 ) -> None:
     """Tell whether a text is sensitive.
 
     Prints `clean` and exits with 0, or prints `sensitive` and exits with 3. A fault is neither.
     """
-    from invokeq.cli.invoke.run_invocation import run_invocation
-    from invokeq.cli.render.meter import Meter
     from invokeq.cli.render.results import show_verdict
-    from invokeq.session import Session
 
-    meter = Meter()
-    with Session(plugin, redis=redis) as session:
-        invocation = session.model.moderation.submit(
-            split_model(model),
-            read_text("TEXT", text, file),
-            request_id=request_id,
-            deadline=deadline,
-            detached=detach,
-        )
-        sensitive = run_invocation(
-            invocation,
-            lambda: show_verdict(invocation, invocation, meter, as_json=as_json),
-            detach=detach,
-        )
+    sensitive = frame.run_invocation(
+        lambda session: session.model.moderation.submit(
+            split_model(model), read_text("TEXT", text, file), **frame.extras
+        ),
+        partial(show_verdict, as_json=as_json),
+    )
     if sensitive:
         raise typer.Exit(SENSITIVE)

@@ -1,22 +1,13 @@
 """`invokeq invoke rerank`: put documents in the order in which they fit a query."""
 
+from functools import partial
 from typing import Annotated, Final
 
 import typer
 
-from invokeq.cli.errors import exit_on_error
+from invokeq.cli.invoke.frame import Frame, invoke_command
 from invokeq.cli.invoke.inputs import read_texts
-from invokeq.cli.options import (
-    Deadline,
-    Detach,
-    Json,
-    LinesFile,
-    Model,
-    OwnId,
-    Plugin,
-    Redis,
-    split_model,
-)
+from invokeq.cli.options import Json, LinesFile, Model, split_model
 
 EXAMPLES: Final = (
     'invokeq invoke rerank -m local/minilm-rerank "pets" "A cat sleeps." "Rain in Oslo."',
@@ -25,8 +16,9 @@ EXAMPLES: Final = (
 )
 
 
-@exit_on_error()
+@invoke_command
 def rerank(
+    frame: Frame,
     model: Model,
     query: Annotated[
         str, typer.Argument(metavar="QUERY", help="What the documents are ranked for.")
@@ -44,34 +36,20 @@ def rerank(
         typer.Option(metavar="SCORE", help="Leave out what scores less; each model has its scale."),
     ] = None,
     as_json: Json = False,
-    request_id: OwnId = None,
-    deadline: Deadline = None,
-    detach: Detach = False,
-    redis: Redis = None,
-    plugin: Plugin = "cli",
 ) -> None:
     """Rank documents by how well they fit a query.
 
     Shows the best first, with its score and its place, from 0, among those given.
     """
-    from invokeq.cli.invoke.run_invocation import run_invocation
-    from invokeq.cli.render.meter import Meter
     from invokeq.cli.render.results import show_ranking
-    from invokeq.session import Session
 
-    meter = Meter()
     bounds = {"top_n": top_n, "score_threshold": score_threshold}
-    with Session(plugin, redis=redis) as session:
-        invocation = session.model.rerank.submit(
+    frame.run_invocation(
+        lambda session: session.model.rerank.submit(
             {**split_model(model), **bounds},
             read_texts("DOC", docs, file),
             query,
-            request_id=request_id,
-            deadline=deadline,
-            detached=detach,
-        )
-        run_invocation(
-            invocation,
-            lambda: show_ranking(invocation, invocation, meter, as_json=as_json),
-            detach=detach,
-        )
+            **frame.extras,
+        ),
+        partial(show_ranking, as_json=as_json),
+    )

@@ -1,12 +1,17 @@
-"""`invokeq invoke stt`: write down what is said in an audio file."""
+"""`invokeq invoke stt`: transcribe an audio file."""
 
-from typing import Annotated, Final
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from invokeq.cli.errors import exit_on_error
+from invokeq.cli.invoke.frame import Frame, invoke_command
 from invokeq.cli.invoke.inputs import open_binary
-from invokeq.cli.options import Deadline, Detach, Json, Model, OwnId, Plugin, Redis, split_model
+from invokeq.cli.options import Json, Model, split_model
+
+if TYPE_CHECKING:
+    from invokeq.invocation import Invocation
+    from invokeq.session import Session
 
 EXAMPLES: Final = (
     "invokeq invoke stt -m local/whisper-tiny memo.mp3",
@@ -15,42 +20,25 @@ EXAMPLES: Final = (
 )
 
 
-@exit_on_error()
+@invoke_command
 def stt(
+    frame: Frame,
     model: Model,
     file: Annotated[
         str | None,
         typer.Argument(metavar="FILE", help="The audio; without it, or with -, stdin."),
     ] = None,
     as_json: Json = False,
-    request_id: OwnId = None,
-    deadline: Deadline = None,
-    detach: Detach = False,
-    redis: Redis = None,
-    plugin: Plugin = "cli",
 ) -> None:
     """Write down what is said in an audio file.
 
     mp3, wav, flac, ogg, m4a, mp4, webm and aac are recognised by what is in them, whatever the
     file is called.
     """
-    from invokeq.cli.invoke.run_invocation import run_invocation
-    from invokeq.cli.render.meter import Meter
     from invokeq.cli.render.results import show_text
-    from invokeq.session import Session
 
-    meter = Meter()
-    with Session(plugin, redis=redis) as session:
+    def submit(session: "Session") -> "Invocation[str, str]":
         with open_binary("FILE", file) as audio:
-            invocation = session.model.speech2text.submit(
-                split_model(model),
-                audio,
-                request_id=request_id,
-                deadline=deadline,
-                detached=detach,
-            )
-        run_invocation(
-            invocation,
-            lambda: show_text(invocation, invocation, meter, as_json=as_json),
-            detach=detach,
-        )
+            return session.model.speech2text.submit(split_model(model), audio, **frame.extras)
+
+    frame.run_invocation(submit, partial(show_text, as_json=as_json))

@@ -1,12 +1,14 @@
-"""`invokeq invoke summary`: make a text shorter, with the model that the operator chose."""
+"""`invokeq invoke summary`: summarize a text with the model that the operator chose."""
 
+from functools import partial
 from typing import Annotated, Final
 
 import typer
 
-from invokeq.cli.errors import exit_on_error, write_note
+from invokeq.cli.errors import write_note
+from invokeq.cli.invoke.frame import Frame, invoke_command
 from invokeq.cli.invoke.inputs import read_text
-from invokeq.cli.options import Deadline, Detach, File, Json, OwnId, Plugin, Redis
+from invokeq.cli.options import File, Json
 
 EXAMPLES: Final = (
     "invokeq invoke summary -f report.txt",
@@ -17,8 +19,9 @@ MIN_LENGTH: Final = 1024
 """Characters; a shorter text is its own summary, as in Dify's SDK."""
 
 
-@exit_on_error()
+@invoke_command
 def summary(
+    frame: Frame,
     text: Annotated[
         str | None,
         typer.Argument(metavar="TEXT", help="What to summarise; without it, or with -, stdin."),
@@ -31,22 +34,14 @@ def summary(
         int, typer.Option(metavar="N", help="Leave texts of fewer characters as they are.")
     ] = MIN_LENGTH,
     as_json: Json = False,
-    request_id: OwnId = None,
-    deadline: Deadline = None,
-    detach: Detach = False,
-    redis: Redis = None,
-    plugin: Plugin = "cli",
 ) -> None:
     """Summarise a text.
 
     The operator's summary model does it; `[system] summary_model` in the workers' invokeq.toml
     says which. A text that is short already comes back as it is, and nothing is asked.
     """
-    from invokeq.cli.invoke.run_invocation import run_invocation
-    from invokeq.cli.render.meter import Meter
     from invokeq.cli.render.output import write_json, write_plain
     from invokeq.cli.render.results import show_text
-    from invokeq.session import Session
 
     given = read_text("TEXT", text, file)
     if len(given) < min_length:
@@ -56,13 +51,7 @@ def summary(
             write_plain(given)
         write_note(f"unchanged: {len(given)} characters are fewer than {min_length}")
         return
-    meter = Meter()
-    with Session(plugin, redis=redis) as session:
-        invocation = session.model.summary.submit(
-            given, instruction, request_id=request_id, deadline=deadline, detached=detach
-        )
-        run_invocation(
-            invocation,
-            lambda: show_text(invocation, invocation, meter, field="summary", as_json=as_json),
-            detach=detach,
-        )
+    frame.run_invocation(
+        lambda session: session.model.summary.submit(given, instruction, **frame.extras),
+        partial(show_text, field="summary", as_json=as_json),
+    )

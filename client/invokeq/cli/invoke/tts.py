@@ -1,21 +1,13 @@
 """`invokeq invoke tts`: speak a text into a file or a pipe."""
 
+from functools import partial
 from typing import Annotated, Final
 
 import typer
 
-from invokeq.cli.errors import exit_on_error
+from invokeq.cli.invoke.frame import Frame, invoke_command
 from invokeq.cli.invoke.inputs import read_text
-from invokeq.cli.options import (
-    Deadline,
-    Detach,
-    File,
-    Model,
-    OwnId,
-    Plugin,
-    Redis,
-    split_model,
-)
+from invokeq.cli.options import File, Model, split_model
 
 EXAMPLES: Final = (
     'invokeq invoke tts -m local/espeak "Good morning." -o morning.mp3',
@@ -24,8 +16,9 @@ EXAMPLES: Final = (
 )
 
 
-@exit_on_error()
+@invoke_command
 def tts(
+    frame: Frame,
     model: Model,
     text: Annotated[
         str | None,
@@ -48,35 +41,21 @@ def tts(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print what was written, as JSON; needs --output.")
     ] = False,
-    request_id: OwnId = None,
-    deadline: Deadline = None,
-    detach: Detach = False,
-    redis: Redis = None,
-    plugin: Plugin = "cli",
 ) -> None:
     """Speak a text.
 
     The audio is written while it is made, segment by segment, each of which plays alone, as does
     the whole. Ctrl-C cancels the invocation and leaves what there is.
     """
-    from invokeq.cli.invoke.run_invocation import run_invocation
     from invokeq.cli.render.audio import check_output, show_audio
-    from invokeq.cli.render.meter import Meter
-    from invokeq.session import Session
 
-    if not detach:
+    if not frame.detach:
         check_output(output, as_json=as_json)
-    meter = Meter()
-    with Session(plugin, redis=redis) as session:
-        invocation = session.model.tts.submit(
+    frame.run_invocation(
+        lambda session: session.model.tts.submit(
             {**split_model(model), "voice": voice},
             read_text("TEXT", text, file),
-            request_id=request_id,
-            deadline=deadline,
-            detached=detach,
-        )
-        run_invocation(
-            invocation,
-            lambda: show_audio(invocation, invocation, meter, output=output, as_json=as_json),
-            detach=detach,
-        )
+            **frame.extras,
+        ),
+        partial(show_audio, output=output, as_json=as_json),
+    )

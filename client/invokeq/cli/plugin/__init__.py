@@ -1,13 +1,5 @@
-"""`invokeq plugin`: what the author of a Dify plugin needs."""
+"""`invokeq plugin`: commands for authors of Dify plugins.
 
-import typer
-
-from invokeq.cli.options import examples
-from invokeq.cli.plugin import run
-
-
-def build() -> typer.Typer:
-    """Make the group."""
-    group = typer.Typer(help="Run a Dify plugin from its directory.", no_args_is_help=True)
-    group.command("run", epilog=examples(*run.EXAMPLES))(run.run)
-    return group
+Here live the command line of `plugin run`, the reading of its parameters and credentials, and the
+printing of a plugin's messages. Plugin processes and their platform live in `invokeq.dify`.
+"""

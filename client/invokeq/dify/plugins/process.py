@@ -9,7 +9,6 @@ when it makes a call of its own does it get an error.
 
 import asyncio
 import contextlib
-import logging
 import os
 import signal
 from asyncio.subprocess import PIPE, Process
@@ -21,6 +20,7 @@ from uuid import uuid4
 
 import orjson
 
+from invokeq.dify.logs import EventLogger
 from invokeq.dify.plugins import launch
 from invokeq.dify.plugins.lines import LineReader, Message, Noise, OversizedMessage
 from invokeq.dify.plugins.package import PluginPackage
@@ -46,7 +46,7 @@ _TAIL_LINES: Final = 40
 _TAIL_WIDTH: Final = 1_000  # characters of a line that are kept
 
 # What a plugin says may quote what its callers sent: all of it is for debugging only.
-log: Final = logging.getLogger(__name__)
+log: Final = EventLogger(__name__)
 
 
 class PluginProcess:
@@ -254,8 +254,9 @@ class PluginProcess:
                 self._note(text)
 
     def _note(self, text: str) -> None:
-        if log.isEnabledFor(logging.DEBUG):
-            log.debug("%s: %s", self.package.id, self.redact(text)[:_TAIL_WIDTH])
+        if log.debugs:
+            shown = self.redact(text)[:_TAIL_WIDTH]
+            log.debug("plugin output", plugin=self.package.id, text=shown)
 
     def _take(self, item: Message | Noise | OversizedMessage) -> None:
         if isinstance(item, OversizedMessage):
@@ -276,7 +277,7 @@ class PluginProcess:
             case "session":
                 self._take_session(str(session_id), content)
             case "error":
-                log.warning("%s could not read a message", self.package.id)
+                log.warning("plugin could not parse a message", plugin=self.package.id)
                 self._note(str(content.get("error")))
             case _:  # such as the manifest, which is the first thing it says
                 pass
@@ -294,7 +295,7 @@ class PluginProcess:
 
     def _take_oversized(self, item: OversizedMessage) -> None:
         session = self._sessions.get(item.session_id or "")
-        log.warning("a message of %s was too long", self.package.id)
+        log.warning("message too long", plugin=self.package.id)
         if session is not None:
             error = {"error_type": "ProtocolError", "message": "a message of it was too long"}
             session.take({"type": "error", "data": error})

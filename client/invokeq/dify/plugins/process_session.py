@@ -1,10 +1,10 @@
 """One forward session with a plugin's process: what the plugin says, and what it asks back."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final, Protocol, TypeAlias, cast
 
+from invokeq.dify.logs import EventLogger
 from invokeq.dify.plugins.lines import Message
 from invokeq.dify.reverse_kinds import is_streamed
 from invokeq.protocol.errors import InvokeqError, PermissionDeniedError, PluginFailedError
@@ -20,7 +20,7 @@ _CLOSED: Final = "the session was closed"
 # The SDK asks before it listens, and over stdio other threads run in between.
 _SDK_READY_S: Final = 0.01
 
-log: Final = logging.getLogger(__name__)
+log: Final = EventLogger(__name__)
 
 
 class ProcessChannel(Protocol):
@@ -77,7 +77,7 @@ class ProcessSession:
             case "invoke":
                 self._answer(content)
             case _:
-                log.warning("message of unknown type from %s: %.40r", self._plugin, kind)
+                log.warning("unknown message type", plugin=self._plugin, type=f"{kind!r:.40}")
 
     async def close(self) -> None:
         """Stop answering; what the plugin still says is dropped by whoever holds the session."""
@@ -127,7 +127,7 @@ class ProcessSession:
         except InvokeqError as error:
             problem = str(error)
         except Exception as error:
-            log.exception("a call of %s was not answered", self._plugin)
+            log.exception("reverse invocation failed", plugin=self._plugin, kind=kind[:40])
             problem = f"internal error: {type(error).__name__}"
         finally:
             if problem != _CLOSED:
