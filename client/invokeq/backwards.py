@@ -1,8 +1,8 @@
-"""Serve the calls that Dify's SDK makes of its platform, for hosts of plugins of your own.
+"""Serve the calls of Dify's SDK to the platform, for hosts of plugins of your own.
 
-A host reads calls from its own transport, asks `serve` for the answer, and tells the plugin of an
-error with `error_text` and `error_args`. `SERVED` lists the kinds of call, those of installed
-packages included.
+A host reads calls from a transport, asks `serve` for the answer, and tells the plugin of an
+error with `error_text` and `error_args`. `SERVED` lists the kinds of call, with the kinds of
+installed packages.
 """
 
 from typing import TYPE_CHECKING, Any

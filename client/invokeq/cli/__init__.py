@@ -2,7 +2,7 @@
 
 One folder for each family of commands: `invoke` calls models, `plugin` runs Dify plugins, `operate`
 is for operators; `render` prints. Other packages add commands with an entry point of the group
-`invokeq.cli` that names a function `register(app)`.
+`invokeq.cli`, a function `register(app)`.
 
 Internal: may change without notice, except for `main`, `app` and the command line itself.
 """

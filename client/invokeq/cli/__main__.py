@@ -1,4 +1,4 @@
-"""`python -m invokeq.cli`: the `invokeq` command of this very interpreter."""
+"""Run `python -m invokeq.cli`: the `invokeq` command of this interpreter."""
 
 from invokeq.cli import main
 

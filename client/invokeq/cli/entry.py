@@ -5,7 +5,7 @@ from importlib.util import find_spec
 
 
 def main() -> None:
-    """Run the command with the arguments of this process and exit with the command's status."""
+    """Run the command with the arguments of the process and exit with the command's status."""
     missing = [package for package in ("typer", "rich") if find_spec(package) is None]
     if missing:
         needs = " and ".join(missing)

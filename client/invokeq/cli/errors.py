@@ -1,4 +1,4 @@
-"""How a command ends when something is wrong: one line on stderr, and a status."""
+"""The end of a failed command: one line on stderr and an exit status."""
 
 import os
 import sys
@@ -12,24 +12,24 @@ from invokeq.protocol.errors import InvokeqError
 FAILED: Final = 1
 
 MISUSED: Final = 2
-"""The command line itself is wrong."""
+"""Exit status for a wrong command line."""
 
 INTERRUPTED: Final = 130
-"""What shells give for a process that SIGINT ended."""
+"""The exit status of shells for a process killed by SIGINT."""
 
 PIPE_CLOSED: Final = 141
-"""What shells give for a process that SIGPIPE ended."""
+"""The exit status of shells for a process killed by SIGPIPE."""
 
 
 @contextmanager
 def exit_on_error() -> Generator[None]:
-    """Turn an error into one line and an exit; a context manager, and a decorator for commands.
+    """Turn an error into one line on stderr and an exit; a context manager and a decorator.
 
-    Ctrl-C and a reader of our output that has gone end the command without a word.
+    Ctrl-C and a closed stdout end the command without a message.
     """
     try:
         yield
-        sys.stdout.flush()  # a failure at the interpreter's own end would be shown as a trace
+        sys.stdout.flush()  # a later failure, at the interpreter's exit, would show a traceback
     except InvokeqError as error:
         fail(_with_request(str(error), error.request_id))
     except KeyboardInterrupt:
@@ -37,7 +37,7 @@ def exit_on_error() -> Generator[None]:
     except BrokenPipeError:
         _mute_stdout()
         raise SystemExit(PIPE_CLOSED) from None
-    except OSError as error:
+    except OSError as error:  # a full disk behind stdout, a missing input file
         _mute_stdout()
         fail(str(error))
 
@@ -49,19 +49,19 @@ def _with_request(problem: str, request_id: str | None) -> str:
 
 
 def fail(problem: str, status: int = FAILED) -> NoReturn:
-    """Say what is wrong and end with `status`."""
+    """Print an error to stderr and exit with `status`."""
     write_note(f"error: {problem}")
     raise SystemExit(status)
 
 
 def write_note(message: str) -> None:
-    """Write one line to stderr."""
+    """Write one line to stderr, without control characters."""
     with suppress(BrokenPipeError):
         sys.stderr.write(f"{one_line(message)}\n")
         sys.stderr.flush()
 
 
 def _mute_stdout() -> None:
-    """Keep the interpreter from flushing, at its end, into what cannot be written to."""
-    with suppress(OSError, ValueError):  # stdout that is no file
+    """Redirect stdout to /dev/null, so that the flush at the interpreter's exit cannot fail."""
+    with suppress(OSError, ValueError):  # stdout without a file descriptor
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""The options that several commands have, how they are read, and the look of examples in help."""
+"""Options of several commands, the parsing of values, and the examples in help texts."""
 
 from typing import Annotated
 
@@ -59,7 +59,7 @@ Detach = Annotated[
 
 
 def split_model(text: str) -> dict[str, str]:
-    """Split at the first slash: names of models may have slashes, names of providers do not."""
+    """Return provider and model, split at the first slash; names of models may have slashes."""
     provider, _, model = text.partition("/")
     if not provider or not model:
         raise InvalidRequestError(
@@ -69,5 +69,5 @@ def split_model(text: str) -> dict[str, str]:
 
 
 def examples(*lines: str) -> str:
-    """Give the end of a help text that shows `lines` as they are."""
+    """Return the epilog of a help text with `lines` as examples."""
     return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])

@@ -1,4 +1,4 @@
-"""The application: this package's commands and those that other packages add."""
+"""The typer application: the commands of invokeq and of other installed packages."""
 
 import re
 import sys
@@ -21,11 +21,11 @@ from invokeq.cli.plugin.group import build_plugin
 from invokeq.protocol.errors import MissingExtraError
 
 ENTRY_POINTS: Final = "invokeq.cli"
-"""The entry-point group of functions `register(app)`."""
+"""The entry-point group of functions `register(app)`, which add commands."""
 
 
 def run(application: typer.Typer, arguments: Sequence[str]) -> int:
-    """Run one command line; gives its status, or raises SystemExit with it."""
+    """Run one command line and return the exit status, or raise SystemExit with it."""
     for number, argument in enumerate(arguments, 1):
         if not _is_text(argument):
             fail(f"Argument {number} is not UTF-8 text", MISUSED)
@@ -46,7 +46,7 @@ def run(application: typer.Typer, arguments: Sequence[str]) -> int:
 def _report_misuse(error: typer.TyperException) -> int:
     context = getattr(error, "ctx", None)
     message = error.format_message()
-    if context is None or message.startswith("Usage:"):  # a group without a command shows its help
+    if context is None or message.startswith("Usage:"):  # a group without a command shows help
         sys.stderr.write(f"{message}\n")
         return MISUSED
     write_note(f"error: {message.rstrip('.')} (see '{context.command_path} --help')")
@@ -54,7 +54,7 @@ def _report_misuse(error: typer.TyperException) -> int:
 
 
 def _is_text(argument: str) -> bool:
-    """Tell whether this was UTF-8; bytes that are not come escaped as lone surrogates."""
+    """Return whether an argument was UTF-8; Python escapes other bytes as lone surrogates."""
     try:
         argument.encode()
     except UnicodeEncodeError:
@@ -63,7 +63,7 @@ def _is_text(argument: str) -> bool:
 
 
 def extra_for(module: str) -> str | None:
-    """Name the extra of invokeq that brings a module's package; None if none does."""
+    """Return the extra of invokeq with a module's package, or None."""
     wanted = module.partition(".")[0].replace("_", "-").lower()
     try:
         requirements = metadata.requires("invokeq") or ()
@@ -99,10 +99,10 @@ def root(
 
 
 def build() -> typer.Typer:
-    """Make the application with every command that is installed."""
+    """Return the application with every installed command."""
     application = typer.Typer(
         no_args_is_help=True,
-        rich_markup_mode=None,  # plain help starts twice as fast, and its examples can be copied
+        rich_markup_mode=None,  # plain help starts twice as fast, and examples can be copied
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
@@ -132,7 +132,7 @@ def _add_entry_points(application: typer.Typer) -> None:
     for entry_point in metadata.entry_points(group=ENTRY_POINTS):
         try:
             register = entry_point.load()
-        except (ImportError, AttributeError) as error:
+        except (ImportError, AttributeError) as error:  # a broken package must not break the rest
             write_note(f"warning: the commands of {entry_point.value} are left out: {error}")
         else:
             register(application)

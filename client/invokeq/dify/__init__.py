@@ -1,6 +1,6 @@
 """Everything of Dify on the caller's side; `bind` puts the real `dify_plugin` SDK on invokeq.
 
-`import invokeq.dify` is cheap and needs no SDK: what needs the SDK is loaded when `bind`,
+`import invokeq.dify` is cheap and needs no SDK: code on top of the SDK is loaded when `bind`,
 `load_tool` or `LoadedTool` is first used. That imports `dify_plugin`, which patches sockets,
 threads and standard streams of the whole process with gevent. Let `import dify_plugin` be the first
 import of the program: whatever took locks or subclassed sockets before keeps the unpatched ones.

@@ -1,11 +1,11 @@
-"""Runs tools written for Dify's plugin SDK: their `session.model` calls go through the queue.
+"""Binds the real `dify_plugin` SDK to invokeq: `session.model` calls go through the queue.
 
-Every call of `session.model` takes and gives the SDK's own classes. Laziness, order, loss and
-duplication are those of `invokeq.Session`, and so are the errors.
+Every call of `session.model` accepts and returns the SDK's own classes. Laziness, order, loss,
+duplication and errors are as with `invokeq.Session`.
 
-Importing this module imports `dify_plugin`, which patches sockets, threads and standard streams of
-the whole process with gevent. Let `import dify_plugin` be the first import of the program: whatever
-took locks or subclassed sockets before it keeps the unpatched ones.
+Importing the module imports `dify_plugin`, which patches sockets, threads and standard streams of
+the whole process with gevent. Let `import dify_plugin` be the first import of the program: locks
+and subclasses of sockets from earlier imports stay unpatched.
 """
 
 import contextlib
@@ -38,29 +38,30 @@ except ModuleNotFoundError as error:
 
 
 def bind(session: Session, dify_session: DifySession | None = None) -> DifySession:
-    """Give a session of the SDK whose `model` is served by `session`.
+    """Return a session of the SDK whose `model` is served by `session`.
 
-    That is `dify_session` itself, with its `model` replaced, or a new one. A new one has no Dify
-    behind it: its `tool`, `app`, `storage` and so on refuse as the SDK's do without a daemon.
+    Returns `dify_session` with its `model` replaced, or a new session. A new session has no Dify
+    behind it: `tool`, `app`, `storage` and so on fail as in the SDK without a daemon.
     """
     bound = _lone_session() if dify_session is None else dify_session
-    models: Any = BoundModels(session)  # not a subclass: the SDK's would first build its own calls
+    # Not a subclass of the SDK's class, whose constructor builds calls of its own.
+    models: Any = BoundModels(session)
     bound.model = models
     return bound
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedTool:
-    """One tool of a plugin: what its YAML declares, and the class that its source defines.
+    """One tool of a plugin: the declaration from YAML and the class from Python source.
 
-    `declaration` is the SDK's ToolConfiguration, whose decorator hides it from type checkers.
+    `declaration` is an SDK ToolConfiguration, a class hidden from type checkers by a decorator.
     """
 
     declaration: Any
     tool_class: type[Tool]
 
     def open(self, session: DifySession, credentials: Mapping[str, Any] | None = None) -> Tool:
-        """Make a tool that runs with `session`, most likely one from `bind`."""
+        """Return the tool, bound to `session`, usually a session from `bind`."""
         runtime = ToolRuntime(credentials=dict(credentials or {}), user_id=None, session_id=None)
         return self.tool_class(runtime=runtime, session=session)
 
@@ -68,17 +69,19 @@ class LoadedTool:
 def load_tool(plugin: Path | str, name: str) -> LoadedTool:
     """Load the tool `name` from the directory of a plugin, which the SDK reads and checks.
 
-    As when Dify runs it, the directory comes first in `sys.path` and stays there: one plugin a
-    process. The working directory is changed while it loads. Raises InvalidConfigurationError for a
-    directory that is no plugin or has no such tool, and what the plugin's own modules raise.
+    As under Dify, the directory comes first in `sys.path` and stays there: one plugin a process.
+    The working directory is changed during the load. Raises InvalidConfigurationError for a
+    directory without a plugin or without the tool, and every exception of the plugin's modules.
     """
     directory = Path(plugin).resolve()
     source = str(directory / "manifest.yaml")
     if not (directory / "manifest.yaml").is_file():
         raise InvalidConfigurationError(source=source, setting="file", problem="does not exist")
+    # First, and for good: modules of the plugin may import their neighbours much later.
     if str(directory) not in sys.path:
         sys.path.insert(0, str(directory))
     try:
+        # The SDK reads every path of the manifest relative to the working directory.
         with contextlib.chdir(directory):
             registration = PluginRegistration(DifyPluginEnv())
     except (ValueError, OSError) as error:
@@ -98,7 +101,7 @@ def load_tool(plugin: Path | str, name: str) -> LoadedTool:
 
 def _lone_session() -> DifySession:
     # Not `empty_session()`: its TCP reader replaces the handler of SIGINT by one that ends the
-    # process at once, without any clean-up. These two do nothing until somebody starts them.
+    # process at once, without any clean-up. Reader and writer do nothing until they are started.
     return DifySession(
         session_id="",
         executor=ThreadPoolExecutor(),

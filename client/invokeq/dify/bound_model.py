@@ -1,6 +1,6 @@
-"""`session.model` of the SDK, served by invokeq: its signatures, its classes, its order of things.
+"""`session.model` of the SDK, served by invokeq, with the SDK's signatures, classes and order.
 
-Beyond the SDK, dicts are as good as entities in every argument.
+Beyond the SDK, every argument may be a dict instead of an entity.
 """
 
 import contextlib
@@ -44,7 +44,7 @@ Fields = Mapping[str, Any]
 
 
 class BoundModels:
-    """What stands in for the SDK's `session.model`."""
+    """Replaces the SDK's `session.model`."""
 
     def __init__(self, session: Session) -> None:
         self.llm = LLMInvocation(session)
@@ -58,7 +58,7 @@ class BoundModels:
 
 
 class _Bound:
-    """One attribute of `session.model`; like the SDK's, it is no function."""
+    """Base of the attributes of `session.model`; as in the SDK, an attribute is not callable."""
 
     def __init__(self, session: Session) -> None:
         self._model = session.model
@@ -75,7 +75,10 @@ class LLMInvocation(_Bound):
         stop: Sequence[str] | None = None,
         stream: bool = True,
     ) -> Generator[LLMResultChunk, None, None] | LLMResult:
-        """Ask a model; checked at once, sent with the first `next()` or, if not streamed, now."""
+        """Call an LLM; arguments are checked at once, the call is sent with the first `next()`.
+
+        Without `stream` the call is sent at once and returns the whole result.
+        """
         asked = (_plain(model_config), _plain(prompt_messages), _plain(tools), stop)
         if stream:
             return _each(LLMResultChunk, self._model.llm.invoke(*asked, stream=True))
@@ -94,7 +97,7 @@ class LLMStructuredOutputInvocation(_Bound):
         stop: Sequence[str] | None = None,
         stream: bool = True,
     ) -> Generator[LLMResultChunkWithStructuredOutput, None, None] | LLMResultWithStructuredOutput:
-        """Ask a model for JSON; the last chunk, or the result, has `structured_output`."""
+        """Call an LLM for JSON; the last chunk, or the result, has `structured_output`."""
         config, messages, offered = _plain(model_config), _plain(prompt_messages), _plain(tools)
         asked = (config, messages, structured_output_schema, offered, stop)
         call = self._model.llm_structured_output.invoke
@@ -107,7 +110,7 @@ class SummaryInvocation(_Bound):
     """`session.model.summary`."""
 
     def invoke(self, text: str, instruction: str, min_summarize_length: int = 1024) -> str:
-        """Summarise a text; a shorter one comes back as it is, without a call."""
+        """Summarize a text; return a text below the minimum length unchanged, without a call."""
         return self._model.summary.invoke(text, instruction, min_summarize_length)
 
 
@@ -120,7 +123,7 @@ class TextEmbeddingInvocation(_Bound):
         texts: list[str],
         input_type: EmbeddingInputType = EmbeddingInputType.QUERY,
     ) -> TextEmbeddingResult:
-        """Embed texts: one vector each, in order."""
+        """Return one vector for each text, in the order of the texts."""
         kind = _input_type(input_type)
         result = self._model.text_embedding.invoke(_plain(model_config), texts, kind)
         return _vectors(TextEmbeddingResult, result)
@@ -131,7 +134,7 @@ class TextEmbeddingInvocation(_Bound):
         documents: Sequence[MultiModalContent | Fields],
         input_type: EmbeddingInputType = EmbeddingInputType.QUERY,
     ) -> MultiModalEmbeddingResult:
-        """Embed texts and pictures; the config's tenant is not believed."""
+        """Return one vector for each text or picture; the config's tenant is ignored."""
         config, contents = _plain(model_config), _plain(documents)
         kind = _input_type(input_type)
         result = self._model.text_embedding.invoke_multimodal(config, contents, kind)
@@ -139,12 +142,12 @@ class TextEmbeddingInvocation(_Bound):
 
 
 class RerankInvocation(_Bound):
-    """`session.model.rerank`; its two calls take query and documents in different order."""
+    """`session.model.rerank`; the two calls take query and documents in different order."""
 
     def invoke(
         self, model_config: RerankModelConfig | Fields, docs: list[str], query: str
     ) -> RerankResult:
-        """Rank texts, best first."""
+        """Return texts ranked, best first."""
         return _as(RerankResult, self._model.rerank.invoke(_plain(model_config), docs, query))
 
     def invoke_multimodal(
@@ -153,7 +156,7 @@ class RerankInvocation(_Bound):
         query: MultiModalContent | Fields,
         docs: Sequence[MultiModalContent | Fields],
     ) -> MultiModalRerankResult:
-        """Rank texts and pictures, best first."""
+        """Return texts and pictures ranked, best first."""
         asked = (_plain(model_config), _plain(query), _plain(docs))
         return _as(MultiModalRerankResult, self._model.rerank.invoke_multimodal(*asked))
 
@@ -164,18 +167,18 @@ class TTSInvocation(_Bound):
     def invoke(
         self, model_config: TTSModelConfig | Fields, content_text: str
     ) -> Generator[bytes, None, None]:
-        """Speak a text; like the SDK's, this does not even look at it before the first `next()`."""
+        """Yield speech; as in the SDK, even the check of arguments waits for the first `next()`."""
         segments = self._model.tts.invoke(_plain(model_config), content_text)
         with contextlib.closing(segments):
             for segment in segments:
-                yield bytes(segment)  # the exact type: ours would show in a plugin's `type(...)`
+                yield bytes(segment)  # the exact type: a plugin may compare `type(...)`
 
 
 class Speech2TextInvocation(_Bound):
     """`session.model.speech2text`."""
 
     def invoke(self, model_config: Speech2TextModelConfig | Fields, file: IO[bytes]) -> str:
-        """Write down what is said in an audio file, which is read to its end."""
+        """Return the transcript of an audio file, which is read to its end."""
         return self._model.speech2text.invoke(_plain(model_config), file)
 
 
@@ -183,12 +186,13 @@ class ModerationInvocation(_Bound):
     """`session.model.moderation`."""
 
     def invoke(self, model_config: ModerationModelConfig | Fields, text: str) -> bool:
-        """Tell whether a text is sensitive."""
+        """Return whether a text is sensitive."""
         return self._model.moderation.invoke(_plain(model_config), text)
 
 
 def _each(entity: type[E], chunks: Generator[BaseModel, None, None]) -> Generator[E, None, None]:
-    """Give our chunks as the SDK's; closing this closes them, which cancels."""
+    """Yield chunks as the SDK's class; closing the generator cancels the invocation."""
+    # A plugin that stops early closes this generator, and so the invocation behind `chunks`.
     with contextlib.closing(chunks):
         for chunk in chunks:
             yield _as(entity, chunk)
@@ -201,17 +205,17 @@ def _as(entity: type[E], value: BaseModel) -> E:
 def _vectors(
     entity: type[E], result: ours.TextEmbeddingResult | ours.MultiModalEmbeddingResult
 ) -> E:
-    # Not validated: the SDK would look at each of what may be millions of numbers.
+    # Not validated: the SDK would visit each of up to millions of numbers.
     usage = _as(EmbeddingUsage, result.usage)
     return entity.model_construct(model=result.model, embeddings=result.embeddings, usage=usage)
 
 
 def _input_type(value: EmbeddingInputType) -> ours.EmbeddingInputType:
-    return cast(ours.EmbeddingInputType, value)  # the SDK's own has the same values
+    return cast(ours.EmbeddingInputType, value)  # the SDK's enum has the same values
 
 
 def _plain(value: Any) -> Any:
-    """Turn entities of the SDK, alone or in a list, into JSON: their enums are not ours."""
+    """Return entities of the SDK, alone or in a list, as JSON: the SDK's enums are not ours."""
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     if isinstance(value, list | tuple):

@@ -1,7 +1,7 @@
-"""Logging in structlog's style, an event and its fields, on the standard library alone.
+"""Logging in structlog's style, an event with fields, on the standard library alone.
 
 Workers log with structlog, which plugins do not install. A LogEvent reads as `event key=value ...`
-in every standard handler; a formatter that knows LogEvents can show the fields one by one.
+in every standard handler; a formatter aware of LogEvents can show the fields one by one.
 """
 
 import logging
@@ -21,16 +21,16 @@ class LogEvent:
 
 
 class EventLogger:
-    """A standard logger that takes an event, in lower case, and fields by keyword.
+    """A standard logger for events, in lower case, with fields by keyword.
 
-    Fields that are None are left out.
+    Fields without a value (None) are left out.
     """
 
     def __init__(self, name: str) -> None:
         self._logger = logging.getLogger(name)
 
     def debug(self, event: str, **fields: object) -> None:
-        """Log an event that helps with debugging only."""
+        """Log an event for debugging."""
         self._log(logging.DEBUG, event, fields)
 
     def info(self, event: str, **fields: object) -> None:
@@ -38,11 +38,11 @@ class EventLogger:
         self._log(logging.INFO, event, fields)
 
     def warning(self, event: str, **fields: object) -> None:
-        """Log an event that an operator may have to look at."""
+        """Log an event for the attention of an operator."""
         self._log(logging.WARNING, event, fields)
 
     def exception(self, event: str, **fields: object) -> None:
-        """Log an unexpected exception with its traceback; call from an `except` block."""
+        """Log an unexpected exception with the traceback; call from an `except` block."""
         self._log(logging.ERROR, event, fields, exc_info=True)
 
     @property

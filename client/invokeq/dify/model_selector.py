@@ -1,7 +1,7 @@
-"""Which models a model-selector offers, and the value that it holds once one is picked.
+"""The rules of Dify's model-selector: the models in a scope, and the value of a choice.
 
-A scope is written with `&`: one type of model, or `all`, and features that the model must have, in
-any order: `llm`, `tool-call&llm`, `all&vision`. Without a type it is one of LLMs.
+A scope is written with `&`: one type of model, or `all`, and required features, in any order:
+`llm`, `tool-call&llm`, `all&vision`. A scope without a type is a scope of LLMs.
 """
 
 from collections.abc import Iterable, Mapping
@@ -21,7 +21,7 @@ from invokeq.protocol.errors import InvalidRequestError, NoWorkerError
 from invokeq.protocol.names import canonical_provider
 
 ANY_MODEL: Final = "*"
-"""Stands for the names of a provider that takes any."""
+"""The entry of a provider of any model name."""
 
 ALL: Final = "all"
 
@@ -35,12 +35,12 @@ OFFERED: Final = (
     ModelType.SPEECH2TEXT,
     ModelType.TTS,
 )
-"""The types that a scope may name; of several that it names, the first in this order counts."""
+"""The types known to a scope; of several types in one scope, the first in this order counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """A parsed scope; `features` are all asked for."""
+    """A parsed scope; a model must have all `features`."""
 
     text: str
     model_types: tuple[ModelType, ...]
@@ -48,7 +48,7 @@ class Scope:
 
     @classmethod
     def parse(cls, text: str | None) -> Self:
-        """Read a scope; without one it is `llm`. InvalidRequestError lists the words there are."""
+        """Parse a scope, `llm` by default; InvalidRequestError lists the known words."""
         shown = text or ModelType.LLM.value
         words = [word.strip() for word in shown.split(SEPARATOR)]
         types = {kind.value: kind for kind in OFFERED}
@@ -62,7 +62,7 @@ class Scope:
         return cls(shown, offered, tuple(wanted))
 
     def admits(self, facts: AIModelEntity) -> bool:
-        """Tell whether a model is inside; what is not known of it, it does not have."""
+        """Return whether a model is inside the scope; an undeclared feature is missing."""
         has = facts.features or ()
         return facts.model_type in self.model_types and all(
             feature in has for feature in self.features
@@ -72,9 +72,9 @@ class Scope:
 def models_in_scope(
     scope: Scope, workers: tuple[LiveWorker, ...]
 ) -> list[tuple[str, AIModelEntity]]:
-    """List what live workers serve inside a scope as (provider, facts), in order of name.
+    """Return the models of live workers inside a scope as (provider, facts), in order of name.
 
-    An entry called `*` stands for a provider that takes names beyond those listed.
+    An entry `*` stands for a provider that takes more names than listed.
     """
     found = [*list_models(workers), *wildcard_entries(workers)]
     inside = {
@@ -88,10 +88,10 @@ def models_in_scope(
 def select_model(
     scope: Scope, workers: tuple[LiveWorker, ...], name: str, parameter: str
 ) -> dict[str, Any]:
-    """Give the value of a model-selector for `provider/model`, as Dify's would be.
+    """Return the value of a model-selector for `provider/model`, in Dify's form.
 
     `provider` may be a short name or a full id. Raises InvalidRequestError, which lists the models
-    inside the scope, for any other; NoWorkerError if nobody serves any.
+    inside the scope, for a model outside of the scope, and NoWorkerError without a live worker.
     """
     return _select(scope, workers, list(_splits(name)), name, parameter)
 
@@ -99,9 +99,9 @@ def select_model(
 def complete_selector(
     scope: Scope, workers: tuple[LiveWorker, ...], value: Mapping[str, Any], parameter: str
 ) -> dict[str, Any]:
-    """Give a selector's value that was written out, with what was left out of it.
+    """Return a selector's value as written by the user, with missing keys filled in.
 
-    What it says stays, keys that nobody knows too, but the model must be inside the scope.
+    Given keys stay, unknown keys included. The model must be inside the scope.
     """
     for key in ("provider", "model"):
         if not isinstance(value.get(key), str) or not value[key]:
@@ -110,8 +110,8 @@ def complete_selector(
             )
     provider, model = value["provider"], value["model"]
     picked = _select(scope, workers, [(provider, model)], f"{provider}/{model}", parameter)
-    said = {key: item for key, item in value.items() if item is not None}
-    return {**picked, **said, "model_type": picked["model_type"]}
+    written = {key: item for key, item in value.items() if item is not None}
+    return {**picked, **written, "model_type": picked["model_type"]}
 
 
 def _select(
@@ -121,6 +121,7 @@ def _select(
     name: str,
     parameter: str,
 ) -> dict[str, Any]:
+    # Without this check every model would look unknown while workers are only starting.
     if not workers:
         raise NoWorkerError(provider="(any)", model_type=scope.text, problem=NOBODY)
     inside = models_in_scope(scope, workers)
@@ -135,14 +136,14 @@ def _select(
 
 
 def find_facts(workers: tuple[LiveWorker, ...], provider: str, model: str) -> AIModelEntity | None:
-    """Give what live workers say of a model, or None if nobody lists it."""
+    """Return the facts of a model from live workers, or None."""
     listed = list_models(workers)
     found = _find(listed, [(provider, model)])
     return None if found is None else found[1]
 
 
 def selector_value(provider: str, facts: AIModelEntity) -> dict[str, Any]:
-    """Give what a model-selector holds right after the user has picked a model."""
+    """Return the value of a model-selector right after the user has picked a model."""
     value: dict[str, Any] = {
         "provider": provider,
         "model": facts.model,
@@ -150,7 +151,7 @@ def selector_value(provider: str, facts: AIModelEntity) -> dict[str, Any]:
     }
     properties = facts.model_properties
     if facts.model_type is ModelType.LLM:
-        # Dify leaves None where a model declares no mode, at which LLMModelConfig breaks.
+        # Dify leaves None where a model declares no mode, and LLMModelConfig refuses None.
         value["mode"] = properties.get(ModelPropertyKey.MODE) or "chat"
         value["completion_params"] = {}
     voice = properties.get(ModelPropertyKey.DEFAULT_VOICE)
@@ -162,13 +163,14 @@ def selector_value(provider: str, facts: AIModelEntity) -> dict[str, Any]:
 def _find(
     listed: list[tuple[str, AIModelEntity]], candidates: list[tuple[str, str]]
 ) -> tuple[str, AIModelEntity] | None:
-    """Find the first candidate that is listed, or that its provider would take unlisted."""
+    """Return the first candidate that is listed or whose provider takes any name, or None."""
     for provider, model in candidates:
         known = {
             facts.model: facts for name, facts in listed if name == canonical_provider(provider)
         }
         if model in known:
             return provider, known[model]
+        # The provider takes unlisted names; the vendor decides about this one.
         if ANY_MODEL in known:
             label = I18nObject(en_US=model)
             return provider, known[ANY_MODEL].model_copy(update={"model": model, "label": label})
@@ -176,15 +178,14 @@ def _find(
 
 
 def _splits(name: str) -> Iterable[tuple[str, str]]:
-    """Part a name at each slash: both providers and models may have slashes in their names."""
+    """Yield (provider, model) for each slash: names of providers and models may have slashes."""
     for at, character in enumerate(name):
         if character == "/" and name[:at] and name[at + 1 :]:
             yield name[:at], name[at + 1 :]
 
 
 def wildcard_entries(workers: tuple[LiveWorker, ...]) -> list[tuple[str, AIModelEntity]]:
-    """List the providers that take any name, each with an entry called `*` of which nothing is
-    known."""
+    """Return an entry `*`, without any facts, for each provider of any model name."""
     label = I18nObject(en_US="Any model")
     kinds = {
         (name, kind)

@@ -1,7 +1,7 @@
-"""The kinds of reverse invocation: calls that a plugin makes of its platform.
+"""The kinds of reverse invocation: calls of a plugin to the platform.
 
-Calls of models are those of `invokeq.protocol.kinds`, kinds of installed packages included. Listed
-here are only the kinds that Dify's platform answers besides and invokeq does not.
+Calls of models are in the table `invokeq.protocol.kinds`, with kinds of installed packages. Listed
+here are only the kinds of Dify's platform without an answer in invokeq.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from invokeq.protocol.kinds import call_kinds, find_kind
 
 @dataclass(frozen=True, slots=True)
 class PlatformKind:
-    """A kind of call that only Dify's platform answers.
+    """A kind of call served by Dify's platform alone.
 
     `path` is relative to `/inner/api/` of Dify's inner API, or None if the daemon sends none.
     `streamed` says whether Dify's wire answers with several objects.
@@ -33,11 +33,11 @@ PLATFORM_KINDS: Final = (
     PlatformKind("node_question_classifier", "invoke/question-classifier"),
     PlatformKind("encrypt", "invoke/encrypt"),
 )
-"""Kinds that are refused with a message that names the kinds served."""
+"""Refused with a message about the served kinds."""
 
 
 def served_kinds() -> tuple[str, ...]:
-    """Return the names of all kinds that are served: calls of models."""
+    """Return the names of all served kinds: calls of models."""
     return tuple(call_kinds())
 
 

@@ -20,13 +20,13 @@ _MAX_OPENING: Final = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class SessionsEndpoint:
-    """Opens and closes sessions for callers that send the gateway's key."""
+    """Opens and closes sessions for callers with the gateway's key."""
 
     store: SessionStore
     settings: GatewaySettings
 
     async def open(self, request: Request) -> Response:
-        """Answer `POST /sessions` with 201, the id of the new session and its TTL in seconds."""
+        """Answer `POST /sessions` with 201, the id of the new session and the TTL in seconds."""
         if (refused := self._refuse(request)) is not None:
             return refused
         try:
@@ -55,6 +55,7 @@ class SessionsEndpoint:
         """Return the response to a request without the gateway's key, or None."""
         key = self.settings.key
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+        # In constant time, so that response times reveal no part of the key.
         same = key and hmac.compare_digest(given.strip().encode(), key.encode())
         if same and scheme.lower() == "bearer":
             return None

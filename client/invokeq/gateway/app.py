@@ -21,13 +21,13 @@ from invokeq.gateway.streamed_response import StreamedResponse
 from invokeq.gateway.transaction import PATH, TransactionEndpoint
 
 CLEAN_UP: Final = 5.0
-"""Seconds in which calls that are cancelled on shutdown can send their cancel to Redis."""
+"""Seconds for calls cancelled on shutdown to send the cancel to Redis."""
 
 Endpoint = Callable[[Request], Awaitable[StreamedResponse | Response]]
 
 
 def build_app(settings: GatewaySettings) -> Starlette:
-    """Return the application; the end of its lifespan closes its connections to Redis."""
+    """Return the application; the end of the lifespan closes the connections to Redis."""
     gateway = AsyncSession(
         settings.plugin_id, redis=settings.redis, max_request_bytes=settings.max_body_bytes
     )
@@ -40,6 +40,7 @@ def build_app(settings: GatewaySettings) -> Starlette:
         try:
             yield
         finally:
+            # Uvicorn has cancelled the tasks; each still sends its cancel over `gateway`.
             if running:
                 await asyncio.wait(running, timeout=CLEAN_UP)
             await gateway.close()
@@ -58,7 +59,7 @@ def build_app(settings: GatewaySettings) -> Starlette:
 
 
 class _RunningTasks:
-    """Registers every task that serves a request, so that shutdown can wait for all of them."""
+    """Registers every task of a request, so that shutdown can wait for all tasks."""
 
     def __init__(self, app: ASGIApp, running: "set[asyncio.Task[Any]]") -> None:
         self._app = app

@@ -12,8 +12,8 @@ async def read_body(request: Request, limit: int) -> bytes:
     """Return the body, chunked or of known length.
 
     Raises RequestTooLargeError as soon as more than `limit` bytes have arrived. The server drains
-    the unread rest, here and for requests that are refused earlier: a client that is disconnected
-    while sending never sees the response.
+    the unread rest, here and after earlier refusals: a client cut off while sending never sees the
+    response.
     """
     parts: list[bytes] = []
     size = 0

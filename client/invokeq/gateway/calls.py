@@ -13,14 +13,14 @@ from invokeq.gateway.sessions import GatewaySession
 from invokeq.protocol.errors import InternalError, InvocationCancelledError, InvokeqError
 
 SHUTDOWN: Final = InvocationCancelledError(reason="shutdown")
-"""The error that ends answers which are still running when the gateway shuts down."""
+"""The error at the end of answers cut off by a shutdown."""
 
 Outcome = dict[str, Any] | InvokeqError
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayCall:
-    """One reverse invocation of `sender`; `endpoint` names the one that received the call."""
+    """One reverse invocation of `sender`; `endpoint` names the receiver of the call."""
 
     endpoint: str
     gateway: AsyncSession

@@ -1,4 +1,4 @@
-"""The binary frames in which Dify's platform streams answers to its plugin daemon.
+"""The binary frames in which Dify's platform streams answers to the plugin daemon.
 
 | offset | bytes | content |
 |---|---|---|
@@ -16,7 +16,7 @@ from typing import Final
 from invokeq.protocol.errors import ProtocolError
 
 MAX_DATA: Final = 31_457_280
-"""Bytes of data in one frame that the daemon reads with its default settings."""
+"""The daemon's default limit of bytes of data in one frame."""
 
 _PREFIX: Final = struct.Struct("<BBHI6x")
 _MAGIC: Final = 0x0F

@@ -1,4 +1,4 @@
-"""The endpoint `/inner/api/...`: calls that Dify's plugin daemon makes of its platform.
+"""The endpoint `/inner/api/...`: calls of Dify's plugin daemon to the platform.
 
 Every response is an object `{"data": ..., "error": "..."}`, framed where the daemon reads a stream.
 The daemon shows `error` to the plugin and loses every other form of failure.
@@ -90,7 +90,7 @@ class InnerApiEndpoint:
 
 
 def _restore_nulls(kind: str, payload: dict[str, Any]) -> dict[str, Any]:
-    """Return the payload with null for bounds that the plugin had left out.
+    """Return the payload with null for bounds left out by the plugin.
 
     The daemon turns null into 0. A `top_n` of 0 asks for no documents, so the plugin sent null. A
     `score_threshold` of 0 is a real bound for models with negative scores, and stays unless the
@@ -113,6 +113,7 @@ async def _framed_outcomes(call: GatewayCall, framing: Framing) -> AsyncGenerato
                 yield framing(_dump_error(outcome))
                 return
             try:
+                # Framing fails for a piece over the daemon's limit, for example a huge vector list.
                 yield framing(orjson.dumps({"data": outcome, "error": ""}))
             except ProtocolError as error:
                 yield framing(_dump_error(error))

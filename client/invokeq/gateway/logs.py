@@ -20,7 +20,7 @@ log: Final = EventLogger(_NAME)
 
 
 def log_refused(endpoint: str, error: InvokeqError) -> None:
-    """Log a request that was refused before a call was made."""
+    """Log a request refused before any call."""
     log.warning("request refused", endpoint=endpoint, code=error.code)
 
 

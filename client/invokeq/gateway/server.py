@@ -16,8 +16,8 @@ from invokeq.gateway.settings import GatewaySettings
 from invokeq.protocol.errors import InvalidConfigurationError
 
 KEEP_ALIVE: Final = 130
-"""Seconds that an idle connection stays open. Dify's daemon keeps its connections for 120 s, so
-that the daemon always closes first and never sends into a connection that is being closed."""
+"""Seconds that an idle connection stays open. Dify's daemon keeps connections for 120 s. The
+daemon must close first, or a request could arrive on a connection in the middle of closing."""
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -29,6 +29,7 @@ def run_gateway(settings: GatewaySettings) -> int:
 
 
 async def _run(settings: GatewaySettings) -> int:
+    # Before uvicorn starts, so that a taken port is a configuration error of one line.
     listening = _listen(settings)
     config = uvicorn.Config(
         build_app(settings),

@@ -1,6 +1,6 @@
 """The open sessions of plugin processes: a session id stands for a plugin, a tenant and a user.
 
-Sessions are stored in Redis with a TTL, so that all gateways on one server share them. A session id
+Sessions are stored in Redis with a TTL, shared by all gateways on one server. A session id
 is a secret: every holder may make calls in the name of the session's plugin.
 """
 
@@ -29,7 +29,7 @@ LONGEST_ID: Final = 200
 
 
 class GatewaySession(BaseModel):
-    """The plugin, tenant and user in whose name calls are made."""
+    """The plugin, tenant and user behind calls."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -66,7 +66,7 @@ class SessionStore:
     transport: AsyncTransport
 
     async def open(self, opening: SessionOpening, ttl: int) -> str:
-        """Open a session for `ttl` seconds and return its id. One round trip."""
+        """Open a session for `ttl` seconds and return the id. One round trip."""
         return await self.transport.run(open_session(opening, ttl))
 
     async def find(self, session_id: str) -> GatewaySession:
@@ -94,7 +94,7 @@ def parse_opening(body: Mapping[str, Any]) -> SessionOpening:
 
 
 def open_session(opening: SessionOpening, ttl: int) -> Plan[str]:
-    """Store a session for `ttl` seconds and return its id; an open one of that id is replaced."""
+    """Store a session for `ttl` seconds and return the id, which may be open already."""
     session_id = opening.session_id or secrets.token_hex(16)
     value = orjson.dumps(opening.sender().model_dump())
     yield Batch([("SET", _key(session_id), value, "EX", ttl)])

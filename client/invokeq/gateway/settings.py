@@ -1,4 +1,4 @@
-"""The settings of a gateway and their defaults."""
+"""The settings of a gateway, with defaults."""
 
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -17,12 +17,12 @@ HEARTBEAT: Final = 25.0
 """Seconds without output after which a blank line is sent; the SDK times out after 250."""
 
 SESSION_TTL: Final = 1800
-"""Seconds that a session stays open, as in Dify; `POST /sessions` may ask for another TTL."""
+"""Default TTL of a session in seconds, as in Dify; `POST /sessions` may ask for another TTL."""
 
 MAX_SESSION_TTL: Final = 86_400
 
 GRACE: Final = 30.0
-"""Seconds that running calls may continue after SIGTERM."""
+"""Seconds for running calls to finish after SIGTERM."""
 
 LogFormat = Literal["console", "json"]
 

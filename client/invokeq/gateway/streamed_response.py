@@ -1,4 +1,4 @@
-"""An HTTP response that is sent piece by piece and stops its source when the client disconnects."""
+"""An HTTP response in pieces; the source of pieces stops when the client disconnects."""
 
 import asyncio
 import contextlib
@@ -37,11 +37,12 @@ class StreamedResponse:
             others.append(asyncio.create_task(self._send_heartbeats(send, self.heartbeat)))
         try:
             await asyncio.wait([feeding, *others], return_when=asyncio.FIRST_COMPLETED)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError:  # the grace time is over: end the answer in the SDK's format
             await _stop(feeding, *others)
             await self._write(send, self.farewell)
             await self._finish(send)
             raise
+        # Also after a disconnect: closing the source sends the cancel to Redis.
         await _stop(feeding, *others)
         with contextlib.suppress(asyncio.CancelledError):
             feeding.result()

@@ -1,7 +1,7 @@
 """The endpoint `POST /backwards-invocation/transaction` of Dify's install method serverless.
 
 A request carries one invocation. The response is one JSON object a line: `response` events, at most
-one `error`, and `end`. The SDK reads the lines whatever the status, so errors are lines too.
+one `error`, and `end`. The SDK reads the lines with any status, so errors are lines too.
 """
 
 from collections.abc import AsyncGenerator
@@ -38,7 +38,7 @@ _MEDIA_TYPE: Final = "text/event-stream"
 
 @dataclass(frozen=True, slots=True)
 class TransactionEndpoint:
-    """Answers reverse invocations of plugin processes that have an open session."""
+    """Answers reverse invocations of plugin processes with an open session."""
 
     gateway: AsyncSession
     store: SessionStore
@@ -48,6 +48,7 @@ class TransactionEndpoint:
         """Answer one invocation; the session is looked up before the body is read."""
         session_id = request.headers.get(SESSION_HEADER, "")
         lines = _Lines(session_id)
+        # Before the body: without a session nobody can make the gateway buffer 64 MiB.
         try:
             sender = await self._find_sender(session_id)
         except InvokeqError as error:
@@ -80,7 +81,7 @@ class TransactionEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class _Envelope:
-    """The call inside the envelope that the SDK sends."""
+    """The call inside the SDK's envelope."""
 
     kind: str
     request_id: str
@@ -113,7 +114,7 @@ def _object_in(value: dict[str, Any], field: str, path: str = "") -> dict[str, A
 
 @dataclass(slots=True)
 class _Lines:
-    """Writes the events of one response; `request_id` is the SDK's own id of its call."""
+    """Writes the events of one response; `request_id` is the SDK's id of the call."""
 
     session_id: str
     request_id: str = ""
@@ -130,7 +131,7 @@ class _Lines:
         yield self._line("end")
 
     def farewell(self) -> bytes:
-        """Return the lines that end a response on shutdown."""
+        """Return the last lines of a response on shutdown."""
         return self._error(SHUTDOWN) + self._line("end")
 
     async def of_error(self, error: InvokeqError) -> AsyncGenerator[bytes, None]:

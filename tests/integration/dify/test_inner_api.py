@@ -286,7 +286,7 @@ def test_tenant_and_user_are_those_of_the_daemon(platform: Platform) -> None:
     ask(platform.gateway, "invoke/moderation", body("moderation", "words", text="a"))
     line = platform.gateway.lines("call finished")[-1]
     assert (line["plugin"], line["tenant"], line["user"]) == ("gateway", "tenant-1", "user-1")
-    assert line["door"] == "inner"
+    assert line["endpoint"] == "inner"
 
 
 def test_without_its_key_there_is_no_inner_api(

@@ -1,7 +1,7 @@
 """The frame of every `invokeq invoke` command: common options, session, Ctrl-C, detaching.
 
-A command declares its own options and says how to submit the call and how to show the answer. All
-else that the commands have in common is done here.
+A command declares options of its own, a function to submit the call, and a function to show the
+answer. The frame does the rest.
 """
 
 import inspect
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 class Show(Protocol[T_co]):
-    """Reads an invocation to its end and prints the answer."""
+    """Reads an invocation to the end and prints the answer."""
 
     def __call__(
         self, invocation: "Invocation[Any, Any]", items: "Invocation[Any, Any]", meter: "Meter"
@@ -45,16 +45,17 @@ class Frame:
     def run_invocation(
         self, submit: "Callable[[Session], Invocation[Any, Any]]", show: Show[T]
     ) -> T | None:
-        """Submit a call and return what `show` returns; Ctrl-C cancels the invocation.
+        """Submit a call and return the result of `show`; Ctrl-C cancels the invocation.
 
         With --detach, print the request id, leave the invocation running and return None.
         """
-        from invokeq.session import Session
+        from invokeq.session import Session  # late: --help must not load the client
 
         with Session(self.plugin, redis=self.redis) as session, submit(session) as invocation:
             if self.detach:
                 typer.echo(invocation.request_id)
                 return None
+            # Leaving the `with` block cancels an invocation that has not ended.
             try:
                 return show(invocation, invocation, self.meter)
             except KeyboardInterrupt:
@@ -63,7 +64,7 @@ class Frame:
 
 
 def invoke_command(command: Callable[..., None]) -> Callable[..., None]:
-    """Return a typer command that has the options of `command` and then the common options.
+    """Return a typer command with the options of `command`, then the common options.
 
     The first parameter of `command` is a Frame and no option.
     """

@@ -1,4 +1,4 @@
-"""What a command is given to work on: an argument, a file, or stdin."""
+"""The input of a command: an argument, a file, or stdin."""
 
 import sys
 from collections.abc import Generator
@@ -9,13 +9,13 @@ from typing import IO, Final
 from invokeq.protocol.errors import InvalidRequestError
 
 STDIN: Final = "-"
-"""Stands for stdin wherever a text or a file may be named."""
+"""Stands for stdin in place of a text or a file name."""
 
 
 def read_text(name: str, argument: str | None, file: str | None = None) -> str:
-    """Give the argument called `name`, else what the file or stdin holds.
+    """Return the argument called `name`, else the text of the file or of stdin.
 
-    Raises InvalidRequestError if there is no text, or no UTF-8.
+    Raises InvalidRequestError if the text is empty or not UTF-8.
     """
     if argument is not None and file is not None:
         raise _both(name)
@@ -26,7 +26,7 @@ def read_text(name: str, argument: str | None, file: str | None = None) -> str:
 
 
 def read_texts(name: str, arguments: list[str] | None, file: str | None = None) -> list[str]:
-    """Give the arguments, else the lines of the file or of stdin that are not blank."""
+    """Return the arguments, else the non-blank lines of the file or of stdin."""
     if arguments and file is not None:
         raise _both(name)
     if arguments and arguments != [STDIN]:
@@ -61,7 +61,7 @@ def _read(name: str, file: str | None) -> str:
 
 
 def _check_piped(name: str, given: str | None) -> None:
-    """Refuse to wait for somebody to type what they do not know is asked for."""
+    """Raise InvalidRequestError instead of waiting for unexpected input from a terminal."""
     if given is None and sys.stdin.isatty():
         raise InvalidRequestError(field=name, problem="is missing: give one, or pipe it in")
 

@@ -1,4 +1,4 @@
-"""`invokeq invoke rerank`: put documents in the order in which they fit a query."""
+"""`invokeq invoke rerank`: rank documents by relevance to a query."""
 
 from functools import partial
 from typing import Annotated, Final

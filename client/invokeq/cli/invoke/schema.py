@@ -1,4 +1,4 @@
-"""Reads the JSON schema that an answer shall obey."""
+"""Reads the JSON schema of an answer."""
 
 from pathlib import Path
 from typing import Any, cast
@@ -7,9 +7,9 @@ from invokeq.protocol.errors import InvalidRequestError
 
 
 def read_schema(text: str) -> dict[str, Any]:
-    """Give a schema: that of a file, or the text itself if it is one.
+    """Return a schema from a file, or from the text itself if the text is JSON.
 
-    Raises InvalidRequestError for what is no JSON object.
+    Raises InvalidRequestError unless the schema is a JSON object.
     """
     import orjson
 

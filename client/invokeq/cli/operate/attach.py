@@ -1,4 +1,4 @@
-"""`invokeq attach`: read an invocation's stream from anywhere, while it is made or afterwards."""
+"""`invokeq attach`: read an invocation's stream, running or finished."""
 
 from contextlib import suppress
 from typing import Annotated
@@ -50,8 +50,9 @@ def attach(
 
     with Session("cli", redis=redis) as session:
         invocation = session.attach(request_id, after)
-        with suppress(StreamExpiredError):  # that is for the reader to judge; a Redis that is away
-            invocation.status()  # is found out here at once, and not after the reader's patience
+        # An early round trip reports an unavailable Redis at once; the reader would retry first.
+        with suppress(StreamExpiredError):  # the reader decides
+            invocation.status()
         invocation.on_retry(write_retry if as_json else show_retry)
         try:
             show_any(invocation, Meter(), output=output, as_json=as_json)

@@ -1,4 +1,4 @@
-"""`invokeq cancel`: stop invocations wherever they are."""
+"""`invokeq cancel`: stop waiting and running invocations."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,6 +26,7 @@ def cancel(
     from invokeq.protocol.redis.keys import check_request_id
     from invokeq.session import Session
 
+    # All first: a typing error in the last id must not leave half of the list cancelled.
     for request_id in request_ids:
         check_request_id(request_id)
     with Session("cli", redis=redis) as session:
@@ -35,7 +36,7 @@ def cancel(
 
 
 def _cancel(session: "Session", request_id: str) -> bool:
-    """Stop one, and say what came of it."""
+    """Cancel one invocation, print the outcome, and return whether there was one to cancel."""
     from invokeq.operations.control import cancel as cancel_plan
     from invokeq.protocol.errors import StreamExpiredError
 

@@ -1,4 +1,4 @@
-"""`invokeq gateway`: serves Dify's plugins and Dify's plugin daemon over HTTP."""
+"""`invokeq gateway`: serve Dify's plugins and Dify's plugin daemon over HTTP."""
 
 from importlib.util import find_spec
 from typing import Annotated, Final, Literal

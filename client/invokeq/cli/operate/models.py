@@ -1,4 +1,4 @@
-"""`invokeq models`: what can be called right now."""
+"""`invokeq models`: list the models of live workers."""
 
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -58,7 +58,7 @@ def models(
 
 
 def parse_type(text: str | None) -> "ModelType | None":
-    """Read a model type; InvalidRequestError names those there are."""
+    """Parse a model type; InvalidRequestError lists the known types."""
     from invokeq.protocol.entities import ModelType
     from invokeq.protocol.errors import InvalidRequestError
 
@@ -76,7 +76,7 @@ def rows_of(
     wanted: "ModelType | None",
     offered: "Scope | None" = None,
 ) -> "list[tuple[str, AIModelEntity]]":
-    """Give (provider, facts) in order of name, with an entry `*` where any name is taken."""
+    """Return (provider, facts) in order of name; an entry `*` stands for any name of a model."""
     from invokeq.dify.model_selector import wildcard_entries
     from invokeq.operations.directory import list_models
 

@@ -1,9 +1,9 @@
-"""What an operator wants to see at a glance: lanes, workers, and what runs.
+"""A snapshot for operators: lanes, workers and running invocations.
 
-A snapshot put together of several reads, so its parts may disagree by what happened in between. It
-costs six round trips at most (seven when a worker's catalog is new), five commands a lane and one a
-worker, and looks at MAX_RUNNING running invocations at most. What plugins can write there is shown
-as far as it can be read: bytes that are no text as `\ufffd`, what is no time or number as nothing.
+Several reads make up the snapshot, so parts may be inconsistent. Costs at most six round trips
+(seven when a worker's catalog is new), five commands a lane and one a worker, and shows at most
+MAX_RUNNING running invocations. Plugins can write job fields, so decoding is lenient:
+bytes that are not text as `\ufffd`, broken times and numbers as missing.
 """
 
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ from invokeq.protocol.redis.resp import Command
 from invokeq.transport.batch import Batch
 
 MAX_RUNNING: Final = 1000
-"""Running invocations that are looked at; there may be more."""
+"""Limit of running invocations in a snapshot; more may run."""
 
 
 @dataclass(frozen=True, slots=True)
 class LaneView:
-    """One lane; `failed` are those that RQ still keeps, `oldest` is when the first in line came."""
+    """One lane; `failed` counts jobs still kept by RQ, `oldest` is when the head was enqueued."""
 
     name: str
     waiting: int
@@ -35,7 +35,7 @@ class LaneView:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing waits or runs here."""
+        """Return whether no invocation waits or runs in the lane."""
         return not self.waiting and not self.running
 
 
@@ -54,7 +54,7 @@ class WorkerView:
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """One invocation that runs; `model` is `provider/model`."""
+    """One running invocation; `model` is `provider/model`."""
 
     request_id: str
     lane: str
@@ -66,9 +66,9 @@ class RunView:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """Everything, at `now` by the server's clock; `suspended` is what `rq suspend` sets.
+    """The whole snapshot at `now` by Redis's clock; `suspended` is the state of `rq suspend`.
 
-    `running` has the oldest first.
+    `running` is sorted from the oldest invocation.
     """
 
     now: datetime
@@ -79,7 +79,7 @@ class Overview:
 
 
 class _Lane(NamedTuple):
-    """What one lane's commands answer."""
+    """The replies to the five commands of a lane, in order."""
 
     waiting: int
     head: bytes | None
@@ -89,7 +89,7 @@ class _Lane(NamedTuple):
 
 
 def read_overview(directory: Directory, max_running: int = MAX_RUNNING) -> Plan[Overview]:
-    """Read the snapshot."""
+    """Return the snapshot, with at most `max_running` running invocations."""
     workers = yield from directory.workers()
     (seconds, _), suspended, lists = yield Batch(
         [("TIME",), ("EXISTS", keys.SUSPENDED), ("SMEMBERS", keys.QUEUES)]
@@ -138,7 +138,7 @@ def _read_lanes(names: list[str], now: int, max_running: int) -> Plan[list[_Lane
 
 
 def _read_heads(lanes: list[_Lane]) -> Plan[dict[bytes | None, datetime | None]]:
-    """Find out when the first in each line came."""
+    """Return when the head of each lane was enqueued, by job id."""
     heads = [lane.head for lane in lanes if lane.head is not None]
     if not heads:
         return {}
@@ -150,6 +150,7 @@ def _read_runs(ids: list[str]) -> Plan[tuple[RunView, ...]]:
     if not ids:
         return ()
     fields = ("status", "origin", "description", "worker_name", "attempt", "started_at")
+    # A run may have ended since its lane was read, hence the check of `status` below.
     replies = yield Batch([("HMGET", keys.job(request_id), *fields) for request_id in ids])
     runs = [
         RunView(

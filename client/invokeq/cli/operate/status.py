@@ -1,4 +1,4 @@
-"""`invokeq status`: lanes, workers and what runs, or where one invocation stands."""
+"""`invokeq status`: show lanes, workers and running invocations, or one invocation."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from invokeq.operations.history import VendorRetry
 
 SHOWN_RUNS: Final = 20
-"""Running invocations that are shown, the oldest first; --all and --json show up to a thousand."""
+"""Limit of invocations shown, from the oldest; --all and --json show up to a thousand."""
 
 
 @exit_on_error()
@@ -61,7 +61,7 @@ def status(
 
 
 def _print_invocation(found: "InvocationStatus", retries: Sequence["VendorRetry"]) -> None:
-    """Print one field a line, without those that have no value."""
+    """Print one field a line, without empty fields."""
     from invokeq.cli.render.retries import retry_line
 
     for name, value in asdict(found).items():

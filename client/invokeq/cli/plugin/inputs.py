@@ -12,16 +12,16 @@ from invokeq.protocol.errors import InvalidRequestError
 OF_FILE: Final = "@"
 
 SETTING: Final = "."
-"""Stands between a model-selector and one of its model's parameters."""
+"""Separates the name of a model-selector from a parameter of the model."""
 
 OF_ENVIRONMENT: Final = "env:"
 
 
 def read_given(texts: Iterable[str], json_texts: Iterable[str]) -> dict[str, Any]:
-    """Read `KEY=VALUE` and `KEY=JSON`; a key may be given once.
+    """Parse `KEY=VALUE` and `KEY=JSON` pairs; a key may be given once.
 
-    Types of parameters are not known here: what is no JSON is a text. The settings of a model,
-    `KEY.SETTING=VALUE`, are read as `invokeq invoke llm` reads them.
+    Values stay texts, because the types of parameters are unknown here. The settings of a model,
+    `KEY.SETTING=VALUE`, are parsed as in `invokeq invoke llm`.
     """
     given: dict[str, Any] = {}
     for option, pairs in (("--param", texts), ("--param-json", json_texts)):
@@ -46,7 +46,7 @@ def _json_or_text(text: str) -> Any:
 def read_credentials(
     texts: Iterable[str], env: Mapping[str, str] = os.environ
 ) -> dict[str, dict[str, Any]]:
-    """Read credentials by provider; those without one stand under the empty name."""
+    """Return credentials by provider; credentials without a provider are under the empty name."""
     found: dict[str, dict[str, Any]] = {}
     for text in texts:
         pairs = _of_file(text[1:]) if text.startswith(OF_FILE) else [_split("--credentials", text)]
@@ -57,7 +57,7 @@ def read_credentials(
 
 
 def _of_file(name: str) -> list[tuple[str, Any]]:
-    """Read a JSON object, or lines `KEY=VALUE`."""
+    """Return the pairs of a file: a JSON object, or lines `KEY=VALUE`."""
     try:
         text = Path(name).read_text(encoding="utf-8")
     except UnicodeDecodeError:
@@ -66,7 +66,7 @@ def _of_file(name: str) -> list[tuple[str, Any]]:
         try:
             parsed = orjson.loads(text)
         except orjson.JSONDecodeError as error:
-            # Not what is there: it may be a credential.
+            # The message quotes no content, which may be a credential.
             raise InvalidRequestError(
                 field=name, problem=f"is not JSON: line {error.lineno}, column {error.colno}"
             ) from None
@@ -89,7 +89,7 @@ def _of_environment(value: Any, env: Mapping[str, str]) -> Any:
 def _split(option: str, text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not key.strip() or not equals:
-        # The text itself stays out of it: it may be a credential.
+        # The message quotes no text, which may be a credential.
         raise InvalidRequestError(field=option, problem="must look like KEY=VALUE")
     return key.strip(), value
 

@@ -1,4 +1,4 @@
-"""Shows a plugin's messages as they come: results on stdout, its log on stderr."""
+"""Prints a plugin's messages on arrival: results to stdout, the plugin's log to stderr."""
 
 import mimetypes
 import sys
@@ -16,7 +16,7 @@ from invokeq.dify.platform import blob_of
 Message = Mapping[str, Any]
 
 _NAME_LENGTH: Final = 60
-"""Characters of a file's name that are kept, so that every file system takes it."""
+"""Characters kept of a file name; every file system accepts as many."""
 
 _ADDRESSES: Final = frozenset({"link", "image", "image_link"})
 
@@ -24,7 +24,7 @@ _ADDRESSES: Final = frozenset({"link", "image", "image_link"})
 async def show_messages(
     messages: AsyncIterable[Message], *, output: Path | None, as_json: bool
 ) -> None:
-    """Show each message; files go into the directory `output`, if there is one."""
+    """Print each message; save files into the directory `output`, if given."""
     sink = _JsonSink(output) if as_json else _TextSink(output)
     try:
         async for message in messages:
@@ -34,14 +34,14 @@ async def show_messages(
 
 
 class _Files:
-    """Saves blobs under names of their own."""
+    """Saves blobs under unique names."""
 
     def __init__(self, directory: Path | None) -> None:
         self._directory = directory
         self._count = 0
 
     def save(self, message: Message) -> tuple[Path | None, int, str]:
-        """Save a blob; gives where, its size in bytes and its type."""
+        """Save a blob and return path, size in bytes and MIME type."""
         data, meta = blob_of(message), cast(Message, message.get("meta") or {})
         mime_type = one_line(str(meta.get("mime_type") or "application/octet-stream"))
         self._count += 1
@@ -53,7 +53,7 @@ class _Files:
         return path, len(data), mime_type
 
     def _name(self, meta: Message, mime_type: str) -> str:
-        # The plugin may say what it is called, but not where it goes.
+        # The plugin may name the file but not the directory.
         said = printable(str(meta.get("filename") or meta.get("file_name") or "")).strip()
         name = Path(said.replace("\\", "/")).name.lstrip(".")[-_NAME_LENGTH:]
         return name or f"file-{self._count}{mimetypes.guess_extension(mime_type) or '.bin'}"
@@ -69,7 +69,7 @@ class _Files:
 
 
 class _JsonSink:
-    """One line of JSON a message, as the plugin said it; a saved blob is replaced by its path."""
+    """Prints each message as a line of JSON; a saved blob is replaced by the path."""
 
     def __init__(self, output: Path | None) -> None:
         self._files = _Files(output)
@@ -86,7 +86,7 @@ class _JsonSink:
 
 
 class _TextSink:
-    """For people: texts run on, everything else has a line of its own."""
+    """Prints for people: texts continue on one line, other messages have a line each."""
 
     def __init__(self, output: Path | None) -> None:
         self._files = _Files(output)
@@ -108,7 +108,7 @@ class _TextSink:
             self._show_line(str(kind), content, message)
 
     def end(self) -> None:
-        """End the line of a text that runs on."""
+        """End the line of a continued text."""
         if self._mid_line:
             write("\n")
         self._mid_line, self._streamed = False, None
@@ -154,7 +154,7 @@ def _show_json(value: Any) -> None:
 
 
 def _show_log(content: Message) -> None:
-    """Show an entry of an agent's log, which has a start and an end."""
+    """Print an entry of an agent's log; the plugin sends an entry at the start and at the end."""
     metadata = cast(Message, content.get("metadata") or {})
     elapsed = metadata.get("elapsed_time")
     took = f", {elapsed:.2f} s" if isinstance(elapsed, int | float) else ""

@@ -1,4 +1,4 @@
-"""`invokeq plugin run`: one call of an unmodified Dify plugin, run as a process of its own."""
+"""`invokeq plugin run`: call an unmodified Dify plugin, as a process of its own."""
 
 from contextlib import aclosing
 from pathlib import Path
@@ -83,6 +83,7 @@ def run(
 
     given = read_given(param or [], param_json or [])
     plugin = load_plugin(directory)
+    # Before any process starts, so that a wrong path costs no venv.
     others = [load_plugin(path) for path in plugin_dir or []]
     kind, name = _choose(plugin, tool, strategy)
     options = PlatformOptions(
@@ -126,7 +127,7 @@ async def _run_call(
 
 
 def _choose(plugin: "Plugin", tool: str | None, strategy: str | None) -> tuple[str, str]:
-    """Give what to run, and its name; what is alone need not be named."""
+    """Return the kind to run, tool or strategy, and its name; an only one need not be named."""
     tools = [known.name for known in plugin.declarations.tools]
     strategies = [known.name for known in plugin.declarations.strategies]
     named = [pair for pair in (("tool", tool), ("strategy", strategy)) if pair[1] is not None]
@@ -144,7 +145,7 @@ def _choose(plugin: "Plugin", tool: str | None, strategy: str | None) -> tuple[s
 
 
 async def _python_of(package: "PluginPackage", python: Path | None) -> Path:
-    """Give the Python to run a plugin with; making a venv takes a while, so it is said."""
+    """Return the Python of a plugin; show a status while a venv is built."""
     if python is not None:
         return python
     from rich.console import Console
@@ -157,7 +158,7 @@ async def _python_of(package: "PluginPackage", python: Path | None) -> Path:
 
 
 def _show_output(error: InvokeqError) -> None:
-    """Show the end of what the plugin, or pip, said: the author of a plugin needs it."""
+    """Print the end of the plugin's or pip's output, for the author of the plugin."""
     from invokeq.cli.render.text import printable
 
     for name in ("output", "stderr"):

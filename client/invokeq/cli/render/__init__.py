@@ -1,4 +1,4 @@
-"""Print what the commands have to show: tables, answers, audio, meters.
+"""Printing: answers of all kinds, audio, tables, texts, and the summary line of an invocation.
 
-Nothing here talks to Redis.
+Commands live in the other folders of `cli`. No module here opens a connection to Redis.
 """

@@ -1,4 +1,4 @@
-"""Shows an LLM's answer on stdout while it is made, and afterwards one line about it on stderr."""
+"""Prints an LLM's streamed answer to stdout, then a summary line to stderr."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -21,9 +21,9 @@ def show_answer(
     as_json: bool = False,
     timed: bool = True,
 ) -> None:
-    """Read an answer to its end: itself to stdout, the summary to stderr.
+    """Read an answer to the end; print the answer to stdout and a summary to stderr.
 
-    With `whole` nothing is shown before the end, and the JSON is that of the result, not of chunks.
+    With `whole`, wait for the end, and print the JSON of the result instead of chunks.
     """
     seen = _Usage()
     watched = seen.watch(meter.watch(chunks))
@@ -40,7 +40,7 @@ def show_answer(
 
 
 class _Usage:
-    """Notes whether any chunk has usage: a result always has, be it zeros."""
+    """Records whether any chunk has usage; a result always has usage, even if only zeros."""
 
     any = False
 
@@ -61,7 +61,7 @@ def _show_whole(result: LLMResult, as_json: bool) -> None:
 
 
 def _as_text(chunks: Iterable[LLMResultChunk]) -> Iterator[LLMResultChunk]:
-    """Write the text of each chunk as it comes, and each tool call as a line of its own."""
+    """Print the text of each chunk, and each tool call on a line of its own; pass chunks on."""
     plain = printable if sys.stdout.isatty() else str
     mid_line = False
     try:

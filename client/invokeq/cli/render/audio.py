@@ -1,4 +1,4 @@
-"""Writes speech as it comes: to a file, or to what stdout is piped into."""
+"""Writes streamed speech to a file or to stdout."""
 
 import sys
 from collections.abc import Generator, Iterable
@@ -16,11 +16,11 @@ from invokeq.protocol.errors import InvalidRequestError
 from invokeq.results.speech import AudioSegment
 
 STDOUT = STDIN
-"""The same sign for the other end."""
+"""Stands for stdout in place of a file name."""
 
 
 def check_output(output: str | None, *, as_json: bool) -> None:
-    """Refuse, before anything is sent, to write audio where it does not belong."""
+    """Raise InvalidRequestError if audio would go to a terminal or mix with JSON."""
     if output in (None, STDOUT):
         if as_json:
             raise InvalidRequestError(
@@ -41,13 +41,13 @@ def show_audio(
     as_json: bool,
     timed: bool = True,
 ) -> None:
-    """Write each segment as it comes; the JSON tells afterwards what was written where."""
+    """Write each segment on arrival; as JSON, print afterwards where and how much was written."""
     size, mime_type = 0, None
     with ExitStack() as stack:
         advance = stack.enter_context(progress())
         sink: IO[bytes] | None = None
         for segment in meter.watch(segments):
-            sink = sink or stack.enter_context(_open(output))  # not before there is something
+            sink = sink or stack.enter_context(_open(output))  # no file before the first segment
             sink.write(segment)
             sink.flush()
             size, mime_type = size + len(segment), segment.mime_type
@@ -63,14 +63,14 @@ def show_audio(
 
 
 class Advance(Protocol):
-    """Takes how many segments and bytes there are by now."""
+    """Takes the number of segments and bytes so far."""
 
     def __call__(self, segments: int, size: int) -> None: ...
 
 
 @contextmanager
 def progress() -> Generator[Advance]:
-    """Show on stderr, if it is a terminal, that something is going on and how far it is."""
+    """Show a progress bar on stderr, if stderr is a terminal."""
     if not sys.stderr.isatty():
         yield lambda segments, size: None
         return
@@ -79,7 +79,7 @@ def progress() -> Generator[Advance]:
 
     columns = (
         TextColumn("{task.fields[segments]} segments"),
-        BarColumn(),  # nobody knows how long the speech will be, so it is a pulse
+        BarColumn(),  # the length of the speech is unknown, so the bar pulses
         FileSizeColumn(),
         TimeElapsedColumn(),
     )
@@ -98,7 +98,7 @@ def _open(output: str | None) -> Generator[IO[bytes]]:
 
 
 def _check_suffix(output: str | None, mime_type: str | None) -> None:
-    """Say so when a file is not what its name says: players go by the name."""
+    """Print a note if a file's suffix does not fit the format: players go by the suffix."""
     suffix = Path(output or "").suffix.lower()
     fitting = [known.suffix for known in AUDIO_FORMATS if known.mime_type == mime_type]
     if suffix and fitting and suffix not in fitting:

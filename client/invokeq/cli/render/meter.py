@@ -1,4 +1,4 @@
-"""Times an answer, and says on stderr what it took."""
+"""Times an answer, and prints cost and times to stderr."""
 
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class Meter:
-    """Counts the items of an answer and times them, in seconds from the making of the meter."""
+    """Counts and times the items of an answer, in seconds since the meter was created."""
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock
@@ -27,16 +27,16 @@ class Meter:
         self.total = 0.0
 
     def watch(self, items: Iterable[T]) -> Iterator[T]:
-        """Pass items on, counted."""
+        """Yield the items and count each."""
         try:
             for item in items:
                 self._note()
                 yield item
-        finally:  # whoever wants one item only does not come back for the end
+        finally:  # a consumer of one item never exhausts the generator
             self.total = self._clock() - self._began
 
     async def watch_async(self, items: AsyncIterable[T]) -> AsyncIterator[T]:
-        """Pass items on, counted, on asyncio."""
+        """Yield the items and count each, on asyncio."""
         try:
             async for item in items:
                 self._note()
@@ -50,19 +50,19 @@ class Meter:
             self.first = self._clock() - self._began
 
     def times(self, item: str | None = None) -> list[str]:
-        """Say how long it took, and, where it is worth saying, how long until the first item."""
+        """Return the total time, after the time to the first item if `item` names the items."""
         first = self.first if item is not None else None
         before = [] if first is None else [f"first {item}: {first:.3f} s"]
         return [*before, f"total: {self.total:.3f} s"]
 
 
 def optional_cost(usage: Usage | None) -> list[str]:
-    """As `cost_parts`, for calls that mostly have no usage: nothing is said of none."""
+    """Return `cost_parts` of a usage, and no parts without usage."""
     return [] if usage is None else cost_parts(usage)
 
 
 def cost_parts(usage: Usage | None) -> list[str]:
-    """Say what an answer took of tokens and money."""
+    """Return the tokens or other units of an answer, and the price."""
     match usage:
         case None:
             return ["tokens: not reported"]
@@ -79,9 +79,10 @@ def cost_parts(usage: Usage | None) -> list[str]:
 
 
 def write_summary(invocation: Invocation[Any, Any], parts: list[str]) -> None:
-    """Write the last line: what the answer took, who gave it, and under which id."""
+    """Print the summary line: cost and times, worker, request id."""
     worker = None
-    with suppress(InvokeqError):  # the answer is here; a line less about it is no failure
+    # One more round trip, after the answer: only Redis knows which worker ran the invocation.
+    with suppress(InvokeqError):  # the answer is complete; a missing worker name is no failure
         worker = invocation.status().worker
     parts = [*parts, f"worker: {worker or 'unknown'}", f"request: {invocation.request_id}"]
     typer.secho(one_line("; ".join(parts)), err=True, dim=True)

@@ -1,4 +1,4 @@
-"""Shows what models other than large language models give: vectors, rankings, texts, verdicts."""
+"""Prints results of models other than LLMs: vectors, rankings, texts, verdicts."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -20,7 +20,7 @@ def show_vectors(
     as_json: bool,
     timed: bool = True,
 ) -> None:
-    """Show how many vectors there are and how long; as JSON, the vectors themselves."""
+    """Print the number and the dimensions of the vectors; as JSON, the vectors themselves."""
     result = EMBEDDING.result_of(meter.watch(items))
     count = len(result.embeddings)
     if as_json:
@@ -44,9 +44,9 @@ def show_ranking(
     as_json: bool,
     timed: bool = True,
 ) -> None:
-    """Show the documents, best first, with their scores and their places among those given.
+    """Print the documents, best first, with score and original index.
 
-    Who attaches has no texts to show.
+    Only the caller of a ranking has the texts, so `attach` prints no texts.
     """
     from invokeq.cli.render.table import print_table
 
@@ -72,7 +72,7 @@ def show_text(
     as_json: bool,
     timed: bool = True,
 ) -> None:
-    """Show a text; `field` is its name in the JSON."""
+    """Print a text; `field` is the key in the JSON."""
     text = SUMMARY.result_of(meter.watch(items))
     if as_json:
         write_json({field: text})
@@ -90,7 +90,7 @@ def show_verdict(
     as_json: bool,
     timed: bool = True,
 ) -> bool:
-    """Show a verdict, and give it."""
+    """Print a verdict and return the verdict."""
     sensitive = MODERATION.result_of(meter.watch(items))
     if as_json:
         write_json({"result": sensitive})

@@ -1,4 +1,4 @@
-"""Shows the vendor calls that failed before something was said."""
+"""Prints the failed vendor calls before the first output."""
 
 from dataclasses import asdict
 
@@ -10,16 +10,16 @@ from invokeq.operations.history import VendorRetry
 
 
 def retry_line(retry: VendorRetry) -> str:
-    """Say in one line which call failed, why, and what came next."""
+    """Return one line: the failed call, the problem, and the next call."""
     then = "nobody" if retry.next is None else f"{retry.next} after {retry.wait:.3f} s"
     return one_line(f"call {retry.call} of {retry.model}: {retry.problem}; next: {then}")
 
 
 def show_retry(retry: VendorRetry) -> None:
-    """Write the line to stderr."""
+    """Print a retry to stderr."""
     typer.secho(f"retry: {retry_line(retry)}", err=True, dim=True)
 
 
 def write_retry(retry: VendorRetry) -> None:
-    """Write a line of JSON to stdout, told from others by its one key `retry`."""
+    """Print a retry to stdout as a line of JSON with the only key `retry`."""
     write_json({"retry": asdict(retry)})

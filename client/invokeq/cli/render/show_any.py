@@ -1,4 +1,4 @@
-"""Shows an answer of any kind, told by its first item."""
+"""Prints an answer of any kind, recognized by the first item."""
 
 from collections.abc import Iterable
 from itertools import chain
@@ -17,7 +17,8 @@ from invokeq.results.vectors import EmbeddingEnd, VectorBatch
 def show_any(
     invocation: Invocation[Any, Any], meter: Meter, *, output: str | None, as_json: bool
 ) -> None:
-    """Read an invocation to its end; `output` is where audio goes. How long it took is not told."""
+    """Read an invocation to its end and print the answer, without times; `output` is for audio."""
+    # A stream does not name its kind, but the items of every kind have a class of their own.
     items = iter(invocation)
     first = next(items, None)
     rest: Iterable[Any] = () if first is None else chain([first], items)

@@ -1,4 +1,4 @@
-"""Tables for people: without lines, so that they can be copied and searched."""
+"""Tables for people, without lines, for copying and searching."""
 
 import sys
 from collections.abc import Collection, Iterable, Sequence
@@ -10,7 +10,7 @@ from rich.table import Table
 from invokeq.cli.render.text import one_line
 
 WIDE: Final = 400
-"""Columns where the output is no terminal, so that nothing is wrapped."""
+"""Width of a table outside of a terminal, enough for any cell."""
 
 
 def print_table(
@@ -20,7 +20,7 @@ def print_table(
     title: str | None = None,
     right: Collection[str] = (),
 ) -> None:
-    """Print rows under `headers`; the columns named in `right` are aligned to the right."""
+    """Print rows under `headers`; columns named in `right` are right-aligned."""
     console = Console(
         width=None if sys.stdout.isatty() else WIDE, markup=False, highlight=False, emoji=False
     )

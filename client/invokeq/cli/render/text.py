@@ -1,4 +1,4 @@
-"""Texts for a terminal: nothing that models, vendors or plugins wrote may steer it."""
+"""Texts for a terminal, without control characters from models, vendors or plugins."""
 
 from decimal import Decimal
 from typing import Final
@@ -13,17 +13,17 @@ _DAY: Final = 86_400
 
 
 def printable(text: str) -> str:
-    """Drop control characters, escape sequences among them, except tabs and line ends."""
+    """Return the text without control and escape characters, except tabs and line ends."""
     return text.translate(_STEERING)
 
 
 def one_line(text: str) -> str:
-    """Put a text into one printable line."""
+    """Return the text as one printable line."""
     return printable(" ".join(text.split()))
 
 
 def duration(seconds: float) -> str:
-    """Show a duration in its largest fitting unit: 0.25 s, 42 s, 3 min, 2 h, 5 d."""
+    """Return a duration in the largest fitting unit: 0.25 s, 42 s, 3 min, 2 h, 5 d."""
     seconds = max(seconds, 0.0)
     if seconds < 1:
         return f"{seconds:.2f} s"
@@ -34,10 +34,10 @@ def duration(seconds: float) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """Put a number before its noun: 1 vector, 2 vectors."""
+    """Return a number and a noun: 1 vector, 2 vectors."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def amount(value: Decimal) -> str:
-    """Show an amount of money without trailing zeros and without an exponent."""
+    """Return an amount of money without trailing zeros and without an exponent."""
     return f"{value.normalize():f}"

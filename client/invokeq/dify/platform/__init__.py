@@ -1,4 +1,11 @@
-"""Runs Dify plugins as processes and stands in for their platform, for `invokeq plugin run`."""
+"""The platform of plugin processes, for `invokeq plugin run` and hosts of your own.
+
+Here live the declarations of tools and agent strategies, the reading of parameters, local files,
+and PluginPlatform, which runs tools and answers the calls of plugins. The processes themselves live
+in `dify.plugins`, the answers to calls of models in `dify.reverse`.
+
+Internal: may change without notice.
+"""
 
 from invokeq.dify.platform.catalog import Catalog, Plugin, load_plugin
 from invokeq.dify.platform.messages import blob_of

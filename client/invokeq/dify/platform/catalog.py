@@ -1,4 +1,4 @@
-"""The plugins that a run knows: the one that is run, those beside it, and their tools."""
+"""The plugins of a run: the main plugin, other plugins, siblings, and the tools of all."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ MANIFEST: Final = "manifest.yaml"
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """A plugin's package with what it declares; `named` if the user asked for it."""
+    """A plugin's package and declarations; `named` if the user named the plugin."""
 
     package: PluginPackage
     declarations: Declarations
@@ -29,22 +29,22 @@ class Plugin:
 
     @property
     def id(self) -> str:
-        """author/name, which is also the name of its lanes."""
+        """Return author/name, which is also the name of the plugin's lanes."""
         return self.package.id
 
     def provider_id(self, provider: str) -> str:
-        """Give the full id of one of its providers, as Dify has it."""
+        """Return the full id of a provider of the plugin, in Dify's form."""
         return f"{self.id}/{provider}"
 
     def tool(self, name: str) -> Tool:
-        """Look a tool up; InvalidRequestError names those there are."""
+        """Return a tool by name; InvalidRequestError lists the known tools."""
         for tool in self.declarations.tools:
             if tool.name == name:
                 return tool
         raise _unknown("tool", name, [tool.name for tool in self.declarations.tools])
 
     def strategy(self, name: str) -> Strategy:
-        """Look an agent strategy up; InvalidRequestError names those there are."""
+        """Return an agent strategy by name; InvalidRequestError lists the known strategies."""
         for strategy in self.declarations.strategies:
             if strategy.name == name:
                 return strategy
@@ -53,23 +53,26 @@ class Plugin:
 
 
 def load_plugin(path: Path | str, *, named: bool = True) -> Plugin:
-    """Read a plugin's directory or .difypkg file; InvalidConfigurationError says what is wrong."""
+    """Load a plugin's directory or .difypkg file, or raise InvalidConfigurationError."""
     package = load_package(path)
     return Plugin(package, read_declarations(package), named)
 
 
 @dataclass(slots=True)
 class Catalog:
-    """Finds tools in the plugin that is run, in those that were named, and in its siblings."""
+    """Finds tools: in the main plugin, in the plugins named by the user, then in siblings.
+
+    Siblings are the plugins in the same directory as the main plugin.
+    """
 
     main: Plugin
     others: list[Plugin] = field(default_factory=list[Plugin])
     _siblings: list[Plugin] | None = None
 
     def find(self, provider: str, tool: str) -> tuple[Plugin, Tool]:
-        """Find a tool by its provider's name or full id; InvalidRequestError lists what there is.
+        """Return a tool by the provider's name or full id; InvalidRequestError lists all tools.
 
-        Siblings, which are the plugins in the same directory, are read only if nobody else has it.
+        Siblings are read only if no other plugin has the tool.
         """
         for plugins in (self._named(), self._beside()):
             for plugin in plugins:
@@ -85,15 +88,16 @@ class Catalog:
         )
 
     def tools(self) -> Iterator[tuple[Plugin, Tool]]:
-        """Give the tools of all plugins but the siblings."""
+        """Yield the tools of all plugins except the siblings."""
         for plugin in self._named():
             for tool in plugin.declarations.tools:
                 yield plugin, tool
 
     def entities(self, wanted: Sequence[Any] | None) -> list[dict[str, Any]]:
-        """Give tools as an agent gets them: `NAME`, `PROVIDER/NAME`, an object, or `*` for all.
+        """Return tools in the form of an agent's parameter.
 
-        An object has `tool`, may have `provider`, and `parameters` that the agent does not choose.
+        An item is `NAME`, `PROVIDER/NAME` or an object; `*` alone stands for all tools. An object
+        has `tool`, and may have `provider` and the `parameters` not chosen by the agent.
         """
         if wanted is None or list(wanted) == [ALL_TOOLS]:
             return [tool_entity(plugin, tool, {}) for plugin, tool in self.tools()]
@@ -131,7 +135,7 @@ class Catalog:
 
 
 def tool_entity(plugin: Plugin, tool: Tool, chosen: dict[str, Any]) -> dict[str, Any]:
-    """Give a tool as Dify puts it into an agent's parameters; `chosen` are form parameters."""
+    """Return a tool in the form of an agent's parameter; `chosen` are form parameters."""
     written = tool.written
     defaults = {
         parameter.name: parameter.default
@@ -153,7 +157,7 @@ def _form_parameters(tool: Tool) -> list[Parameter]:
 
 
 def _if_readable(path: Path) -> Iterator[Plugin]:
-    """Give a sibling, unless it is broken: nobody has asked for it by name."""
+    """Yield a sibling unless the sibling is broken: the user has not named the plugin."""
     try:
         yield load_plugin(path, named=False)
     except ConfigurationError:

@@ -1,7 +1,7 @@
-"""What a plugin's YAML files declare: tools, agent strategies, their providers and parameters.
+"""The declarations in a plugin's YAML files: tools, agent strategies, providers and parameters.
 
-What a call needs must be there and make sense. What only Dify's pages show, such as icons and tags,
-is not looked at.
+Fields needed by a call are required and checked. Fields only shown on Dify's pages, such as icons
+and tags, are ignored.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class ParameterType(Enum):
-    """The types of parameters; `array[tools]` is known to agent strategies only."""
+    """The types of parameters; only agent strategies have `array[tools]`."""
 
     STRING = "string"
     NUMBER = "number"
@@ -44,21 +44,21 @@ class ParameterType(Enum):
 
 
 def _text(value: Any) -> Any:
-    """Take numbers and booleans, as YAML reads what has no quotes, for the text they look like."""
+    """Return numbers and booleans as text: YAML reads values without quotes as such."""
     if isinstance(value, bool):
         return str(value).lower()
     return str(value) if isinstance(value, int | float) else value
 
 
 class Option(BaseModel):
-    """One of the values of a select."""
+    """One value of a select."""
 
     value: Annotated[str, BeforeValidator(_text)]
     label: I18nObject | None = None
 
 
 class Parameter(BaseModel):
-    """One parameter; which of its fields count depends on its type."""
+    """One parameter; the type decides which fields count."""
 
     name: str = Field(min_length=1)
     type: ParameterType
@@ -102,7 +102,7 @@ Parameters = Annotated[
 
 
 class Identity(BaseModel):
-    """How a tool, a strategy or a provider is called."""
+    """The name of a tool, a strategy or a provider."""
 
     name: str = Field(min_length=1)
     author: str
@@ -110,20 +110,20 @@ class Identity(BaseModel):
 
 
 class ToolDescription(BaseModel):
-    """What a tool does, for people and for models."""
+    """The description of a tool, for people and for models."""
 
     human: I18nObject
     llm: str
 
 
 class PythonSource(BaseModel):
-    """Where the code is."""
+    """The path of the code."""
 
     source: str
 
 
 class Extra(BaseModel):
-    """The part of a declaration that leads to the code."""
+    """The part of a declaration with the path of the code."""
 
     python: PythonSource
 
@@ -155,7 +155,7 @@ class _Provider(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A tool with the provider it belongs to; `written` is its YAML as it is."""
+    """A tool and the provider; `written` is the unchanged YAML of the tool."""
 
     declaration: ToolDeclaration
     provider: str
@@ -169,7 +169,7 @@ class Tool:
 
 @dataclass(frozen=True, slots=True)
 class Strategy:
-    """An agent strategy with the provider it belongs to."""
+    """An agent strategy and the provider."""
 
     declaration: StrategyDeclaration
     provider: str
@@ -188,7 +188,7 @@ class Declarations:
 
 
 def read_declarations(package: PluginPackage) -> Declarations:
-    """Read what a plugin declares; InvalidConfigurationError names the file and the field."""
+    """Read all declarations of a plugin; InvalidConfigurationError names file and field."""
     tools: list[Tool] = []
     strategies: list[Strategy] = []
     for file in package.manifest.plugins.tools:

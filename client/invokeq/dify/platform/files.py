@@ -1,7 +1,7 @@
-"""Hands local files to plugins, which know files by an address only.
+"""Serves local files to plugins, which accept files by address only.
 
-A server on the loopback address gives exactly the files that were offered, each under a name that
-nobody can guess, and ends with the call.
+A server on the loopback address serves exactly the offered files, each under an unguessable
+address, and stops with the call.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 from urllib.parse import quote, urlsplit
 
 FILE_IDENTITY: Final = "__dify__file__"
-"""By this value of `dify_model_identity` the SDK knows a file."""
+"""The value of `dify_model_identity` by which the SDK recognizes a file."""
 
 _CHUNK: Final = 256 * 1024
 _HEAD_LIMIT: Final = 16 * 1024
@@ -22,7 +22,7 @@ _KINDS: Final = ("image", "audio", "video")
 
 
 def file_value(url: str, name: str, size: int | None) -> dict[str, Any]:
-    """Give what Dify puts into a parameter for a file."""
+    """Return the value of a file parameter, in Dify's form; `size` is in bytes."""
     mime_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
     kind = mime_type.partition("/")[0]
     return {
@@ -37,7 +37,7 @@ def file_value(url: str, name: str, size: int | None) -> dict[str, Any]:
 
 
 class FileServer:
-    """Serves the files that `offer` was given, from its first use until `close`."""
+    """Serves the offered files from `start` until `close`."""
 
     def __init__(self) -> None:
         self._offered: dict[str, Path] = {}
@@ -45,15 +45,15 @@ class FileServer:
         self._port = 0
 
     async def start(self) -> Self:
-        """Listen on a free port; needed before a local file is offered."""
+        """Listen on a free port; required before the first local file is offered."""
         self._server = await asyncio.start_server(self._answer, "127.0.0.1", 0, limit=_HEAD_LIMIT)
         self._port = self._server.sockets[0].getsockname()[1]
         return self
 
     def offer(self, place: str) -> dict[str, Any]:
-        """Give the value for a path, or for an http address, which is passed on as it is.
+        """Return the parameter value for a path, or for an http address, which stays unchanged.
 
-        Raises FileNotFoundError for a path that leads to no file.
+        Raises FileNotFoundError for a path without a file.
         """
         parts = urlsplit(place)
         if parts.scheme in ("http", "https"):
@@ -61,13 +61,14 @@ class FileServer:
         path = Path(place).expanduser()
         if not path.is_file():
             raise FileNotFoundError(place)
+        # Any local process can reach the port, so the address itself is the secret.
         token = secrets.token_hex(16)
         self._offered[token] = path
         url = f"http://127.0.0.1:{self._port}/{token}/{quote(path.name)}"
         return file_value(url, path.name, path.stat().st_size)
 
     async def close(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         if self._server is not None:
             self._server.close()
             await self._server.wait_closed()
@@ -83,7 +84,7 @@ class FileServer:
                 await self._send(writer, path, with_body=method == b"GET")
             await writer.drain()
         except (ConnectionError, asyncio.IncompleteReadError, ValueError, IndexError):
-            return  # whoever asked has gone, or does not speak HTTP
+            return  # the client disconnected, or does not speak HTTP
         except asyncio.LimitOverrunError:
             writer.write(_head("431 Request Header Fields Too Large", {"Content-Length": "0"}))
         finally:
@@ -95,6 +96,7 @@ class FileServer:
             size = os.fstat(file.fileno()).st_size
             fields = {"Content-Length": str(size), "Content-Type": mime_type}
             writer.write(_head("200 OK", fields))
+            # In a thread: a slow disk must not block the loop that serves the plugin.
             while with_body and (chunk := await asyncio.to_thread(file.read, _CHUNK)):
                 writer.write(chunk)
                 await writer.drain()

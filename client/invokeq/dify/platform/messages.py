@@ -1,4 +1,4 @@
-"""The messages of tools and agents, with what the SDK cuts into chunks put together again."""
+"""The messages of tools and agents, with blobs reassembled from the SDK's chunks."""
 
 import base64
 import binascii
@@ -8,21 +8,21 @@ from typing import Any, Final, cast
 from invokeq.protocol.errors import ProtocolError
 
 MAX_BLOB_BYTES: Final = 256 * 1024 * 1024
-"""What the blobs of one call that are not complete yet may have together."""
+"""Limit on the bytes of all incomplete blobs of one call together."""
 
 
 class BlobJoiner:
-    """Gives a `blob` message for the chunks of one, and every other message as it is.
+    """Replaces the chunks of a blob by one `blob` message; other messages pass unchanged.
 
-    Blobs come when they are complete; chunks of several may be mixed. Raises ProtocolError for
-    chunks out of order, and for bytes that are missing or too many.
+    A blob is returned when complete; chunks of several blobs may be interleaved. Raises
+    ProtocolError for chunks out of order, and for missing or surplus bytes.
     """
 
     def __init__(self) -> None:
         self._open: dict[str, tuple[int, bytearray]] = {}
 
     def take(self, message: dict[str, Any]) -> dict[str, Any] | None:
-        """Take one message; gives what is complete with it."""
+        """Take one message and return a message that is now complete, or None."""
         if message.get("type") != "blob_chunk":
             return message
         chunk = cast(Mapping[str, Any], message.get("message") or {})
@@ -32,6 +32,7 @@ class BlobJoiner:
             raise _broken(name, f"chunk {chunk.get('sequence')} came instead of {expected}")
         data += _decoded(name, chunk.get("blob"))
         self._open[name] = (expected + 1, data)
+        # One limit for all open blobs: many small unfinished ones fill memory as well.
         if sum(len(data) for _, data in self._open.values()) > MAX_BLOB_BYTES:
             raise _broken(name, f"is over {MAX_BLOB_BYTES} bytes")
         if not chunk.get("end"):
@@ -44,13 +45,13 @@ class BlobJoiner:
         return {"type": "blob", "message": {"blob": blob}, "meta": message.get("meta")}
 
     def finish(self) -> None:
-        """Raise ProtocolError if a blob has begun and not ended."""
+        """Raise ProtocolError if a blob is incomplete."""
         for name in self._open:
             raise _broken(name, "has no end")
 
 
 async def joined(messages: AsyncIterable[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
-    """Give messages with whole blobs."""
+    """Yield messages with whole blobs."""
     blobs = BlobJoiner()
     async for message in messages:
         whole = blobs.take(message)
@@ -60,7 +61,7 @@ async def joined(messages: AsyncIterable[dict[str, Any]]) -> AsyncIterator[dict[
 
 
 def blob_of(message: Mapping[str, Any]) -> bytes:
-    """Give the bytes of a `blob` message."""
+    """Return the bytes of a `blob` message."""
     content = cast(Mapping[str, Any], message.get("message") or {})
     return _decoded("of a message", content.get("blob"))
 

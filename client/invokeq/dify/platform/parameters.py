@@ -1,7 +1,7 @@
-"""Turns what a user gave for a tool's parameters into what the tool expects, by its declaration.
+"""Converts parameters from a user to the types declared by a tool.
 
-Texts, as a command line has them, are read as the type of the parameter; values that have a type
-already must fit it. Whatever is wrong is an InvalidRequestError that names the parameter.
+Texts, as from a command line, are parsed as the type of the parameter. Other values must have the
+type already. Every problem is an InvalidRequestError with the name of the parameter.
 """
 
 import math
@@ -19,7 +19,7 @@ from invokeq.operations.directory import LiveWorker
 from invokeq.protocol.errors import InvalidRequestError
 
 ALL_TOOLS: Final = "*"
-"""Stands for all tools of the plugins that are named."""
+"""Stands for all tools of the named plugins."""
 
 _TEXTS: Final = frozenset(
     {ParameterType.STRING, ParameterType.SECRET_INPUT, ParameterType.TEXT_INPUT}
@@ -30,9 +30,9 @@ _FALSE: Final = frozenset({"false", "no", "n", "off", "0", ""})
 
 @dataclass(frozen=True, slots=True)
 class ValueContext:
-    """What values may refer to: models of live workers, files, tools of other plugins.
+    """Resolves references in values: models of live workers, files, tools of other plugins.
 
-    `file_of` makes a file of a path or an address, `tools_of` the tools that are named.
+    `file_of` returns the file of a path or an address, `tools_of` the tools of a list of names.
     """
 
     workers: tuple[LiveWorker, ...]
@@ -47,12 +47,13 @@ def read_parameters(
     *,
     strict: bool = True,
 ) -> dict[str, Any]:
-    """Give the values for a call, with defaults for what is left out.
+    """Return the values for a call, with defaults for missing parameters.
 
-    What is neither given nor has a default is left out if it may be. `NAME.KEY` sets one of the
-    `completion_params` of the model-selector NAME. A name that is not declared is refused, unless
-    not `strict`: then it is passed on as it is.
+    An optional parameter without value and default is left out. `NAME.KEY` sets one of the
+    `completion_params` of the model-selector NAME. An undeclared name is refused if `strict`, and
+    passed on unchanged otherwise.
     """
+    # First, because `NAME.KEY` would otherwise count as an undeclared name.
     given, settings = _split_settings(declared, given)
     names = {parameter.name for parameter in declared}
     others = {name: value for name, value in given.items() if name not in names}
@@ -73,7 +74,7 @@ def read_parameters(
 
 
 def needs_models(declared: Sequence[Parameter]) -> bool:
-    """Tell whether a value can only be read by who knows the models of live workers."""
+    """Return whether a parameter refers to the models of live workers."""
     return any(parameter.type is ParameterType.MODEL_SELECTOR for parameter in declared)
 
 
@@ -82,6 +83,7 @@ def _given_or_default(parameter: Parameter, value: Any) -> Any:
         return value
     if parameter.type is ParameterType.TOOLS and parameter.default is None:
         return [ALL_TOOLS]
+    # Authors write `default: ""` for "none"; only for texts is an empty text a value.
     blank = parameter.default == "" and parameter.type not in _TEXTS
     return None if blank else parameter.default
 
@@ -89,7 +91,7 @@ def _given_or_default(parameter: Parameter, value: Any) -> Any:
 def _split_settings(
     declared: Sequence[Parameter], given: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """Take the `NAME.KEY` of model-selectors out of what is given."""
+    """Return plain values, and the `NAME.KEY` settings of model-selectors by NAME."""
     names = {parameter.name: parameter.type for parameter in declared}
     plain: dict[str, Any] = {}
     settings: dict[str, dict[str, Any]] = {}
@@ -103,7 +105,7 @@ def _split_settings(
 
 
 class _Reader:
-    """Reads the value of one parameter."""
+    """Converts the value of one parameter."""
 
     def __init__(self, parameter: Parameter, context: ValueContext) -> None:
         self._parameter = parameter
@@ -122,6 +124,7 @@ class _Reader:
 
     def number(self, value: Any) -> int | float:
         number: int | float | None = None
+        # bool is a subclass of int, but true is no number here.
         if isinstance(value, int | float) and not isinstance(value, bool):
             number = value
         elif isinstance(value, str):
@@ -186,7 +189,7 @@ class _Reader:
         raise self._wrong(f"must be a path or an address, not {_shown(value)}")
 
     def _items(self, value: Any) -> list[Any]:
-        """Give the items of a list: one of JSON, or a text with commas."""
+        """Return the items of a list, given as JSON, as a text with commas, or as a sequence."""
         if isinstance(value, str):
             if value.lstrip().startswith("["):
                 return self._json(value, list)
@@ -221,7 +224,7 @@ _READERS: Final[Mapping[ParameterType, Callable[[_Reader, Any], Any]]] = {
     ParameterType.APP_SELECTOR: _Reader.app,
     ParameterType.TOOLS: _Reader.tools,
 }
-"""By type; all others are texts, or one of the following."""
+"""By type; types neither here nor in `_JSON_TYPES` are texts."""
 
 _JSON_TYPES: Final[Mapping[ParameterType, type | None]] = {
     ParameterType.OBJECT: dict,

@@ -1,8 +1,8 @@
-"""Runs plugins as processes and is their platform: models over the queue, tools by other plugins.
+"""Runs plugins as processes and is the platform of the processes.
 
-A process is started when it is first needed and serves until the host is closed, which ends it.
-What a plugin's manifest does not ask for is refused here as Dify refuses it; what the operator does
-not allow is refused by the worker.
+Calls of models go over the queue, calls of tools to other plugins. A process starts on first use
+and ends when the platform closes. Calls without a permission in the manifest are refused here,
+in Dify's words; calls without the operator's permission are refused by the worker.
 """
 
 import asyncio
@@ -36,21 +36,21 @@ from invokeq.protocol.permissions import check_declared
 Message = dict[str, Any]
 
 BUILTIN: Final = "builtin"
-"""Dify's word for tools that come from plugins."""
+"""Dify's type of tools from plugins."""
 
 _NEW_FEATURES: Final = frozenset({ModelFeature.POLLING.value})
-"""What SDKs before 0.9 would refuse in the facts of a model."""
+"""Features in the facts of a model that break SDKs before 0.9."""
 
 NOBODY: Final = "DEFAULT-USER"
-"""Whom Dify takes for the user where none is named."""
+"""Dify's user id for calls without a user."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlatformOptions:
-    """For whom plugins run, and how.
+    """The sender of a plugin's calls, and how plugins run.
 
-    `python_of` gives the interpreter of a plugin. `credentials` are by provider; those of the
-    plugin that is run stand under the empty name.
+    `python_of` returns the interpreter of a plugin. `credentials` are by provider; the credentials
+    of the main plugin are under the empty name.
     """
 
     python_of: Callable[[PluginPackage], Awaitable[Path]]
@@ -61,7 +61,10 @@ class PlatformOptions:
 
 
 class PluginPlatform:
-    """Runs the plugins of a catalog; an async context manager for one event loop."""
+    """Runs the plugins of a catalog; an async context manager for one event loop.
+
+    `calls` counts the plugins' calls of the platform.
+    """
 
     def __init__(self, catalog: Catalog, options: PlatformOptions) -> None:
         self.catalog = catalog
@@ -88,7 +91,7 @@ class PluginPlatform:
         await self._stack.aclose()
 
     async def run_tool(self, name: str, given: Mapping[str, Any]) -> AsyncGenerator[Message, None]:
-        """Run a tool of the main plugin and give its messages, blobs whole.
+        """Run a tool of the main plugin and yield the tool's messages, with whole blobs.
 
         Parameters are checked before a process is started.
         """
@@ -102,7 +105,7 @@ class PluginPlatform:
     async def run_strategy(
         self, name: str, given: Mapping[str, Any]
     ) -> AsyncGenerator[Message, None]:
-        """Run an agent strategy of the main plugin and give its messages."""
+        """Run an agent strategy of the main plugin and yield the strategy's messages."""
         plugin = self.catalog.main
         strategy = plugin.strategy(name)
         declared = strategy.declaration.parameters
@@ -123,7 +126,11 @@ class PluginPlatform:
                 yield message
 
     async def start(self, plugin: Plugin) -> PluginProcess:
-        """Give the plugin's process, started if need be; raises what keeps it from starting."""
+        """Return the plugin's process, started if need be.
+
+        Raises PluginStartError, or the errors of `PlatformOptions.python_of`.
+        """
+        # Two calls of one plugin may arrive together; without the lock both would start a process.
         async with self._starting:
             process = self._processes.get(plugin.id)
             if process is None or process.ended:
@@ -166,9 +173,10 @@ class PluginPlatform:
     async def _answer(
         self, plugin: Plugin, kind: str, payload: Mapping[str, Any]
     ) -> AsyncGenerator[Message, None]:
-        """Answer a call that a plugin makes; what it is told of an error is `error_text`."""
+        """Yield the answer to a plugin's call; an error has the text of `error_text`."""
         self.calls += 1
         try:
+            # Here as well as in the worker: the worker may not know this plugin's manifest.
             check_declared(plugin.package.permissions, kind, plugin.id)
             answer = (
                 self._call_tool(payload)
@@ -179,6 +187,7 @@ class PluginPlatform:
                 async for piece in pieces:
                     yield piece
         except InvokeqError as error:
+            # The SDK shows a plugin only text, so code and request id go into the text.
             raise InternalError(detail=error_text(error)) from error
 
     async def _call_tool(self, payload: Mapping[str, Any]) -> AsyncGenerator[Message, None]:
@@ -191,13 +200,14 @@ class PluginPlatform:
         provider, name = str(payload.get("provider")), str(payload.get("tool"))
         plugin, tool = self.catalog.find(provider, name)
         given: dict[str, Any] = payload.get("tool_parameters") or {}
+        # Not strict: models invent parameters, and Dify passes unknown ones on.
         parameters = await self._read(tool.declaration.parameters, given, strict=False)
         async with aclosing(self._invoke_tool(plugin, tool, parameters)) as messages:
             async for message in messages:
                 yield message
 
     async def _credentials(self, plugin: Plugin, tool: Tool) -> dict[str, Any]:
-        """Give the credentials of a tool's provider; the plugin checks them when first used."""
+        """Return the credentials of a tool's provider, validated by the plugin on first use."""
         known = self._options.credentials
         given = known.get(plugin.provider_id(tool.provider)) or known.get(tool.provider)
         if given is None and plugin is self.catalog.main:
@@ -207,6 +217,7 @@ class PluginPlatform:
         except InvalidRequestError as error:
             problem = f"{error.field.removeprefix('parameter ')}: {error.problem}"
             raise CredentialsError(provider=tool.provider, problem=problem) from None
+        # Once a run: a check costs a request to the vendor.
         if given and (plugin.id, tool.provider) not in self._validated:
             await self._validate(plugin, tool, values)
             self._validated.add((plugin.id, tool.provider))
@@ -230,7 +241,7 @@ class PluginPlatform:
         return read_parameters(declared, given, around, strict=strict)
 
     async def _with_agent_fields(self, value: Mapping[str, Any]) -> dict[str, Any]:
-        """Add to a selector's value what Dify adds for agents: the conversation and the facts."""
+        """Return a selector's value with the fields that Dify adds for agents: history, facts."""
         facts = find_facts(await self._workers(), value["provider"], value["model"])
         entity = None if facts is None else facts.model_dump(mode="json")
         if entity is not None:
@@ -242,7 +253,7 @@ class PluginPlatform:
         return await self._session(self.catalog.main).workers()
 
     def _session(self, plugin: Plugin) -> AsyncSession:
-        """Give the session of a plugin: its own lane, and our tenant and user."""
+        """Return the session of a plugin: the plugin's own lane, the platform's tenant and user."""
         session = self._sessions.get(plugin.id)
         if session is None:
             options = self._options

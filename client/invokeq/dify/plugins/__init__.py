@@ -1,6 +1,9 @@
-"""Runs unmodified Dify plugins: reads their packages, makes their environments, is their platform.
+"""Unmodified Dify plugins: packages on disk, Python environments, and processes.
 
-Knows plugins and their protocol only: neither sessions nor providers, which both build on it.
+Here lives the SDK's protocol over stdin and stdout. Sessions and providers build on the folder and
+are not imported here. Answers to the calls of a plugin live in `dify.platform` and `dify.reverse`.
+
+Internal: may change without notice.
 """
 
 from invokeq.dify.plugins.environment import prepare_environment

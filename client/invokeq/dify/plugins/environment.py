@@ -1,8 +1,8 @@
-"""Makes the Python environment that a plugin runs in: a venv of its own, kept for the next time.
+"""Prepares the Python environment of a plugin: a separate venv, cached for later runs.
 
-An environment is built where it stays, because a venv that is moved breaks its scripts: under a
-lock, and only a marker that is put there last makes it
-count. Whoever else wants it waits.
+An environment is built in the final place, because moving a venv breaks its scripts. The build runs
+under a file lock, and other processes wait. An environment counts only with a marker file, which is
+written last.
 """
 
 import asyncio
@@ -30,10 +30,10 @@ _CREDENTIALS: Final = re.compile(r"//[^/\s@]+@")
 
 
 async def prepare_environment(package: PluginPackage) -> Path:
-    """Give the Python of the plugin's own venv; made on first use, which takes a while.
+    """Return the Python of the plugin's own venv; the first call builds the venv, which is slow.
 
-    Raises PluginEnvironmentError with the end of what pip said, and InvalidConfigurationError for
-    requirements that cannot be read.
+    Raises PluginEnvironmentError with the end of pip's output, and InvalidConfigurationError for
+    unreadable requirements.
     """
     requirements = read_requirements(package)
     interpreter = find_interpreter(package.manifest.meta.runner.version)
@@ -42,10 +42,10 @@ async def prepare_environment(package: PluginPackage) -> Path:
     if _is_complete(folder):
         return python
     async with _locked(folder.with_suffix(".lock")):
-        if not _is_complete(folder):
+        if not _is_complete(folder):  # another process may have built it while we waited
             try:
                 await _build(folder, interpreter.path, requirements, package)
-            except BaseException:
+            except BaseException:  # Ctrl-C during pip, too
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
     return python
@@ -58,13 +58,14 @@ def _is_complete(folder: Path) -> bool:
 async def _build(
     folder: Path, python: Path, requirements: Requirements, package: PluginPackage
 ) -> None:
-    shutil.rmtree(folder, ignore_errors=True)  # what a process that died has left
+    shutil.rmtree(folder, ignore_errors=True)  # left by a process that died
     await _run([str(python), "-m", "venv", str(folder)], package)
     wanted, locked = folder / "requirements.txt", folder / "constraints.txt"
     wanted.write_text(requirements.wanted, encoding="utf-8")
     locked.write_text(requirements.locked, encoding="utf-8")
     pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--no-input", "-q", *_QUIETLY]
     await _run([*pip, "-r", str(wanted), "-c", str(locked)], package)
+    # Last: a build that is killed before this line does not count.
     (folder / _MARKER).touch()
 
 
@@ -74,16 +75,18 @@ async def _run(command: Sequence[str], package: PluginPackage) -> None:
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        cwd=package.directory,  # which paths in requirements are relative to
+        cwd=package.directory,  # paths in requirements are relative to it
         env=installer_variables(os.environ),
     )
     try:
+        # A cancelled `communicate` leaves the process running.
         output, _ = await process.communicate()
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
     if process.returncode:
+        # pip quotes the index's address, which may hold a password.
         lines = _CREDENTIALS.sub("//***@", output.decode(errors="replace")).strip().splitlines()
         errors = [line for line in lines if line.startswith("ERROR")]
         status = f"{command[2]} ended with status {process.returncode}"
@@ -105,4 +108,4 @@ async def _locked(file: Path) -> AsyncGenerator[None, None]:
                 await asyncio.sleep(_LOCK_POLL_S)
         yield
     finally:
-        os.close(handle)  # which lets go of the lock
+        os.close(handle)  # releases the lock

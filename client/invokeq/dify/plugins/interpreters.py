@@ -1,4 +1,4 @@
-"""Finds a Python of the version that a plugin asks for: this one, one in PATH, or one of pyenv."""
+"""Finds a Python of a requested version: in pyenv, in PATH, or the running one."""
 
 import os
 import re
@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 _VERSION: Final = re.compile(r"(\d+)\.(\d+)(?:\.\d+)?")
-_NEWEST_MINOR: Final = 20  # beyond which nobody looks
+_NEWEST_MINOR: Final = 20  # the search ends here
 
 
 class Interpreter(NamedTuple):
-    """A Python, and the version of its language."""
+    """A Python interpreter and a language version."""
 
     path: Path
     major: int
@@ -20,14 +20,14 @@ class Interpreter(NamedTuple):
 
     @property
     def version(self) -> str:
-        """As in `3.12`."""
+        """Return the version, such as `3.12`."""
         return f"{self.major}.{self.minor}"
 
 
 def find_interpreter(wanted: str) -> Interpreter:
-    """Give the interpreter of a version, else of the next newer one, else the one that runs.
+    """Return an interpreter of a version, else of the next newer version, else the running one.
 
-    A version that cannot be read, such as an empty one, is any.
+    A version in no known form, such as an empty text, matches the running interpreter.
     """
     running = Interpreter(Path(sys.executable), *sys.version_info[:2])
     match = _VERSION.match(wanted.strip())
@@ -49,7 +49,7 @@ def _installed(version: str) -> Path | None:
     if of_pyenv:
         return of_pyenv[0]
     found = shutil.which(f"python{version}")
-    # pyenv's shims stand for versions that may not be there.
+    # pyenv has shims also for versions that are not installed.
     return Path(found) if found is not None and "shims" not in Path(found).parts else None
 
 

@@ -1,8 +1,8 @@
 """Runs as `python launch.py PARENT MODULE` in the plugin's own Python, and becomes the plugin.
 
-Nothing of invokeq may be imported here, and nothing that Python 3.8 does not know used. The plugin
-ends with the process that started it, and never has process 1 for a parent: the SDK takes that for
-the death of its parent, but it is what a worker alone in a container is.
+The file must not import invokeq and must run on Python 3.8. The plugin ends with the starting
+process. The plugin's parent is never process 1: to the SDK a parent 1 means a dead parent, but a
+worker alone in a container is process 1.
 """
 
 import ctypes
@@ -16,12 +16,12 @@ _PR_SET_PDEATHSIG = 1
 def _die_with(parent: int) -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
-    if os.getppid() != parent:
+    if os.getppid() != parent:  # the parent died before prctl took effect
         os._exit(1)
 
 
 def main() -> None:
-    """Become the plugin, or the parent of it."""
+    """Become the plugin, or the parent of the plugin."""
     parent, module = int(sys.argv[1]), sys.argv[2]
     _die_with(parent)
     if parent == 1:

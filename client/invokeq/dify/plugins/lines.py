@@ -1,8 +1,8 @@
-"""Cuts what a plugin's process writes into the JSON objects that are in it.
+"""Splits the output of a plugin's process into JSON objects.
 
-The SDK writes an object and the two newlines behind it in separate steps and from many threads, so
-a line may hold several objects; and plugins print. What is no object is noise, and is given back as
-such. A line over the bound is dropped, but never silently.
+The SDK writes an object and the two newlines behind the object in separate steps and from many
+threads, so a line may hold several objects. Plugins also print: text outside of objects is returned
+as noise. A line over the limit is dropped and reported.
 """
 
 import json
@@ -13,21 +13,21 @@ from typing import Any, Final, TypeAlias, cast
 import orjson
 
 MAX_LINE_BYTES: Final = 64 * 1024 * 1024
-"""What one message may have: audio is hex, vectors are decimals, and both come whole."""
+"""Limit of one message: audio comes as hex and vectors as decimals, both in one piece."""
 
 _OBJECT: Final = re.compile(r'\{"event":')
 _SESSION: Final = re.compile(rb'"session_id":\s*"([^"\\]{1,200})"')
-_HEAD_BYTES: Final = 1024  # in which a session id stands, if there is one
+_HEAD_BYTES: Final = 1024  # a session id is among the first bytes
 
 
 class Noise(str):
-    """Text that is no message of the protocol."""
+    """Text outside of the protocol's messages."""
 
     __slots__ = ()
 
 
 class OversizedMessage:
-    """A message over the bound; `session_id` is whose it was, if that can be told."""
+    """A dropped message over the limit, with the session id if known."""
 
     def __init__(self, session_id: str | None) -> None:
         self.session_id = session_id
@@ -37,7 +37,7 @@ Message: TypeAlias = dict[str, Any]
 
 
 class LineReader:
-    """Takes bytes as they come, gives messages as they are complete."""
+    """Takes bytes in pieces of any size and returns complete messages."""
 
     def __init__(self, max_bytes: int = MAX_LINE_BYTES) -> None:
         self._max_bytes = max_bytes
@@ -46,7 +46,7 @@ class LineReader:
         self._skipping = False
 
     def feed(self, data: bytes) -> Iterator[Message | Noise | OversizedMessage]:
-        """Give what these bytes complete; must be iterated to its end."""
+        """Yield the messages completed by `data`; the caller must exhaust the iterator."""
         self._buffer += data
         while (end := self._buffer.find(b"\n", self._searched)) >= 0:
             line = bytes(self._buffer[:end])
@@ -59,6 +59,7 @@ class LineReader:
             elif line.strip():
                 yield from _messages(line)
         self._searched = len(self._buffer)
+        # Over the limit without a newline: drop what came, and skip up to the next newline.
         if len(self._buffer) > self._max_bytes:
             if not self._skipping:
                 yield OversizedMessage(_session_of(self._buffer))
@@ -85,11 +86,11 @@ def _messages(line: bytes) -> Iterator[Message | Noise]:
 
 
 def _extract_objects(text: str) -> Iterator[Message | Noise]:
-    """Pick the objects out of a line that is not one: several in a row, or noise around them."""
+    """Yield the objects of a line with several objects or with noise, in order."""
     decoder = json.JSONDecoder()
     at = 0
     for found in _OBJECT.finditer(text):
-        if found.start() < at:
+        if found.start() < at:  # inside of the object before: the text of a message, say
             continue
         try:
             value, end = decoder.raw_decode(text, found.start())

@@ -1,6 +1,6 @@
-"""What the manifest.yaml of a plugin says, as far as running the plugin goes.
+"""The manifest.yaml of a plugin, as far as needed to run the plugin.
 
-Fields that only a platform's shop window needs (icons, labels, descriptions) are not looked at.
+Fields for the pages of a platform (icons, labels, descriptions) are ignored.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from invokeq.protocol.errors import InvalidConfigurationError, MissingExtraError
 
 MANIFEST: Final = "manifest.yaml"
 
-_MAX_YAML_BYTES: Final = 4 * 1024 * 1024  # what a file of facts never reaches
+_MAX_YAML_BYTES: Final = 4 * 1024 * 1024  # far above any real file of facts
 
 
 class _Part(BaseModel):
@@ -23,7 +23,7 @@ class _Part(BaseModel):
 
 
 class Runner(_Part):
-    """How the plugin is run: `version` is the Python version it asks for."""
+    """How the plugin is run; `version` is the requested Python version."""
 
     language: str
     version: str
@@ -37,7 +37,7 @@ class Meta(_Part):
 
 
 class Extensions(_Part):
-    """What the plugin brings: paths of YAML files, relative to its folder, one a provider."""
+    """The extensions of the plugin: YAML files relative to the folder, one a provider."""
 
     tools: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
@@ -48,7 +48,7 @@ class Extensions(_Part):
 
 
 class PluginManifest(_Part):
-    """A manifest.yaml; what `resource.permission` asks for is read by `protocol.permissions`."""
+    """A manifest.yaml without `resource.permission`, which `protocol.permissions` reads."""
 
     name: str = Field(pattern=r"^[a-z0-9_-]{1,128}$")
     author: str = Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")
@@ -58,7 +58,7 @@ class PluginManifest(_Part):
 
 
 def parse_manifest(content: Mapping[str, Any], source: str) -> PluginManifest:
-    """Check a manifest, or raise InvalidConfigurationError that names the field."""
+    """Return a checked manifest, or raise InvalidConfigurationError with the wrong field."""
     try:
         manifest = PluginManifest.model_validate(_without_nulls(content))
     except ValidationError as error:
@@ -96,7 +96,7 @@ def _read(path: Path, root: Path) -> object:
     try:
         if path.stat().st_size > _MAX_YAML_BYTES:
             raise _wrong(path, f"is larger than {_MAX_YAML_BYTES} bytes")
-        # libyaml's loader takes a tenth of the time, and the facts of a vendor are many files.
+        # libyaml's loader needs a tenth of the time, and a vendor's facts are many files.
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         return yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
     except OSError as error:
@@ -120,7 +120,7 @@ def _yaml() -> Any:
 
 
 def _without_nulls(value: Any) -> Any:
-    """Take an empty block, which YAML reads as null, for one that is left out."""
+    """Return a mapping without null values: YAML reads an empty block as null."""
     if isinstance(value, Mapping):
         given = cast(Mapping[Any, Any], value)
         return {str(key): _without_nulls(item) for key, item in given.items() if item is not None}

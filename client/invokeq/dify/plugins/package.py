@@ -1,4 +1,4 @@
-"""A plugin as it lies on disk: a folder, or a .difypkg file, which is a folder in a zip file."""
+"""A plugin on disk: a folder, or a .difypkg file, which is a folder in a zip file."""
 
 import hashlib
 import os
@@ -22,7 +22,7 @@ _MAX_BYTES: Final = 512 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class PluginPackage:
-    """A plugin whose manifest has been read; `directory` is absolute."""
+    """A plugin with a checked manifest; `directory` is absolute."""
 
     directory: Path
     manifest: PluginManifest
@@ -30,18 +30,18 @@ class PluginPackage:
 
     @property
     def id(self) -> str:
-        """How the platform calls it: author/name."""
+        """Return the platform's id of the plugin: author/name."""
         return f"{self.manifest.author}/{self.manifest.name}"
 
     def read_yaml(self, relative: str) -> dict[str, Any]:
-        """Read a YAML file that the manifest, or another file of the plugin, names."""
+        """Read a YAML file of the plugin by a path relative to the folder."""
         return read_yaml(self.directory / relative, self.directory)
 
 
 def load_package(path: Path | str) -> PluginPackage:
-    """Read the manifest of a plugin's folder or .difypkg file.
+    """Load the manifest of a plugin's folder or .difypkg file.
 
-    Raises InvalidConfigurationError that names file and field, or MissingExtraError without PyYAML.
+    Raises InvalidConfigurationError with file and field, or MissingExtraError without PyYAML.
     """
     folder = Path(path).expanduser().absolute()
     if folder.suffix == PACKAGE_SUFFIX and folder.is_file():
@@ -67,12 +67,13 @@ def _check_entry_point(folder: Path, manifest: PluginManifest, source: str) -> N
 
 
 def _unpacked(file: Path) -> Path:
-    """Give the folder that a package was unpacked to, in the cache under its digest."""
+    """Return the folder of an unpacked package, in the cache under the file's digest."""
     with file.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     folder = cache_folder("packages") / digest
     if folder.is_dir():
         return folder
+    # Unpacked beside and renamed in one step, so that no process sees half a package.
     beside = Path(tempfile.mkdtemp(prefix=f"{digest}.", dir=folder.parent))
     try:
         _unpack(file, beside)
@@ -92,11 +93,12 @@ def _unpack(file: Path, folder: Path) -> None:
             members = archive.infolist()
             if len(members) > _MAX_FILES or sum(m.file_size for m in members) > _MAX_BYTES:
                 raise _wrong(file, f"holds over {_MAX_FILES} files or {_MAX_BYTES} bytes")
+            # zipfile would drop `..` silently; such a package may be an attack.
             for member in members:
                 name = member.filename
                 if name.startswith(("/", os.sep)) or ".." in Path(name).parts:
                     raise _wrong(file, f"holds a file outside of itself: {name}")
-            archive.extractall(folder, members)  # reads no more of a member than it declares
+            archive.extractall(folder, members)  # reads no more of a member than its declared size
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
         raise _wrong(file, f"is not a plugin package ({error})") from None
 

@@ -1,10 +1,10 @@
-"""A plugin as a process of its own, spoken to over its stdin and stdout as the platform does.
+"""A plugin as a process of its own, with the SDK's protocol over stdin and stdout.
 
-Promises: what one session gives is complete and in order; a process that ends, by itself or because
-it is silent for too long, ends every session with PluginCrashedError; what callers send, and what
-the plugin answers, is never logged. Not promised: that a closed session stops what the plugin does.
-The SDK knows no message for that; the plugin's thread runs on, and what it says is dropped. Only
-when it makes a call of its own does it get an error.
+Promises: the messages of one session are complete and in order. The end of a process, or a kill
+after a long silence, ends every session with PluginCrashedError. Requests and answers are never
+logged. Not promised: an end of the plugin's work when a session is closed. The SDK has no message
+for a cancel; the plugin's thread runs on and the output is dropped. Only calls by the thread of the
+platform fail.
 """
 
 import asyncio
@@ -30,27 +30,27 @@ from invokeq.dify.plugins.variables import plugin_variables
 from invokeq.protocol.errors import InvokeqError, PluginCrashedError, PluginStartError
 
 START_TIMEOUT: Final = 120.0
-"""Seconds to import everything; a vendor's SDK may take ten on a busy machine."""
+"""Seconds for all imports; a vendor's SDK may need ten on a busy machine."""
 
 HEARTBEAT_TIMEOUT: Final = 120.0
-"""Seconds without a word after which a process counts as hung; the SDK beats every ten."""
+"""Seconds without output after which a process counts as hung; the SDK's heartbeat is 10 s."""
 
 CLOSE_TIMEOUT: Final = 5.0
 """Seconds from SIGTERM to SIGKILL."""
 
 EXIT_TIMEOUT: Final = 1.0
-"""Seconds from the end of its output to its own end; after that it is ended."""
+"""Seconds from the end of a process's output to the exit; then the process is killed."""
 
 _READ_BYTES: Final = 256 * 1024
 _TAIL_LINES: Final = 40
 _TAIL_WIDTH: Final = 1_000  # characters of a line that are kept
 
-# What a plugin says may quote what its callers sent: all of it is for debugging only.
+# Output of a plugin may quote its callers' requests, so output is logged at debug only.
 log: Final = EventLogger(__name__)
 
 
 class PluginProcess:
-    """One running process of a plugin; made by `start`, ended by `close`."""
+    """One running process of a plugin, from `start` until `close`."""
 
     def __init__(self, package: PluginPackage, process: Process, redactor: Redactor) -> None:
         self.package = package
@@ -77,12 +77,11 @@ class PluginProcess:
         start_timeout: float = START_TIMEOUT,
         heartbeat_timeout: float = HEARTBEAT_TIMEOUT,
     ) -> Self:
-        """Start the plugin and wait until it listens; times are in seconds.
+        """Start the plugin and wait for the first heartbeat; times are in seconds.
 
-        It ends with the thread that started it, as Linux has it: start it where the loop lives on.
-        `env` comes on top of the few variables that a plugin inherits; `secrets`, and the
-        credentials of every call, are blanked in whatever is kept of what the process says. Raises
-        PluginStartError.
+        On Linux the process ends with the thread of the caller, so call `start` on a long-lived
+        thread. `env` is added to the few inherited variables. `secrets`,
+        and the credentials of every call, are masked in logs and errors. Raises PluginStartError.
         """
         try:
             process = await asyncio.create_subprocess_exec(
@@ -95,7 +94,7 @@ class PluginProcess:
                 stderr=PIPE,
                 cwd=package.directory,
                 env=_variables(env or {}),
-                start_new_session=True,  # Ctrl-C in a terminal is ours to answer
+                start_new_session=True,  # Ctrl-C in a terminal must not reach the plugin
             )
         except OSError as error:
             raise PluginStartError(plugin=package.id, problem=f"{python}: {error}") from None
@@ -109,22 +108,22 @@ class PluginProcess:
 
     @property
     def pid(self) -> int:
-        """The id of the process, and of its process group."""
+        """Return the id of the process, which is also the id of the process group."""
         return self._process.pid
 
     @property
     def ended(self) -> bool:
-        """Whether the process has ended, or is not to be used any more."""
+        """Return whether the process has ended or is closing."""
         return self._error is not None or bool(self._reason)
 
     @property
     def sessions(self) -> int:
-        """How many sessions are open."""
+        """Return the number of open sessions."""
         return len(self._sessions)
 
     @property
     def stray(self) -> int:
-        """In how many closed sessions the plugin is still at work."""
+        """Return the number of closed sessions in which the plugin still works."""
         return len(self._stray)
 
     async def invoke(
@@ -136,10 +135,10 @@ class PluginProcess:
         user_id: str,
         on_reverse: OnReverse | None = None,
     ) -> AsyncGenerator[dict[str, Any], None]:
-        """Open a session and give the data of its messages; closing the generator closes it.
+        """Open a session and yield the data of each message.
 
-        Nothing is sent before the first item is asked for. Raises PluginFailedError with what the
-        plugin's code raised, or PluginCrashedError.
+        The first `anext()` sends the request; closing the generator closes the session. Raises
+        PluginFailedError with the exception of the plugin's code, or PluginCrashedError.
         """
         if self.ended:
             raise self._crash()
@@ -158,23 +157,26 @@ class PluginProcess:
             finished = True
             raise
         finally:
+            # The plugin still works on a session that was left early: remember its id, so that
+            # `stray` counts it and its later calls are refused.
             self._sessions.pop(session.id, None)
             if not (finished or self.ended):
                 self._stray.add(session.id)
             await session.close()
 
     async def wait(self) -> PluginCrashedError:
-        """Wait until the process has ended, and tell how."""
+        """Wait until the process has ended and return the reason."""
         await self._gone.wait()
         return self._crash()
 
     async def close(self) -> None:
-        """End the process, and whatever it has started: with SIGTERM, after a while with SIGKILL.
+        """End the process group: with SIGTERM, and with SIGKILL after `CLOSE_TIMEOUT`.
 
-        Sessions that are still open end with PluginCrashedError.
+        Open sessions end with PluginCrashedError.
         """
         self._reason = self._reason or "it was closed"
         await self._end()
+        # Not the task that runs `close`: a task can neither cancel nor await itself.
         own = asyncio.current_task()
         for task in self._tasks:
             if task is not own:
@@ -185,19 +187,19 @@ class PluginProcess:
         self._fail_sessions()
 
     def write(self, message: Mapping[str, Any]) -> None:
-        """Send a message; does nothing once the process has ended."""
+        """Send a message; do nothing after the process has ended."""
         stdin = self._process.stdin
         if stdin is not None and not self.ended:
             stdin.write(orjson.dumps(message) + b"\n")
 
     async def drain(self) -> None:
-        """Wait until the process has taken most of what was sent."""
+        """Wait until the process has read most of the sent messages (backpressure)."""
         if self._process.stdin is not None:
-            with contextlib.suppress(ConnectionError):  # its sessions learn that it ended
+            with contextlib.suppress(ConnectionError):  # the reader of stdout reports the end
                 await self._process.stdin.drain()
 
     def redact(self, text: str) -> str:
-        """Blank the secrets that the process was told."""
+        """Return the text with all secrets masked."""
         return self._redactor.redact(text)
 
     async def _wait_until_ready(self, start_timeout: float, heartbeat_timeout: float) -> None:
@@ -207,6 +209,7 @@ class PluginProcess:
         self._tasks += [errors, reads]
         ready = loop.create_task(self._ready.wait())
         try:
+            # A plugin that fails to import exits instead of sending a heartbeat.
             await asyncio.wait(
                 {ready, reads}, timeout=start_timeout, return_when=asyncio.FIRST_COMPLETED
             )
@@ -225,17 +228,18 @@ class PluginProcess:
         )
 
     async def _read_stdout(self, errors: asyncio.Task[None]) -> None:
-        """Take what the process says until it says no more, then end what is left of it."""
+        """Read stdout to the end, then end the process group and fail open sessions."""
         assert self._process.stdout is not None
         lines = LineReader()
         while data := await self._process.stdout.read(_READ_BYTES):
             self._last_output_at = asyncio.get_running_loop().time()
             for item in lines.feed(data):
                 self._take(item)
+        # Stdout ends shortly before the process; waiting gives the true exit status, not ours.
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._process.wait(), EXIT_TIMEOUT)
         await self._end()
-        await asyncio.wait({errors}, timeout=CLOSE_TIMEOUT)  # its grandchildren may hold stderr
+        await asyncio.wait({errors}, timeout=CLOSE_TIMEOUT)  # a grandchild may hold stderr open
         self._fail_sessions()
 
     async def _read_stderr(self) -> None:
@@ -279,14 +283,14 @@ class PluginProcess:
             case "error":
                 log.warning("plugin could not parse a message", plugin=self.package.id)
                 self._note(str(content.get("error")))
-            case _:  # such as the manifest, which is the first thing it says
+            case _:  # such as the manifest, the first message of every plugin
                 pass
 
     def _take_session(self, session_id: str, data: Message) -> None:
         session = self._sessions.get(session_id)
         if session is not None:
             session.take(data)
-        elif data.get("type") == "invoke":
+        elif data.get("type") == "invoke":  # of a closed session: the plugin waits for an answer
             answer = refusal(session_id, data.get("data"))
             if answer is not None:
                 self.write(answer)
@@ -301,7 +305,7 @@ class PluginProcess:
             session.take({"type": "error", "data": error})
 
     async def _watch(self, heartbeat_timeout: float) -> None:
-        """End the process when it has not said a word for too long."""
+        """Kill the process after `heartbeat_timeout` seconds without output."""
         loop = asyncio.get_running_loop()
         while True:
             left = self._last_output_at + heartbeat_timeout - loop.time()
@@ -312,20 +316,22 @@ class PluginProcess:
         await self._end(signal.SIGKILL)
 
     async def _end(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """End the process group, and learn how the process ended."""
+        """End the process group and wait for the exit status of the process."""
+        # The group: plugins start processes of their own, which would hold the pipes open.
         self._signal(number)
         try:
             await asyncio.wait_for(self._process.wait(), CLOSE_TIMEOUT)
         except TimeoutError:
             self._signal(signal.SIGKILL)
             await self._process.wait()
-        self._signal(signal.SIGKILL)  # whatever it has started and left behind
+        self._signal(signal.SIGKILL)  # its children may have survived SIGTERM
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, number)
 
     def _fail_sessions(self) -> None:
+        # First the error, so that `invoke` refuses new sessions, then the open ones.
         self._error = self._crash()
         self._stray.clear()
         self._gone.set()
@@ -348,7 +354,7 @@ def _variables(own: Mapping[str, str]) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         "PYTHONIOENCODING": "utf-8",
         **own,
-        "INSTALL_METHOD": "local",  # over what the .env of a plugin's author says
+        "INSTALL_METHOD": "local",  # stronger than the .env file of the plugin
     }
 
 

@@ -1,4 +1,4 @@
-"""One forward session with a plugin's process: what the plugin says, and what it asks back."""
+"""One session with a plugin's process: messages of the plugin, and answers to its calls."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -10,37 +10,37 @@ from invokeq.dify.reverse_kinds import is_streamed
 from invokeq.protocol.errors import InvokeqError, PermissionDeniedError, PluginFailedError
 
 OnReverse: TypeAlias = Callable[[str, Mapping[str, Any]], AsyncIterator[dict[str, Any]]]
-"""Answers a call that the plugin makes: (invoke type, its `request`) gives the data of each event.
+"""Answers a call of the plugin: takes the kind and the `request`, yields the data of each event.
 
-An error that it raises reaches the plugin as its text, which is all that the SDK can show.
+An exception reaches the plugin as text, because the SDK shows only text.
 """
 
 _NO_REVERSE_CALLS: Final = "this plugin can invoke nothing from here"
 _CLOSED: Final = "the session was closed"
-# The SDK asks before it listens, and over stdio other threads run in between.
+# Race: the SDK sends its call before it listens for the answer, and drops an earlier answer.
 _SDK_READY_S: Final = 0.01
 
 log: Final = EventLogger(__name__)
 
 
 class ProcessChannel(Protocol):
-    """The way to the process: what a session needs of it."""
+    """The connection of a session to the process."""
 
     def write(self, message: Mapping[str, Any]) -> None:
-        """Send a message; never blocks, and does nothing once the process has ended."""
+        """Send a message without blocking; do nothing after the process has ended."""
         ...
 
     async def drain(self) -> None:
-        """Wait until the process has taken most of what was sent."""
+        """Wait until the process has read most of the sent messages (backpressure)."""
         ...
 
     def redact(self, text: str) -> str:
-        """Blank the secrets that the process was told."""
+        """Return the text with all secrets masked."""
         ...
 
 
 class ProcessSession:
-    """Collects what the plugin says in one session; what is not read yet waits in memory."""
+    """Buffers the unread messages of one session in memory."""
 
     def __init__(
         self, session_id: str, plugin: str, channel: ProcessChannel, on_reverse: OnReverse | None
@@ -53,14 +53,14 @@ class ProcessSession:
         self._answers: set[asyncio.Task[None]] = set()
 
     async def messages(self) -> AsyncIterator[dict[str, Any]]:
-        """Give the data of each stream message; raises what the session ends with."""
+        """Yield the data of each stream message; raise the error that ends the session."""
         while (item := await self._queue.get()) is not None:
             if isinstance(item, InvokeqError):
                 raise item
             yield item
 
     def fail(self, error: InvokeqError) -> None:
-        """End the session with an error, after what was said before."""
+        """End the session with an error, behind the messages so far."""
         self._queue.put_nowait(error)
 
     def take(self, data: Message) -> None:
@@ -80,13 +80,13 @@ class ProcessSession:
                 log.warning("unknown message type", plugin=self._plugin, type=f"{kind!r:.40}")
 
     async def close(self) -> None:
-        """Stop answering; what the plugin still says is dropped by whoever holds the session."""
+        """Cancel the answers that run; the process drops later messages of the session."""
         for task in self._answers:
             task.cancel()
         await asyncio.gather(*self._answers, return_exceptions=True)
 
     def _error(self, content: Mapping[str, Any]) -> PluginFailedError:
-        """Build the error; the traceback that newer SDKs add stays here, it may quote anything."""
+        """Return the error without the traceback of newer SDKs, which may quote secrets."""
         return PluginFailedError(
             plugin=self._plugin,
             error_type=str(content.get("error_type") or "Exception"),
@@ -108,6 +108,7 @@ class ProcessSession:
             return
         coroutine = self._answered(call_id, kind, cast(dict[str, Any], request))
         task = asyncio.get_running_loop().create_task(coroutine)
+        # The loop holds tasks weakly; the set also lets `close` cancel them.
         self._answers.add(task)
         task.add_done_callback(self._answers.discard)
 
@@ -121,7 +122,7 @@ class ProcessSession:
                 how = "stream" if is_streamed(kind) else "struct"
                 self._send(call_id, "response", how, data)
                 await self._channel.drain()
-        except asyncio.CancelledError:
+        except asyncio.CancelledError:  # `close`: the plugin's thread waits and must get an answer
             problem = _CLOSED
             raise
         except InvokeqError as error:
@@ -130,6 +131,7 @@ class ProcessSession:
             log.exception("reverse invocation failed", plugin=self._plugin, kind=kind[:40])
             problem = f"internal error: {type(error).__name__}"
         finally:
+            # Not while cancelled: an await here would be cancelled as well.
             if problem != _CLOSED:
                 await asyncio.sleep(ready_at - loop.time())
             if problem is not None:
@@ -159,17 +161,17 @@ class ProcessSession:
 
 
 def backwards_response(session_id: str, event: Mapping[str, Any]) -> dict[str, Any]:
-    """Frame an event that answers a call of the plugin."""
+    """Return the message for an event in the answer to a call of the plugin."""
     return {**_envelope(session_id), "event": "backwards_response", "data": event}
 
 
 def forward_request(session_id: str, data: Mapping[str, Any]) -> dict[str, Any]:
-    """Frame the request that opens a session."""
+    """Return the opening message of a session."""
     return {**_envelope(session_id), "event": "request", "data": data}
 
 
 def refusal(session_id: str, call: object) -> dict[str, Any] | None:
-    """Frame the error for a call that a plugin makes in a session that is closed."""
+    """Return the error message for a call in a closed session, or None for a broken call."""
     call_id = cast(Message, call).get("backwards_request_id") if isinstance(call, dict) else None
     if not isinstance(call_id, str):
         return None

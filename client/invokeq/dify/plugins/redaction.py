@@ -1,4 +1,4 @@
-"""Blanks secrets in what a plugin says, wherever they stand."""
+"""Masks secrets in the output of a plugin."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, cast
@@ -6,19 +6,19 @@ from typing import Any, Final, cast
 MASK: Final = "***"
 
 SHORTEST_GUESS: Final = 8
-"""Shorter values of credentials are taken for choices such as `chat` or `true`."""
+"""Characters; a shorter value in credentials counts as a choice such as `chat` or `true`."""
 
-_MOST_SECRETS: Final = 10_000  # of the callers of one process; the first ones are forgotten
+_MOST_SECRETS: Final = 10_000  # of the callers of one process; the oldest are dropped
 
 
 class Redactor:
-    """Knows the secrets that a process was told; `add` takes the credentials of a call as well."""
+    """Masks the secrets of a process, and the credentials given to `add`."""
 
     def __init__(self, secrets: Iterator[str] | tuple[str, ...] = ()) -> None:
         self._secrets = dict.fromkeys(secret for secret in secrets if secret)
 
     def add(self, credentials: object) -> None:
-        """Remember every text in the credentials that is long enough to be a secret."""
+        """Add every text in the credentials of at least `SHORTEST_GUESS` characters."""
         for text in _texts(credentials):
             if len(text) >= SHORTEST_GUESS:
                 self._secrets[text] = None
@@ -26,7 +26,8 @@ class Redactor:
             del self._secrets[next(iter(self._secrets))]
 
     def redact(self, text: str) -> str:
-        """Give the text with every secret masked, the longest first."""
+        """Return the text with every secret masked, the longest secret first."""
+        # The longest first: a short secret may be a part of a long one.
         found = [secret for secret in self._secrets if secret in text]
         for secret in sorted(found, key=len, reverse=True):
             text = text.replace(secret, MASK)

@@ -1,4 +1,4 @@
-"""What a plugin asks to have installed: its pyproject.toml or requirements.txt, and its uv.lock."""
+"""The requirements of a plugin: pyproject.toml or requirements.txt, and uv.lock."""
 
 import hashlib
 import tomllib
@@ -20,15 +20,15 @@ class Requirements:
     locked: str
 
     def digest(self, python: str) -> str:
-        """Name the environment that these lines make with a version of Python."""
+        """Return the name of the environment made of the lines and a Python."""
         text = f"{python}\0{self.wanted}\0{self.locked}"
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def read_requirements(package: PluginPackage) -> Requirements:
-    """Read what the plugin needs: of its pyproject.toml if that lists any, else requirements.txt.
+    """Read the dependencies of pyproject.toml, or requirements.txt if there are none.
 
-    Raises InvalidConfigurationError for a plugin that says nothing, or nothing that can be read.
+    Raises InvalidConfigurationError if both are missing or cannot be parsed.
     """
     directory = package.directory
     wanted = _dependencies(directory / "pyproject.toml")
@@ -57,8 +57,9 @@ def _dependencies(file: Path) -> str | None:
 
 
 def _pins(file: Path) -> str:
-    """Pin what the lock file pins to one version, from an index; pip knows no other way to it."""
+    """Return pins for packages from an index with a single version in the lock file."""
     versions: dict[str, set[str]] = defaultdict(set)
+    # A package locked in several versions has markers per platform, which a pin cannot express.
     for entry in cast(list[Mapping[str, Any]], _toml(file).get("package") or []):
         if "registry" in (entry.get("source") or {}):
             versions[str(entry.get("name"))].add(str(entry.get("version")))

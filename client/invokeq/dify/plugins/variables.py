@@ -1,6 +1,6 @@
-"""Which environment variables a plugin's process inherits: those of the system, no credentials.
+"""The environment variables of a plugin's process: system settings, no credentials.
 
-The environment of a worker holds the keys of all its providers; a plugin has no business with them.
+The environment of a worker holds the keys of all providers, which no plugin may see.
 """
 
 import re
@@ -17,11 +17,11 @@ _INSTALLER = re.compile(r"PIP_\w+|XDG_CONFIG_(HOME|DIRS)")
 
 
 def plugin_variables(environment: Mapping[str, str]) -> dict[str, str]:
-    """Keep what a plugin's process may see of an environment."""
+    """Return the variables for a plugin's process."""
     return {name: value for name, value in environment.items() if _INHERITED.fullmatch(name)}
 
 
 def installer_variables(environment: Mapping[str, str]) -> dict[str, str]:
-    """Keep what pip needs besides: which index to use, and how to get at it."""
+    """Return the variables for pip: also the package index and the configuration."""
     own = {name: value for name, value in environment.items() if _INSTALLER.fullmatch(name)}
     return {**plugin_variables(environment), **own}

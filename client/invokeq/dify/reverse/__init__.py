@@ -1,4 +1,4 @@
-"""Reverse invocation: answers to the calls that Dify's SDK makes of its platform.
+"""Reverse invocation: answers to the calls of Dify's SDK to the platform.
 
 Here live the reading of payloads, one handler for each kind of call, and the wording of errors.
 Transports of such calls live elsewhere: `dify.plugins` for stdio, `gateway` for HTTP.

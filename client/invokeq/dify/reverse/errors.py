@@ -1,4 +1,4 @@
-"""The error that a plugin receives: one line of text, and fields for programs."""
+"""The form of an error for a plugin: one line of text, and fields for programs."""
 
 from typing import Any, Final
 
@@ -26,7 +26,7 @@ _DIFY_CLASSES: Final[tuple[tuple[type[InvokeqError], str], ...]] = (
 def error_text(error: Exception) -> str:
     """Return the text that the SDK raises: the problem, then code and request id in brackets.
 
-    The SDK raises a plain `Exception` with the text, so the text holds all that a plugin can learn.
+    The SDK raises a plain `Exception` with the text, so the text holds all facts for the plugin.
     Denied permissions have Dify's own wording, without a suffix. The text for an error outside of
     InvokeqError names only the class, because the message may quote a prompt or a key.
     """

@@ -1,6 +1,6 @@
 """The handlers of reverse invocations: one function for each kind of call, named like the kind.
 
-A handler yields the objects that Dify's SDK expects as `data`. The table of kinds names handlers
+A handler yields the objects expected by Dify's SDK as `data`. The table of kinds names handlers
 by reference, see `invokeq.protocol.kinds`. Tenant, user and model type in a payload are ignored:
 the session knows the sender, and the kind implies the model type.
 """
@@ -35,11 +35,11 @@ Data = dict[str, Any]
 Served = AsyncGenerator[Data, None]
 
 SEGMENT_BYTES: Final = 4 * 1024 * 1024
-"""Bytes of audio in one object; in hexadecimal far below the 30 MiB that Dify's daemon reads."""
+"""Bytes of audio in one object; in hexadecimal far below the limit of Dify's daemon, 30 MiB."""
 
 
 async def llm(session: AsyncSession, payload: Payload) -> Served:
-    """Yield the chunks of an LLM's answer, one chunk for a call that does not stream."""
+    """Yield the chunks of an LLM's answer, one chunk for a call without streaming."""
     # Not `invoke(stream=False)`: the SDK's own rules for a whole answer drop lists of parts. The
     # worker has merged the answer into one chunk already.
     invocation = await session.model.llm.submit(
@@ -109,6 +109,7 @@ async def tts(session: AsyncSession, payload: Payload) -> Served:
     model, text = read_model_config(payload, "voice"), read_name(payload, "content_text")
     async with await session.model.tts.submit(model, text) as invocation:
         async for segment in invocation:
+            # A vendor's segment may be a whole file, and the daemon drops what is too large.
             for at in range(0, len(segment), SEGMENT_BYTES):
                 piece = segment[at : at + SEGMENT_BYTES]
                 yield {"result": piece.hex(), "mime_type": segment.mime_type}
@@ -132,7 +133,7 @@ def _read_input_type(payload: Payload) -> Any:
 
 
 def _dump_chunk(chunk: LLMResultChunk) -> Data:
-    """Return a chunk as JSON, with a content that is never null."""
+    """Return a chunk as JSON, with a content other than null."""
     data = _dump(chunk)
     message = data["delta"]["message"]
     message["content"] = message["content"] or ""  # the daemon drops chunks with null content

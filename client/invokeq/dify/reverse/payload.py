@@ -14,7 +14,7 @@ Payload = Mapping[str, Any]
 
 
 def read_name(payload: Payload, field: str) -> str:
-    """Return a required text that is not empty, such as the name of a model."""
+    """Return a required, non-empty text, such as the name of a model."""
     value = payload.get(field)
     if value is None or value == "":
         raise InvalidRequestError(field=field, problem="is missing or empty")
@@ -40,7 +40,7 @@ def read_required(payload: Payload, field: str) -> Any:
 
 
 def read_model_config(payload: Payload, *fields: str) -> dict[str, Any]:
-    """Return the model config, whose fields the payload has at its top level."""
+    """Return the model config from the top level of the payload."""
     config: dict[str, Any] = {name: read_name(payload, name) for name in ("provider", "model")}
     return config | {field: payload.get(field) for field in fields}
 
@@ -68,7 +68,7 @@ def read_flag(payload: Payload, field: str, default: bool) -> bool:
 
 
 def read_messages(payload: Payload) -> Any:
-    """Return the conversation without the blank fields that Dify's daemon fills in.
+    """Return the conversation without the blank fields added by Dify's daemon.
 
     The daemon writes `tool_calls: null` and `name: ""` into every message. Vendors refuse both.
     """
@@ -100,7 +100,7 @@ def read_tools(payload: Payload) -> Sequence[Any] | None:
 
 
 def read_bytes(payload: Payload, field: str) -> bytes:
-    """Return bytes that the payload has as hexadecimal digits."""
+    """Return bytes, given as hexadecimal digits."""
     digits = read_name(payload, field)
     try:
         return binascii.unhexlify(digits)

@@ -1,6 +1,6 @@
-"""Serves one reverse invocation, whatever transport carried the call.
+"""Serves one reverse invocation, independent of the transport.
 
-Ordering, loss and duplication are those of `invokeq.AsyncSession`.
+Ordering, loss and duplication are as with `invokeq.AsyncSession`.
 """
 
 from collections.abc import AsyncGenerator, Mapping
@@ -16,17 +16,18 @@ from invokeq.protocol.kinds import find_kind, resolve
 async def serve(
     session: AsyncSession, kind: str, payload: Mapping[str, Any]
 ) -> AsyncGenerator[dict[str, Any], None]:
-    """Yield the JSON objects that answer a call of the type `kind`, which is Dify's InvokeType.
+    """Yield the JSON objects of the answer to a call; `kind` is Dify's InvokeType.
 
     `payload` is the `request` object of the call. A kind with one result yields one object, other
     kinds one object a chunk or audio segment. The first `anext()` submits the call; closing the
     generator cancels the invocation. Raises the errors of `invokeq.errors`: NotServedError for a
-    kind that only Dify's platform serves, InvalidRequestError with the name of a wrong field.
+    kind served by Dify's platform alone, InvalidRequestError with the name of a wrong field.
     """
     found = find_kind(kind)
     if found is None:
         raise _refusal(kind)
     handler = resolve(found.reverse_ref)
+    # `aclosing`: an abandoned async generator would cancel its invocation only when collected.
     async with aclosing(handler(session, payload)) as pieces:
         try:
             async for piece in pieces:
@@ -36,7 +37,7 @@ async def serve(
 
 
 def _refusal(kind: str) -> InvokeqError:
-    """Return the error for a kind that is not served."""
+    """Return the error for an unserved kind."""
     served = ", ".join(served_kinds())
     if is_platform_kind(kind):
         return NotServedError(kind=kind, known=served)
@@ -46,7 +47,7 @@ def _refusal(kind: str) -> InvokeqError:
 
 
 def _named_as_in_payload(error: InvalidRequestError) -> InvalidRequestError:
-    """Name the wrong field as the payload does, where a model config has no level of its own."""
+    """Name the wrong field as the payload does, where a model config has no separate level."""
     field = error.fields.get("field")
     if isinstance(field, str):
         error.field = field.removeprefix("model_config.")
