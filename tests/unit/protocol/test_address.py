@@ -5,7 +5,7 @@ from redis.crc import key_slot as redis_slot
 
 from invokeq.errors import InvalidConfigurationError
 from invokeq.protocol.redis import keys
-from invokeq.protocol.redis.address import parse_address
+from invokeq.protocol.redis.address import parse_address, public_address
 from invokeq.protocol.redis.slots import RQ_SLOT, SlotMap, key_slot, slot_of, split_by_node
 
 RID = "a" * 32
@@ -93,3 +93,22 @@ def test_an_address_shows_no_password(kind: str) -> None:
     """Fails with the `repr` of a NamedTuple: tried."""
     shown = repr(parse_address(f"{kind}?sentinel_password=canary"))
     assert "canary" not in shown
+
+
+def test_a_port_that_is_none_is_not_quoted() -> None:
+    """A slash in a password makes the password's begin a port."""
+    with pytest.raises(InvalidConfigurationError, match="port") as caught:
+        parse_address("redis://:canary/rest@h:1/0")
+    assert "canary" not in str(caught.value) + repr(caught.value)
+
+
+@pytest.mark.parametrize("option", ["protocol=3", "db=1&decode_responses=1", "m%61x_connections=1"])
+@pytest.mark.parametrize("url", ["redis://h", "unix:///s", "redis+sentinel://h/m"])
+def test_options_that_connections_depend_on_are_refused(url: str, option: str) -> None:
+    with pytest.raises(InvalidConfigurationError, match="which invokeq sets itself"):
+        parse_address(f"{url}?{option}")
+
+
+def test_the_public_address_has_no_login_and_no_options() -> None:
+    assert public_address("rediss://u:p@h:1/2?ssl_ca_certs=x") == "rediss://h:1/2"
+    assert public_address("unix://u:p@/run/r.sock?db=0") == "unix:///run/r.sock"
