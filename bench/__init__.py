@@ -1,1 +1,4 @@
-"""Measures invokeq against stock RQ, in one run on one server; `python -m bench`."""
+"""Measure invokeq beside other job queues: `python -m bench`, see bench/README.md.
+
+Measures live in `bench.measures`, the measured systems in `bench.subjects` and `bench.peers`.
+"""

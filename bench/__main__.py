@@ -1,4 +1,4 @@
-"""Measures invokeq beside other job queues, in one run on one server; see bench/README.md."""
+"""Measure invokeq beside other job queues, in one run on one server; see bench/README.md."""
 
 import argparse
 import json
@@ -12,28 +12,28 @@ from typing import Any, Final
 
 from rich.console import Console
 
-from bench.catalog import INVOKEQ, PEERS, SUBJECTS, Subject
-from bench.environments import bin_directory, versions
-from bench.figures import Book
-from bench.machine import host_class, load, machine
 from bench.measures import MEASURES, Measure
-from bench.plot import draw
-from bench.processes import ChildError
-from bench.report import show
-from bench.running import Place
+from bench.reporting.machine import host_class, load, machine
+from bench.reporting.plot import draw
+from bench.reporting.report import show
+from bench.reporting.result_table import ResultTable
 from bench.setting import QUICK, Setting, Sizes
+from bench.subjects.catalog import INVOKEQ, PEERS, SUBJECTS, Subject
+from bench.subjects.environments import bin_directory, versions
+from bench.subjects.processes import ChildError
+from bench.subjects.running import Workspace
 from invokeq.errors import InvokeqError
 from invokeq_worker.process.embedded_server import EmbeddedValkey
 
 RESULTS: Final = Path(__file__).parent / "results"
 WIDTH: Final = 150
-"""Columns of the tables when they go to a file."""
+"""The width of tables that are printed to a file, in columns."""
 
 SERVER_OPTIONS: Final = {"maxclients": "10000"}
 
 
 def main() -> int:
-    """Run the measures that were asked for; 0 if every one could be taken."""
+    """Run the chosen measures; return 0 if every measure succeeded."""
     arguments = _arguments()
     signal.signal(signal.SIGTERM, _end)
     sizes = QUICK if arguments.quick else Sizes()
@@ -49,9 +49,9 @@ def main() -> int:
         directory = arguments.logs or Path(folder)
         directory.mkdir(parents=True, exist_ok=True)
         with EmbeddedValkey.start(options=SERVER_OPTIONS) as server:
-            place = Place(server.url, directory)
-            setting = Setting(place, sizes, subjects, Book())
-            facts["server"] = _server(place)
+            workspace = Workspace(server.url, directory)
+            setting = Setting(workspace, sizes, subjects, ResultTable())
+            facts["server"] = _server(workspace)
             failed = [measure.name for measure in measures if not _take(setting, measure)]
     facts["load_after"] = load()
     _write(arguments, setting, facts)
@@ -61,7 +61,7 @@ def main() -> int:
 
 
 def _end(number: int, _: FrameType | None) -> None:
-    """End on SIGTERM as on Ctrl-C: with everything that was started."""
+    """Exit on SIGTERM as on Ctrl-C, so that all child processes end too."""
     sys.exit(128 + number)
 
 
@@ -71,15 +71,15 @@ def _take(setting: Setting, measure: Measure) -> bool:
         measure.run(setting)
     except (ChildError, InvokeqError, RuntimeError, TimeoutError) as error:
         setting.say(f"{measure.name} failed: {error}")
-        setting.book.remark(measure.name, str(error))
+        setting.table.remark(measure.name, str(error))
         return False
     return True
 
 
 def _write(arguments: argparse.Namespace, setting: Setting, facts: dict[str, Any]) -> None:
-    rows = setting.book.rows()
+    rows = setting.table.rows()
     console = Console()
-    show(console if console.is_terminal else Console(width=WIDTH), facts, setting.book)
+    show(console if console.is_terminal else Console(width=WIDTH), facts, setting.table)
     stem = f"{facts['date'][:10]}-{host_class()}{'-quick' if arguments.quick else ''}"
     path: Path = arguments.out or RESULTS / f"{stem}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -90,7 +90,7 @@ def _write(arguments: argparse.Namespace, setting: Setting, facts: dict[str, Any
         },
         "subjects": {subject.name: _described(subject) for subject in setting.subjects},
         "rows": [row.as_json() for row in rows],
-        "remarks": setting.book.remarks,
+        "remarks": setting.table.remarks,
     }
     path.write_text(json.dumps(whole, indent=1) + "\n")
     drawn = draw(path.with_suffix(".svg"), rows)
@@ -106,12 +106,12 @@ def _described(subject: Subject) -> dict[str, Any]:
 
 
 def _subjects(names: list[str]) -> list[Subject]:
-    """Give the subjects that were named, ours always first."""
+    """Return the named subjects, with invokeq first."""
     return [INVOKEQ, *(peer for peer in PEERS if not names or peer.name in names)]
 
 
-def _server(place: Place) -> str:
-    with place.connect() as client:
+def _server(workspace: Workspace) -> str:
+    with workspace.connect() as client:
         info = client.info("server")
     return f"Valkey {info.get('valkey_version', info['redis_version'])}"
 

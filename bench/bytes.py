@@ -1,9 +1,9 @@
-"""Counts what embeddings and speech cost in bytes, beside the encodings that Dify's transport has.
+"""Count the bytes of embeddings and speech, beside the encodings of Dify's own transport.
 
 `python -m bench.bytes` prints the table of docs/dify.md. A real worker with the scripted vendor
-answers over a real server, whose own counters are read before and after: `written` is all that it
-got (the request and the worker's heartbeats too), `read` all that it sent, `stored` what the result
-stream takes of its memory. Numbers of bytes do not depend on the machine.
+answers over a real server. The counters of the server are read before and after: `written` counts
+all bytes to the server (with the request and the worker's heartbeats), `read` all bytes from the
+server, `stored` the memory of the result stream. Byte counts do not depend on the machine.
 """
 
 import json
@@ -31,7 +31,7 @@ TEXTS: Final = 1000
 DIMENSIONS: Final = 1536
 SEGMENTS: Final = 10
 FRAMES: Final = 230
-"""Of 26.12 ms and 104 bytes each, in a segment: ten of these are a minute of MP3."""
+"""MP3 frames in a segment, each of 26.12 ms and 104 bytes: ten segments are one minute."""
 
 _READY: Final = 20.0
 _CONFIG: Final = """
@@ -48,7 +48,7 @@ frames = {frames}
 
 
 class Traffic(NamedTuple):
-    """What one call cost: bytes of the answer itself, and of what went through the server."""
+    """The bytes of one call: of the answer itself, and of the traffic through the server."""
 
     answer: int
     written: int
@@ -60,7 +60,7 @@ class Traffic(NamedTuple):
 
 @contextmanager
 def serving(url: str, directory: Path) -> Generator[Session]:
-    """Run a worker, and give a session once it serves."""
+    """Run a worker; yield a session when the worker has its lease."""
     config = directory / "bytes.toml"
     config.write_text(_CONFIG.format(url=url, dimensions=DIMENSIONS, frames=FRAMES))
     command = [sys.executable, "-m", "invokeq_worker", "--pool", "main", "--config", str(config)]
@@ -81,7 +81,7 @@ def serving(url: str, directory: Path) -> Generator[Session]:
 
 
 def embeddings(url: str, session: Session) -> Traffic:
-    """Embed texts."""
+    """Measure one embedding call."""
     texts = [f"text {n}" for n in range(TEXTS)]
     config = {"provider": "scripted", "model": "hash"}
     submit = session.model.text_embedding.submit
@@ -89,7 +89,7 @@ def embeddings(url: str, session: Session) -> Traffic:
 
 
 def speech(url: str, session: Session) -> Traffic:
-    """Speak for a minute."""
+    """Measure one minute of speech."""
     sentence = "This sentence has about as many words as a segment of speech may have, which is to"
     text = " ".join(
         f"{sentence} say that {n} of them make up a good minute of it." for n in range(10)
@@ -121,9 +121,9 @@ def _measured(
 
 
 def json_of_vectors() -> dict[str, int]:
-    """Give the bytes of the same number of vectors as JSON, written in two ways.
+    """Return the bytes of the same number of vectors as JSON, written in two ways.
 
-    Numbers are normally distributed and of unit length, as those of real models are.
+    The vectors are normally distributed and of unit length, as those of real models.
     """
     numbers = random.Random(1)
     rows: list[list[float]] = []

@@ -1,19 +1,19 @@
-"""What every measure gets, and how much of everything it does."""
+"""The setting of a run: the server, the sizes, the subjects and the table of results."""
 
 import sys
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from bench.catalog import Subject
-from bench.figures import Book
-from bench.processes import ChildError
-from bench.running import Place, Running, running
+from bench.reporting.result_table import ResultTable
+from bench.subjects.catalog import Subject
+from bench.subjects.processes import ChildError
+from bench.subjects.running import Running, Workspace, running
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How much is measured; times are in seconds. The defaults are for a whole run."""
+    """The sizes of all measures; times are in seconds. The defaults are for a whole run."""
 
     rounds: int = 3
     share: float = 1.0
@@ -33,7 +33,7 @@ class Sizes:
     lanes: int = 500
 
     def of(self, count: int) -> int:
-        """Give the share of a count that this run does."""
+        """Return the share of a count that this run does."""
         return max(5, int(count * self.share))
 
 
@@ -61,18 +61,18 @@ QUICK = Sizes(
 class Setting:
     """One run of the bench."""
 
-    place: Place
+    workspace: Workspace
     sizes: Sizes
     subjects: Sequence[Subject]
-    book: Book
+    table: ResultTable
 
     def say(self, text: str) -> None:
-        """Tell whoever watches what is going on."""
+        """Print progress to stderr."""
         print(text, file=sys.stderr, flush=True)
 
     def erase(self) -> None:
-        """Empty the server; for when nobody runs."""
-        with self.place.connect() as client:
+        """Empty the server; call only while no subject runs."""
+        with self.workspace.connect() as client:
             client.flushall()
 
 
@@ -80,9 +80,9 @@ class Setting:
 def all_running(
     setting: Setting, measure: str, *, places: int | None = None, streams: bool = False
 ) -> Generator[list[Running]]:
-    """Run all subjects side by side, so that they can be measured in turn; the others idle.
+    """Run all subjects side by side, so that each can be measured while the others idle.
 
-    One that does not start is left out, and the reason is written down.
+    A subject that does not start is left out; the reason goes into the remarks.
     """
     with ExitStack() as stack:
         setting.erase()
@@ -90,10 +90,10 @@ def all_running(
         for subject in setting.subjects:
             if streams and not subject.streams:
                 continue
-            manager = running(setting.place, subject, places=places or subject.few)
+            manager = running(setting.workspace, subject, places=places or subject.few)
             try:
                 up.append(stack.enter_context(manager))
             except (ChildError, RuntimeError) as error:
-                setting.book.remark(measure, f"{subject.name} does not start: {error}")
+                setting.table.remark(measure, f"{subject.name} does not start: {error}")
                 setting.say(f"{subject.name} does not start: {error}")
         yield up

@@ -1,7 +1,7 @@
-"""A long life in short: is a worker as light and fast after 200,000 invocations as when new?
+"""Soak test: is a worker as light and fast after 200,000 invocations as at its start?
 
-`python -m bench.soak --jobs 200000`. Answers are kept for ten seconds only, so that in the end
-nothing may be left but what lives for ever by design.
+`python -m bench.soak --jobs 200000`. Answers expire after ten seconds, so that at the end only
+keys that are permanent by design may be left.
 """
 
 import argparse
@@ -21,12 +21,12 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 
-from bench.catalog import INVOKEQ
-from bench.machine import host_class, load, machine
 from bench.measures.noop import WARM_SHARE, held
-from bench.processes import own_rss_kb
-from bench.report import number
-from bench.running import LANE, Place, Running, await_count, running
+from bench.reporting.machine import host_class, load, machine
+from bench.reporting.report import number
+from bench.subjects.catalog import INVOKEQ
+from bench.subjects.processes import own_rss_kb
+from bench.subjects.running import LANE, Running, Workspace, await_count, running
 from invokeq.protocol.redis import keys
 from invokeq_worker.process.embedded_server import EmbeddedValkey
 
@@ -35,21 +35,21 @@ RESULT_TTL: Final = 10
 SECONDS: Final = 120.0
 WIDTH: Final = 100
 MOST_GROWTH: Final = 1.05
-"""Of the worker's memory, from the end of the second block to the end of the last."""
+"""The bound on the worker's memory: the last block relative to the second block."""
 
 LEAST_SPEED: Final = 0.9
-"""Of the last blocks' median, beside the first ones'."""
+"""The bound on the rate: the median of the last blocks relative to the first blocks."""
 
 EDGE: Final = 3
-"""Blocks that count as first and last; before them comes one in which nothing expires yet."""
+"""The number of first and last blocks; the very first block, without expiry, does not count."""
 
 EXPIRY_SECONDS: Final = 60.0
-"""More than the longest life of a key after the last call: a reader's lease of 30 s."""
+"""Longer than any key lives after the last call; the longest is a reader's lease of 30 s."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What was seen after a block of invocations; memory in MB."""
+    """The figures after a block of invocations; memory in MB."""
 
     done: int
     rate: float
@@ -61,12 +61,12 @@ class Sample:
 
 
 def main() -> int:
-    """Run the soak, print and write what was seen; 0 if the worker has not aged."""
+    """Run the soak test, print and write the figures; return 0 if every promise held."""
     arguments = _arguments()
     facts: dict[str, Any] = {**machine(), "load_before": load()}
     with tempfile.TemporaryDirectory(prefix="invokeq-soak-") as folder, EmbeddedValkey.start() as s:
-        place = Place(s.url, Path(folder), limits={"result_ttl": RESULT_TTL})
-        with running(place, INVOKEQ, places=500) as up:
+        workspace = Workspace(s.url, Path(folder), limits={"result_ttl": RESULT_TTL})
+        with running(workspace, INVOKEQ, places=500) as up:
             samples = list(_samples(up, arguments.jobs))
             left = _left_over(up)
     facts["load_after"] = load()
@@ -87,7 +87,7 @@ def main() -> int:
 
 
 def judge(samples: list[Sample], left: dict[str, int]) -> dict[str, bool]:
-    """Say which promises held."""
+    """Return whether each promise held."""
     settled = samples[1:] or samples
     first = statistics.median(sample.rate for sample in settled[:EDGE])
     last = statistics.median(sample.rate for sample in settled[-EDGE:])
@@ -130,9 +130,9 @@ def _sample(up: Running, done: int, rate: float) -> Sample:
 
 
 def _left_over(up: Running) -> dict[str, int]:
-    """Wait until everything should have expired; gives what has not.
+    """Wait until every key should have expired; return counts of the keys that are left.
 
-    One more call after that prunes the registries, as the next call of a worker always does.
+    One more call prunes the registries, as each call of a worker does.
     """
     time.sleep(RESULT_TTL + 2)
     up.ask("latency", times=1)
@@ -143,8 +143,8 @@ def _left_over(up: Running) -> dict[str, int]:
 
 
 def _out_of_place(up: Running) -> dict[str, int]:
-    """Count keys of invocations, keys without a TTL that are not permanent by design, and entries
-    of registries beyond that of the last call."""
+    """Count keys of invocations, keys without a TTL that are not permanent by design, and registry
+    entries beyond the last call."""
     left: Counter[str] = Counter()
     for key in up.redis.scan_iter(count=1000):
         name = key.decode()

@@ -1,10 +1,10 @@
-"""How long it takes from stopping an invocation until its vendor sees the connection closed.
+"""Measure the time from stopping an invocation until its vendor sees the connection closed.
 
     python -m bench.stop [--calls 100] [--beside 50] [--out FILE]
 
-A real HTTP server speaks OpenAI's API, gives each answer a chunk every 20 ms for ever, and notes
-when the connection of each request closes. `--beside` answers stream beside the one that is
-stopped. The clock starts right before the call that stops it, and both ends are on this machine.
+A real HTTP server speaks OpenAI's API, sends a chunk of each answer every 20 ms for ever, and
+records when the connection of each request closes. `--beside` answers stream beside the stopped
+answer. The clock starts right before the stopping call; both ends are on this machine.
 """
 
 import argparse
@@ -42,21 +42,21 @@ Stop = Callable[[Invocation[Any, Any], str], object]
 
 
 class Vendor:
-    """The server; `closed` has a future for each request, by the text of its prompt."""
+    """The server; `closed` maps the prompt of each request to a future of the closing time."""
 
     def __init__(self) -> None:
         self.url = ""
         self.closed: dict[str, Future[float]] = {}
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one request until its client goes."""
+        """Answer one request until the client closes the connection."""
         head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
         size = int(head.partition("content-length:")[2].split("\r\n")[0])
         prompt = json.loads(await reader.readexactly(size))["messages"][-1]["content"]
         talking = asyncio.create_task(self._talk(writer))
         try:
             with suppress(ConnectionError):
-                await reader.read()  # ends when the client closes
+                await reader.read()  # returns when the client closes the connection
         finally:
             self.closed[prompt].set_result(time.perf_counter())
             talking.cancel()
@@ -117,13 +117,13 @@ def running_worker(url: str, vendor: Vendor) -> Generator[None]:
 
 
 def by_rq(answer: Invocation[Any, Any], url: str) -> None:
-    """Stop as RQ's tools do."""
+    """Stop the invocation as RQ's tools do."""
     with Redis.from_url(url, protocol=2) as client:
         send_stop_job_command(client, answer.request_id, OrjsonSerializer)
 
 
 def by_leaving(answer: Invocation[Any, Any], url: str) -> None:
-    """Do what `break` does to the generator."""
+    """Close the generator, as `break` does."""
     iter(answer).close()
 
 
@@ -136,7 +136,7 @@ STOPS: Final[dict[str, Stop]] = {
 
 
 def begin(session: Session, vendor: Vendor, name: str) -> Invocation[Any, Any]:
-    """Start an answer, and wait for its first chunk."""
+    """Start an answer, and wait for the first chunk."""
     vendor.closed[name] = Future()
     model = {"provider": "openai", "model": "m", "mode": "chat"}
     answer = session.model.llm.submit(model, [UserPromptMessage(content=name)])
@@ -145,7 +145,7 @@ def begin(session: Session, vendor: Vendor, name: str) -> Invocation[Any, Any]:
 
 
 def measure(session: Session, vendor: Vendor, url: str, way: str, calls: int) -> list[float]:
-    """Stop so many answers, one after the other; gives milliseconds."""
+    """Stop `calls` answers one after the other; return the times in milliseconds."""
     taken: list[float] = []
     for i in range(calls):
         name = f"{way} {i}"
@@ -158,7 +158,7 @@ def measure(session: Session, vendor: Vendor, url: str, way: str, calls: int) ->
 
 
 def main() -> int:
-    """Measure every way, print a table, and keep the raw figures where asked."""
+    """Measure every way to stop, print a table, and write the raw figures to `--out`."""
     parser = argparse.ArgumentParser(prog="python -m bench.stop")
     parser.add_argument("--calls", type=int, default=100)
     parser.add_argument("--beside", type=int, default=50)

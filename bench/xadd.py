@@ -1,7 +1,7 @@
-"""How many XADDs a second the server takes from pipelines of 32: the ceiling of any stream.
+"""Measure the XADDs a second that the server takes in pipelines of 32: the ceiling of any stream.
 
-With redis-benchmark or valkey-benchmark if one is on the PATH, else with a client of our own that
-does the same: 50 connections, each sending the next 32 commands when the last 32 are answered.
+Uses redis-benchmark or valkey-benchmark from the PATH, or else a client of our own that does the
+same: 50 connections, each of which sends 32 commands when the last 32 are answered.
 """
 
 import re
@@ -22,7 +22,7 @@ _REPLY_LINES: Final = 2  # an id comes as its length and itself
 
 
 def xadds_a_second(url: str, count: int) -> tuple[str, float]:
-    """Send about `count` XADDs; gives what sent them, and the rate."""
+    """Send about `count` XADDs; return the name of the tool and the rate a second."""
     parts = urlsplit(url)
     host, port = parts.hostname or "127.0.0.1", parts.port or 6379
     for name in ("valkey-benchmark", "redis-benchmark"):
@@ -61,7 +61,7 @@ def _with_sockets(host: str, port: int, count: int) -> float:
 
 
 def _drive(selector: selectors.BaseSelector, batch: bytes, batches: int) -> float:
-    """Keep every connection busy until all batches are answered; gives the seconds."""
+    """Keep every connection busy until all batches are answered; return the seconds."""
     begun = time.perf_counter()
     sent = answered = 0
     for key in list(selector.get_map().values()):

@@ -1,4 +1,4 @@
-"""Fixtures that every test may use: a real server, its address, and a client of it."""
+"""Fixtures for every test: a real server, its address, and a client."""
 
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack
@@ -30,19 +30,19 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    """Say which servers this run uses."""
+    """Return a header line with the servers of this run."""
     return f"servers: {', '.join(config.stash[_CHOSEN])}"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run tests that use the server once for each chosen one."""
+    """Run each test that uses a server once for each chosen server."""
     if "redis_server" in metafunc.fixturenames:
         names = metafunc.config.stash[_CHOSEN]
         metafunc.parametrize("redis_server", names, indirect=True, scope="session")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave out, on a cluster, what is about one server, and say why."""
+    """Skip tests about one server on a cluster, with the reason of their mark."""
     for item in items:
         mark = item.get_closest_marker("one_server")
         spec: Any = getattr(item, "callspec", None)
@@ -52,7 +52,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def redis_server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    """Give a server that runs for the whole session."""
+    """Yield a server that runs for the whole session."""
     name: str = request.param
     with ExitStack() as stack:
         try:
@@ -64,23 +64,23 @@ def redis_server(request: pytest.FixtureRequest) -> Iterator[Server]:
 
 @pytest.fixture
 def redis_url(redis_server: Server) -> str:
-    """Give the address of an empty database."""
+    """Return the address of an empty database."""
     redis_server.erase()
     return redis_server.url
 
 
 @pytest.fixture
 def redis_client(redis_server: Server, redis_url: str) -> Iterator[redis.Redis]:
-    """Give a synchronous client of the empty database."""
+    """Yield a synchronous client of the empty database."""
     with redis_server.connect() as client:
         yield client
 
 
 @pytest.fixture
 def permanent_keys() -> Collection[str] | None:
-    """Name, as glob patterns, the keys that need no TTL; None leaves the keys unchecked.
+    """Return glob patterns of the keys that need no TTL; None leaves the keys unchecked.
 
-    A folder or module that overrides this fixture has every test of its own checked.
+    A folder or module that overrides this fixture has all its tests checked.
     """
     return None
 
@@ -89,7 +89,7 @@ def permanent_keys() -> Collection[str] | None:
 def keys_have_ttl(
     request: pytest.FixtureRequest, permanent_keys: Collection[str] | None
 ) -> Iterator[None]:
-    """Fail a test that leaves keys behind which would never expire."""
+    """Fail a test that leaves keys behind that would never expire."""
     if permanent_keys is None or "redis_url" not in request.fixturenames:
         yield
         return

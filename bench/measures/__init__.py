@@ -1,4 +1,4 @@
-"""Every measure: its name, its title, and what takes it; in the order in which they run."""
+"""All measures in the order of a run: names, titles and functions, one file a measure."""
 
 from collections.abc import Callable
 from typing import Final, NamedTuple
@@ -20,7 +20,7 @@ from bench.setting import Setting
 
 
 class Measure(NamedTuple):
-    """One measure; `also` is what it measures on the side: names and titles."""
+    """One measure; `also` has the names and titles of figures that are measured with it."""
 
     name: str
     title: str

@@ -1,4 +1,4 @@
-"""How soon a cancel reaches the vendor, and how soon the loss of a worker is dealt with."""
+"""The time from a cancel to the vendor, and from the loss of a worker to its consequence."""
 
 import signal
 import time
@@ -6,12 +6,12 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any, Final
 
-from bench.catalog import INVOKEQ
 from bench.peers.invokeq_client import MESSAGES, PLUGIN, scripted
 from bench.peers.spread import percentile
-from bench.processes import Child
-from bench.running import Providers, await_leases, start_worker
 from bench.setting import Setting
+from bench.subjects.catalog import INVOKEQ
+from bench.subjects.processes import Child
+from bench.subjects.running import Providers, await_leases, start_worker
 from invokeq import Session
 from invokeq.errors import WorkerLostError
 
@@ -23,41 +23,41 @@ POLL_SECONDS: Final = 0.0005
 
 
 def run(setting: Setting) -> None:
-    """Cancel streams that wait for the vendor; kill workers before and after a call has spoken."""
+    """Cancel streams that wait for the vendor; kill workers before and after the first output."""
     setting.erase()
-    journal = setting.place.directory / "vendor.journal"
+    journal = setting.workspace.directory / "vendor.journal"
     providers = {"scripted": {"journal_file": str(journal)}}
     with ExitStack() as stack:
-        client = stack.enter_context(setting.place.connect())
+        client = stack.enter_context(setting.workspace.connect())
         workers = [_start(setting, providers, stack) for _ in range(2)]
         await_leases(client, 2, workers[0])
-        session = stack.enter_context(Session(PLUGIN, redis=setting.place.url))
+        session = stack.enter_context(Session(PLUGIN, redis=setting.workspace.url))
         with journal.open() as notes:
             for _ in range(setting.sizes.of(CANCELS)):
-                setting.book.add(NAME, "cancel to closed", "ms", _cancel(session, notes))
+                setting.table.add(NAME, "cancel to closed", "ms", _cancel(session, notes))
         for _ in range(setting.sizes.rounds):
-            setting.book.add(NAME, "lost to error", "s", _lose(session, workers))
+            setting.table.add(NAME, "lost to error", "s", _lose(session, workers))
             workers.append(_start(setting, providers, stack))
             await_leases(client, 2, workers[-1])
-            setting.book.add(NAME, "lost to taken over", "s", _take_over(session, workers))
+            setting.table.add(NAME, "lost to taken over", "s", _take_over(session, workers))
             workers.append(_start(setting, providers, stack))
             await_leases(client, 2, workers[-1])
-    closed = setting.book.find(NAME, "cancel to closed")
+    closed = setting.table.find(NAME, "cancel to closed")
     if closed is not None:
-        setting.book.add(NAME, "cancel to closed, p99", "ms", percentile(closed.values, 0.99))
-    setting.book.goal(NAME, "cancel to closed, p99", "<=", 100)
-    setting.book.goal(NAME, "lost to error", "<=", 10)
-    setting.book.goal(NAME, "lost to taken over", "<=", 10)
+        setting.table.add(NAME, "cancel to closed, p99", "ms", percentile(closed.values, 0.99))
+    setting.table.goal(NAME, "cancel to closed, p99", "<=", 100)
+    setting.table.goal(NAME, "lost to error", "<=", 10)
+    setting.table.goal(NAME, "lost to taken over", "<=", 10)
 
 
 def _start(setting: Setting, providers: Providers, stack: ExitStack) -> Child:
-    worker = start_worker(setting.place, INVOKEQ, places=100, providers=providers)
+    worker = start_worker(setting.workspace, INVOKEQ, places=100, providers=providers)
     stack.callback(worker.stop)
     return worker
 
 
 def _cancel(session: Session, notes: Any) -> float:
-    """Cancel a call that has said one chunk; gives the ms until the vendor sees it closed."""
+    """Cancel a call after one chunk; return the ms until the vendor sees the connection closed."""
     invocation = session.model.llm.submit(scripted(chunks=10, hang_after=1), MESSAGES)
     next(iter(invocation))
     begun = time.perf_counter()
@@ -68,7 +68,7 @@ def _cancel(session: Session, notes: Any) -> float:
 
 
 def _lose(session: Session, workers: list[Child]) -> float:
-    """Kill the worker of a call that has spoken; gives the seconds until its reader knows."""
+    """Kill the worker of a call after its first output; return the seconds until the error."""
     invocation = session.model.llm.submit(scripted(chunks=10, hang_after=1), MESSAGES)
     chunks = iter(invocation)
     next(chunks)
@@ -81,7 +81,7 @@ def _lose(session: Session, workers: list[Child]) -> float:
 
 
 def _take_over(session: Session, workers: list[Child]) -> float:
-    """Kill the worker of a call that is silent yet; gives the seconds until another has it."""
+    """Kill the worker of a call before its first output; return the seconds until takeover."""
     config = scripted(chunks=10, hang_after=0)
     invocation = session.model.llm.submit(config, MESSAGES, detached=True)
     _await(lambda: invocation.status().state == "running")
@@ -93,7 +93,7 @@ def _take_over(session: Session, workers: list[Child]) -> float:
 
 
 def _kill(invocation: Any, workers: list[Child]) -> float:
-    """End the worker that runs a call, as kill -9 does; its name has its process id in it."""
+    """Kill the worker that runs a call, found by the process id in the worker's name."""
     pid = int(invocation.status().worker.rsplit(".", 2)[1])
     (worker,) = (worker for worker in workers if worker.pid == pid)
     workers.remove(worker)

@@ -1,11 +1,11 @@
-"""Fairness between plugins, and what a claim costs when there are many lanes."""
+"""Fairness between plugins, and the cost of a claim with many lanes."""
 
 from typing import Any, Final
 
-from bench.catalog import INVOKEQ
 from bench.measures.noop import held
-from bench.running import Running, await_count, running
 from bench.setting import Setting
+from bench.subjects.catalog import INVOKEQ
+from bench.subjects.running import Running, await_count, running
 from invokeq.protocol.redis import keys
 
 NAME: Final = "lanes"
@@ -13,7 +13,7 @@ TITLE: Final = "Ten jobs of one plugin beside a flood of another's; many lanes"
 TEN: Final = 10
 PLACES: Final = 100
 SECONDS: Final = 0.2
-"""What each job takes, so that the flood keeps every place of the worker taken."""
+"""The seconds of each job, so that the flood occupies every slot of the worker."""
 
 REPEATS: Final = 5
 JOBS: Final = 2000
@@ -25,27 +25,30 @@ def run(setting: Setting) -> None:
     for _ in range(setting.sizes.rounds):
         _flood(setting)
         _many(setting)
-    book = setting.book
-    alone, beside = book.find(NAME, "ten alone"), book.find(NAME, "ten beside the flood")
+    table = setting.table
+    alone, beside = table.find(NAME, "ten alone"), table.find(NAME, "ten beside the flood")
     if alone is not None and beside is not None:
-        book.add(NAME, "beside / alone", "x", beside.median / alone.median)
-        book.goal(NAME, "beside / alone", "<=", 2)
-    one, many = book.find(NAME, "server time a job, 1 lane"), book.find(NAME, _many_figure(setting))
+        table.add(NAME, "beside / alone", "x", beside.median / alone.median)
+        table.goal(NAME, "beside / alone", "<=", 2)
+    one, many = (
+        table.find(NAME, "server time a job, 1 lane"),
+        table.find(NAME, _many_figure(setting)),
+    )
     if one is not None and many is not None:
-        book.add(NAME, "server time, many lanes / one", "x", many.median / one.median)
-        book.goal(NAME, "server time, many lanes / one", "<=", 1.1)
+        table.add(NAME, "server time, many lanes / one", "x", many.median / one.median)
+        table.goal(NAME, "server time, many lanes / one", "<=", 1.1)
 
 
 def _flood(setting: Setting) -> None:
     setting.erase()
-    with running(setting.place, INVOKEQ, places=PLACES) as ours:
+    with running(setting.workspace, INVOKEQ, places=PLACES) as ours:
         for _ in range(REPEATS):
-            setting.book.add(NAME, "ten alone", "ms", _ten(ours))
+            setting.table.add(NAME, "ten alone", "ms", _ten(ours))
         ours.ask("enqueue", jobs=setting.sizes.flood, plugin="flood", seconds=SECONDS)
         for _ in range(REPEATS):
             waiting = int(ours.redis.llen(keys.lane_list("llm:flood")))
             if waiting > TEN * PLACES or setting.sizes.flood < JOBS:
-                setting.book.add(NAME, "ten beside the flood", "ms", _ten(ours))
+                setting.table.add(NAME, "ten beside the flood", "ms", _ten(ours))
         ours.worker.kill()
 
 
@@ -61,14 +64,14 @@ def _many(setting: Setting) -> None:
         (lanes, jobs, _many_figure(setting)),
     ):
         setting.erase()
-        with running(setting.place, INVOKEQ, places=500) as ours:
+        with running(setting.workspace, INVOKEQ, places=500) as ours:
             with held(ours):
                 ours.ask("lane_of_its_own", lanes=count, jobs=each, within=WAIT)
                 ours.redis.config_resetstat()
                 done = _Done(ours.redis)
             await_count(done, count * each, WAIT)
             micros = _script_micros(ours.redis)
-            setting.book.add(NAME, figure, "us", micros / (count * each))
+            setting.table.add(NAME, figure, "us", micros / (count * each))
 
 
 def _many_figure(setting: Setting) -> str:
@@ -76,7 +79,7 @@ def _many_figure(setting: Setting) -> str:
 
 
 class _Done:
-    """Counts what the worker has finished since, by one command however many lanes there are."""
+    """A counter of jobs finished since its creation: one command for any number of lanes."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -91,7 +94,7 @@ class _Done:
 
 
 def _script_micros(client: Any) -> float:
-    """Give the server's time in scripts: those that claim and those that close the books."""
+    """Return the server's time in scripts: claim and finalize."""
     stats = client.info("commandstats")
     names = ("cmdstat_evalsha", "cmdstat_eval", "cmdstat_fcall")
     return sum(float(stats[name]["usec"]) for name in names if name in stats)

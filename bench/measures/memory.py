@@ -1,11 +1,11 @@
-"""What a worker weighs when it is idle, and what each stream that it holds adds."""
+"""The memory of an idle worker, and of each open stream."""
 
 from typing import Any, Final
 
-from bench.catalog import INVOKEQ
-from bench.processes import own_rss_kb
-from bench.running import LANE, await_count, running
 from bench.setting import Setting
+from bench.subjects.catalog import INVOKEQ
+from bench.subjects.processes import own_rss_kb
+from bench.subjects.running import LANE, await_count, running
 from invokeq.protocol.redis import keys
 
 NAME: Final = "memory"
@@ -14,11 +14,11 @@ SECONDS: Final = 30.0
 
 
 def run(setting: Setting) -> None:
-    """Hold silent streams that have said one chunk each."""
-    held, book = setting.sizes.held, setting.book
+    """Measure a worker before and after it holds silent streams of one chunk each."""
+    held, table = setting.sizes.held, setting.table
     for _ in range(setting.sizes.rounds):
         setting.erase()
-        with running(setting.place, INVOKEQ, places=held) as ours:
+        with running(setting.workspace, INVOKEQ, places=held) as ours:
             idle = own_rss_kb(ours.worker.pid)
             ours.ask("hold", streams=held)
             wip = keys.registry("wip", LANE)
@@ -29,7 +29,7 @@ def run(setting: Setting) -> None:
             await_count(holding, held, SECONDS)
             full = own_rss_kb(ours.worker.pid)
             ours.worker.kill()
-        book.add(NAME, "idle worker", "MB", idle / 1024)
-        book.add(NAME, "each held stream", "KB", (full - idle) / held)
-    book.goal(NAME, "idle worker", "<=", 60)
-    book.goal(NAME, "each held stream", "<=", 20)
+        table.add(NAME, "idle worker", "MB", idle / 1024)
+        table.add(NAME, "each held stream", "KB", (full - idle) / held)
+    table.goal(NAME, "idle worker", "<=", 60)
+    table.goal(NAME, "each held stream", "<=", 20)

@@ -1,54 +1,54 @@
-"""No-op invocations a second through one worker process, from a queue that is full already."""
+"""No-op invocations a second through one worker process, from a full queue."""
 
 import signal
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
 
-from bench.catalog import INVOKEQ
-from bench.processes import ChildError, cpu_seconds
-from bench.running import Running, await_count
 from bench.setting import Setting, all_running
+from bench.subjects.catalog import INVOKEQ
+from bench.subjects.processes import ChildError, cpu_seconds
+from bench.subjects.running import Running, await_count
 from invokeq.protocol.redis import keys
 
 NAME: Final = "no-op"
 TITLE: Final = "No-op invocations through one worker process"
 FIGURE: Final = "rate"
 WARM_SHARE: Final = 0.1
-"""The clock starts when this share is done: a worker that was held back has to get going."""
+"""The clock starts when this share is done, because a held worker needs a moment to resume."""
 
 SECONDS: Final = 40.0
 
 
 def run(setting: Setting) -> None:
-    """Fill each subject's queue while its worker is held, let it go, count; in turn, in rounds."""
+    """Fill the queue of each subject while its worker is held; release the worker and count."""
     with all_running(setting, NAME) as up:
         for _ in range(setting.sizes.rounds):
             for each in up:
                 try:
                     _measure(setting, each)
                 except (ChildError, TimeoutError) as error:
-                    setting.book.dash(NAME, FIGURE, "/s", str(error), of=each.name)
+                    setting.table.dash(NAME, FIGURE, "/s", str(error), of=each.name)
     _sum_up(setting)
 
 
 def _measure(setting: Setting, each: Running) -> None:
     jobs = setting.sizes.of(each.subject.jobs)
     worker, server = cpu_seconds(each.worker.pid), _server_cpu(each)
-    setting.book.add(NAME, FIGURE, "/s", jobs_a_second(each, jobs), of=each.name)
+    setting.table.add(NAME, FIGURE, "/s", jobs_a_second(each, jobs), of=each.name)
     worker, server = cpu_seconds(each.worker.pid) - worker, _server_cpu(each) - server
-    setting.book.add(NAME, "worker CPU a job", "us", worker / jobs * 1e6, of=each.name)
-    setting.book.add(NAME, "server CPU a job", "us", server / jobs * 1e6, of=each.name)
+    setting.table.add(NAME, "worker CPU a job", "us", worker / jobs * 1e6, of=each.name)
+    setting.table.add(NAME, "server CPU a job", "us", server / jobs * 1e6, of=each.name)
 
 
 def _server_cpu(each: Running) -> float:
-    """Give the server's processor time; a job's share includes its enqueueing."""
+    """Return the server's CPU seconds; the share of a job includes enqueueing."""
     used = each.redis.info("cpu")
     return float(used["used_cpu_user"]) + float(used["used_cpu_sys"])
 
 
 def jobs_a_second(each: Running, jobs: int) -> float:
-    """Give the rate at which one worker does jobs that wait already."""
+    """Return the rate at which one worker runs jobs from a full queue."""
     before = each.finished()
     with held(each):
         each.ask("fill", jobs=jobs)
@@ -60,8 +60,7 @@ def jobs_a_second(each: Running, jobs: int) -> float:
 
 @contextmanager
 def held(each: Running) -> Generator[None]:
-    """Keep a worker from taking jobs: a peer by SIGSTOP, ours, whose lease would lapse, by RQ's
-    own suspension."""
+    """Hold a worker: a peer by SIGSTOP, invokeq by RQ's suspension, since its lease would lapse."""
     ours = each.subject is INVOKEQ
     if ours:
         each.redis.set(keys.SUSPENDED, 1)
@@ -77,14 +76,14 @@ def held(each: Running) -> Generator[None]:
 
 
 def _sum_up(setting: Setting) -> None:
-    book = setting.book
-    ours, best = book.find(NAME, FIGURE), book.best_peer(NAME, FIGURE, most=True)
+    table = setting.table
+    ours, best = table.find(NAME, FIGURE), table.best_peer(NAME, FIGURE, most=True)
     if ours is None or best is None:
         return
-    book.add(NAME, "to the fastest peer's", "x", ours.median / best.median).note = best.subject
-    book.goal(NAME, "to the fastest peer's", ">=", 3)
+    table.add(NAME, "to the fastest peer's", "x", ours.median / best.median).note = best.subject
+    table.goal(NAME, "to the fastest peer's", ">=", 3)
     for peer, goal in (("rq SimpleWorker", 20), ("rq Worker", 80)):
-        row = book.find(NAME, FIGURE, peer)
+        row = table.find(NAME, FIGURE, peer)
         if row is not None:
-            book.add(NAME, f"to {peer}'s", "x", ours.median / row.median)
-            book.goal(NAME, f"to {peer}'s", ">=", goal)
+            table.add(NAME, f"to {peer}'s", "x", ours.median / row.median)
+            table.goal(NAME, f"to {peer}'s", ">=", goal)

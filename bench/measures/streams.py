@@ -1,12 +1,12 @@
-"""Many streams on schedule through one worker process, all of them read by one client."""
+"""Many paced streams through one worker process, all read by one client."""
 
 from typing import Any, Final
 
-from bench.catalog import INVOKEQ
-from bench.figures import OURS
-from bench.processes import ChildError, cpu_seconds
-from bench.running import Running, running
+from bench.reporting.result_table import OURS
 from bench.setting import Setting, all_running
+from bench.subjects.catalog import INVOKEQ
+from bench.subjects.processes import ChildError, cpu_seconds
+from bench.subjects.running import Running, running
 
 NAME: Final = "streams"
 TITLE: Final = "500 streams x 50 chunks/s through one worker process"
@@ -17,7 +17,7 @@ MANY_TITLE: Final = "1,000 streams x 20 chunks/s x 10 s through one worker proce
 MANY_RATE: Final = 20.0
 
 PATIENCE: Final = 12.0
-"""How many times the ideal time a subject may take before it is stopped."""
+"""The longest time of a subject, in multiples of the ideal time."""
 
 SHOWN: Final = (
     ("wall / ideal", "x"),
@@ -32,7 +32,7 @@ SHOWN: Final = (
 
 
 def run(setting: Setting) -> None:
-    """Let the subjects take turns."""
+    """Measure the subjects in turn."""
     sizes = setting.sizes
     with all_running(setting, NAME, places=sizes.streams, streams=True) as up:
         for _ in range(sizes.rounds):
@@ -40,31 +40,31 @@ def run(setting: Setting) -> None:
                 try:
                     _measure(setting, NAME, each, sizes.streams, RATE, sizes.stream_seconds)
                 except ChildError as error:
-                    up.remove(each)  # what it still has to do would disturb the others
+                    up.remove(each)  # its unfinished streams would disturb the other subjects
                     each.worker.kill()
                     for figure, unit in SHOWN:
-                        setting.book.dash(NAME, figure, unit, str(error), of=each.name)
+                        setting.table.dash(NAME, figure, unit, str(error), of=each.name)
     for subject in setting.subjects:
         if not subject.streams:
             for figure, unit in SHOWN:
-                setting.book.dash(NAME, figure, unit, "one job at a time", of=subject.name)
-    book = setting.book
-    book.goal(NAME, "wall / ideal", "<=", 1.05)
-    book.goal(NAME, "p99 behind", "<=", 50)
-    book.goal(NAME, "worker CPU a chunk", "<=", 35)
-    book.goal(NAME, "client CPU a chunk", "<=", 35)
+                setting.table.dash(NAME, figure, unit, "one job at a time", of=subject.name)
+    table = setting.table
+    table.goal(NAME, "wall / ideal", "<=", 1.05)
+    table.goal(NAME, "p99 behind", "<=", 50)
+    table.goal(NAME, "worker CPU a chunk", "<=", 35)
+    table.goal(NAME, "client CPU a chunk", "<=", 35)
 
 
 def run_many(setting: Setting) -> None:
-    """Do the longer run, ours alone."""
+    """Measure the longer run, for invokeq alone."""
     sizes = setting.sizes
     setting.erase()
-    with running(setting.place, INVOKEQ, places=sizes.many_streams) as ours:
+    with running(setting.workspace, INVOKEQ, places=sizes.many_streams) as ours:
         _measure(setting, MANY, ours, sizes.many_streams, MANY_RATE, sizes.many_seconds)
-    book = setting.book
-    book.goal(MANY, "delivered", ">=", 100)
-    book.goal(MANY, "p99 behind", "<=", 100)
-    book.goal(MANY, "worker CPU / wall", "<=", 1)
+    table = setting.table
+    table.goal(MANY, "delivered", ">=", 100)
+    table.goal(MANY, "p99 behind", "<=", 100)
+    table.goal(MANY, "worker CPU / wall", "<=", 1)
 
 
 def _measure(
@@ -104,4 +104,4 @@ def _write(
         100 * found["delivered"] / expected,
     )
     for (figure, unit), value in zip(SHOWN, values, strict=True):
-        setting.book.add(measure, figure, unit, value, of=each.name)
+        setting.table.add(measure, figure, unit, value, of=each.name)

@@ -1,18 +1,18 @@
-"""Through the `openai` provider: what reading a vendor's stream costs, beside the bare SDK."""
+"""The cost of reading a vendor's stream with the `openai` provider, beside the bare SDK."""
 
 from typing import Final
 
-from bench.catalog import INVOKEQ
-from bench.processes import Child, cpu_seconds
-from bench.running import Providers, Running, running, start_helper
 from bench.setting import Setting
+from bench.subjects.catalog import INVOKEQ
+from bench.subjects.processes import Child, cpu_seconds
+from bench.subjects.running import Providers, Running, running, start_helper
 
 NAME: Final = "openai"
 TITLE: Final = "200 streams through the openai provider, from a local SSE server"
 RATE: Final = 20.0
 CALLS: Final = 40
 WARM: Final = 5
-"""Calls before the first that counts: they load modules and open connections."""
+"""Calls before the measurement, which load modules and open connections."""
 
 SECONDS: Final = 60.0
 
@@ -20,10 +20,10 @@ SECONDS: Final = 60.0
 def run(setting: Setting) -> None:
     """Alternate between the bare SDK, the provider without Redis, and the whole way."""
     setting.erase()
-    vendor = start_helper(setting.place, "bench.vendor")
+    vendor = start_helper(setting.workspace, "bench.vendor.server")
     try:
         url = vendor.ask("address")
-        reader = start_helper(setting.place, "bench.vendor_reader", url)
+        reader = start_helper(setting.workspace, "bench.vendor.reader", url)
         try:
             providers = {"sse": {"type": "openai", "base_url": url}}
             _compare(setting, reader, providers)
@@ -34,9 +34,12 @@ def run(setting: Setting) -> None:
 
 
 def _compare(setting: Setting, reader: Child, providers: Providers) -> None:
-    sizes, book = setting.sizes, setting.book
+    sizes, table = setting.sizes, setting.table
     with running(
-        setting.place, INVOKEQ, places=sizes.vendor_streams, providers={"scripted": {}, **providers}
+        setting.workspace,
+        INVOKEQ,
+        places=sizes.vendor_streams,
+        providers={"scripted": {}, **providers},
     ) as ours:
         for way in _WAYS:
             reader.ask("first", way=way, times=WARM, model="c1r0")
@@ -46,40 +49,43 @@ def _compare(setting: Setting, reader: Child, providers: Providers) -> None:
             for way in _WAYS:
                 _read(setting, reader, way)
             _whole_way(setting, ours)
-    sdk, whole = book.find(NAME, "first chunk, bare SDK"), book.find(NAME, "first chunk, whole way")
-    alone = book.find(NAME, "first chunk, provider")
+    sdk, whole = (
+        table.find(NAME, "first chunk, bare SDK"),
+        table.find(NAME, "first chunk, whole way"),
+    )
+    alone = table.find(NAME, "first chunk, provider")
     if sdk is not None and whole is not None and alone is not None:
-        book.add(NAME, "first chunk, added by all", "ms", whole.median - sdk.median)
-        book.add(NAME, "first chunk, added by provider", "ms", alone.median - sdk.median)
-    book.goal(NAME, "CPU a chunk, provider", "<=", 60)
-    book.goal(NAME, "first chunk, added by all", "<=", 3)
+        table.add(NAME, "first chunk, added by all", "ms", whole.median - sdk.median)
+        table.add(NAME, "first chunk, added by provider", "ms", alone.median - sdk.median)
+    table.goal(NAME, "CPU a chunk, provider", "<=", 60)
+    table.goal(NAME, "first chunk, added by all", "<=", 3)
 
 
 _WAYS: Final = {"sdk": "bare SDK", "provider": "provider"}
 
 
 def _read(setting: Setting, reader: Child, way: str) -> None:
-    """Read the streams; then answers of one chunk, to tell what a chunk costs from a request."""
+    """Read long streams and answers of one chunk, to separate the cost of a chunk and a request."""
     streams, name = setting.sizes.vendor_streams, _WAYS[way]
     model = f"c{setting.sizes.vendor_chunks}r{RATE:g}"
     many = reader.ask("read", within=SECONDS, way=way, streams=streams, model=model)
     few = reader.ask("read", within=SECONDS, way=way, streams=streams, model="c1r0")
     chunk = (many["cpu"] - few["cpu"]) / (many["chunks"] - few["chunks"])
-    book = setting.book
-    book.add(NAME, f"CPU a chunk, {name}", "us", chunk * 1e6)
-    book.add(
+    table = setting.table
+    table.add(NAME, f"CPU a chunk, {name}", "us", chunk * 1e6)
+    table.add(
         NAME, f"CPU a chunk with the request's, {name}", "us", many["cpu"] / many["chunks"] * 1e6
     )
-    book.add(NAME, f"CPU a request, {name}", "us", few["cpu"] / streams * 1e6)
+    table.add(NAME, f"CPU a request, {name}", "us", few["cpu"] / streams * 1e6)
 
 
 def _first_chunks(setting: Setting, reader: Child, ours: Running) -> None:
     times = setting.sizes.of(CALLS)
     for way, name in _WAYS.items():
         taken = reader.ask("first", way=way, times=times, model="c1r0")
-        setting.book.add(NAME, f"first chunk, {name}", "ms", *taken)
+        setting.table.add(NAME, f"first chunk, {name}", "ms", *taken)
     taken = ours.ask("latency", times=times, model="sse/c1r0")
-    setting.book.add(NAME, "first chunk, whole way", "ms", *taken)
+    setting.table.add(NAME, "first chunk, whole way", "ms", *taken)
 
 
 def _whole_way(setting: Setting, ours: Running) -> None:
@@ -95,4 +101,4 @@ def _whole_way(setting: Setting, ours: Running) -> None:
         model=f"sse/c{chunks}r{RATE:g}",
     )
     cpu = cpu_seconds(ours.worker.pid) - before
-    setting.book.add(NAME, "worker CPU a chunk", "us", cpu / found["delivered"] * 1e6)
+    setting.table.add(NAME, "worker CPU a chunk", "us", cpu / found["delivered"] * 1e6)

@@ -22,7 +22,7 @@ QUIET = {"version": 1, "disable_existing_loggers": False}
 
 
 class WorkerSettings:
-    """It polls: every 10 ms is as often as leaves the processor to the jobs; its own is 500."""
+    """Settings of the worker: a poll every 10 ms, arq's default is 500 ms."""
 
     functions = (say, tell)
     redis_settings = RedisSettings.from_dsn(jobs.url())

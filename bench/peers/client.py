@@ -1,4 +1,4 @@
-"""The client's side of a peer: enqueues its jobs and reads the streams that they write."""
+"""The client of a peer: enqueue jobs, and read the streams that the jobs write."""
 
 import asyncio
 import time
@@ -13,20 +13,20 @@ from bench.peers.lines import serve
 from bench.peers.spread import lateness
 
 AT_ONCE: Final = 50
-"""How many jobs are enqueued side by side while a queue is filled."""
+"""The number of jobs that are enqueued side by side while a queue is filled."""
 
 PAUSE: Final = 0.002
-"""Seconds between calls, in which the worker closes its books and the loop does its chores."""
+"""Seconds between calls, in which the worker finalizes the job and the loop cleans up."""
 
 READ_SECONDS: Final = 30.0
 BLOCK_MS: Final = 1000
 
 
 class Client(ABC):
-    """What differs between peers."""
+    """The part of the client that differs between peers."""
 
     async def open(self) -> None:
-        """Connect; called once, before anything else."""
+        """Connect; called once, before all other methods."""
 
     @abstractmethod
     async def say(self, stream: str) -> None:
@@ -59,7 +59,7 @@ class _Commands:
         await self._client.open()
 
     async def latency(self, times: int) -> list[float]:
-        """Give the times from enqueueing to the first chunk in hand, one at a time, in ms."""
+        """Return the times from enqueueing to the first received chunk in ms, one job at a time."""
         taken: list[float] = []
         for _ in range(times):
             stream = _name()
@@ -73,14 +73,14 @@ class _Commands:
         return taken
 
     async def fill(self, jobs: int) -> float:
-        """Enqueue no-op jobs as fast as can be; gives the seconds."""
+        """Enqueue no-op jobs as fast as possible; return the seconds."""
         streams = [_name() for _ in range(jobs)]
         begun = time.perf_counter()
         await self._client.say_many(streams)
         return time.perf_counter() - begun
 
     async def enqueue(self, jobs: int) -> float:
-        """Enqueue no-op jobs one by one; gives the seconds."""
+        """Enqueue no-op jobs one by one; return the seconds."""
         streams = [_name() for _ in range(jobs)]
         begun = time.perf_counter()
         for stream in streams:
@@ -109,7 +109,7 @@ class _Commands:
 
 
 class StreamReader:
-    """Reads many streams over one connection: one XREAD for whatever has come on any of them."""
+    """A reader of many streams over one connection, with one XREAD for all streams."""
 
     def __init__(self, client: Any, names: list[str]) -> None:
         self.delays: list[float] = []
@@ -129,7 +129,7 @@ class StreamReader:
                 now = time.time()
                 for name, entries in reply or ():
                     self._take(name, entries, now)
-                time.sleep(0.001)  # lets more come together, as any reader of many streams would
+                time.sleep(0.001)  # coalesces entries, as any reader of many streams would
         finally:
             self._client.connection_pool.release(connection)
 

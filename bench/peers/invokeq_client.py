@@ -24,14 +24,14 @@ from invokeq.protocol.redis import keys
 PLUGIN: Final = "bench"
 MESSAGES: Final[Sequence[PromptMessage]] = [UserPromptMessage(content="x")]
 PAUSE: Final = 0.002
-"""Seconds between calls, as the peers' clients make."""
+"""Seconds between calls, as in the peers' clients."""
 
 GROUP: Final = 1000
-"""Requests that one `submit_many` gets."""
+"""Requests in one `submit_many`."""
 
 
 def scripted(**plan: Any) -> LLMModelConfig:
-    """Give the configuration of a model that does what the plan says."""
+    """Return the configuration of a model that follows the plan."""
     params = {"chunk_size": 20, "usage": False, **plan}
     return LLMModelConfig(
         provider="scripted", model="stream", mode="chat", completion_params=params
@@ -50,7 +50,7 @@ class _Commands:
         self._session.workers()
 
     async def ping(self, times: int, pause: float) -> list[float]:
-        """Give round trips of PING in ms, one every `pause` seconds."""
+        """Return round trips of PING in ms, one every `pause` seconds."""
         taken: list[float] = []
         with redis.Redis.from_url(self._url, protocol=2) as client:
             for _ in range(times):
@@ -61,7 +61,7 @@ class _Commands:
         return taken
 
     async def latency(self, times: int, model: str | None = None) -> list[float]:
-        """Give the times from calling to the first chunk in hand, one at a time, in ms."""
+        """Return the times from call to first received chunk in ms, one call at a time."""
         config = NOOP if model is None else _vendor_model(model)
         taken: list[float] = []
         for _ in range(times):
@@ -75,11 +75,11 @@ class _Commands:
         return taken
 
     async def fill(self, jobs: int) -> float:
-        """Enqueue no-op invocations; gives the seconds."""
+        """Enqueue no-op invocations; return the seconds."""
         return await self.enqueue(jobs)
 
     async def enqueue(self, jobs: int, plugin: str = PLUGIN, seconds: float = 0.0) -> float:
-        """Enqueue invocations one by one that take `seconds` each; gives the seconds."""
+        """Enqueue invocations of `seconds` each one by one; return the time of enqueueing."""
         config = scripted(chunks=1, first_chunk_delay=seconds) if seconds else NOOP
         with Session(plugin, redis=self._url) as session:
             session.workers()
@@ -89,7 +89,7 @@ class _Commands:
             return time.perf_counter() - begun
 
     async def submit_many(self, jobs: int) -> float:
-        """Enqueue no-op invocations in groups; gives the seconds."""
+        """Enqueue no-op invocations in groups; return the seconds."""
         prepare = self._session.model.llm.prepare
         begun = time.perf_counter()
         for at in range(0, jobs, GROUP):
@@ -98,14 +98,14 @@ class _Commands:
         return time.perf_counter() - begun
 
     async def lane_of_its_own(self, lanes: int, jobs: int) -> float:
-        """Enqueue `jobs` no-op invocations into each of `lanes` lanes; gives the seconds."""
+        """Enqueue `jobs` no-op invocations into each of `lanes` lanes; return the seconds."""
         begun = time.perf_counter()
         for lane in range(lanes):
             await self.enqueue(jobs, plugin=f"lane{lane}")
         return time.perf_counter() - begun
 
     async def together(self, jobs: int, plugin: str, seconds: float) -> float:
-        """Give the seconds in which invocations are done that are submitted at once."""
+        """Return the seconds until all of several concurrent invocations are done."""
         config = scripted(chunks=1, first_chunk_delay=seconds) if seconds else NOOP
         async with AsyncSession(plugin, redis=self._url) as session:
             await session.workers()
@@ -140,13 +140,13 @@ class _Commands:
         }
 
     async def hold(self, streams: int) -> None:
-        """Start invocations that say one chunk and then nothing; nobody reads them."""
+        """Start detached invocations that emit one chunk and then hang."""
         config = scripted(chunks=10, hang_after=1)
         for _ in range(streams):
             self._session.model.llm.submit(config, MESSAGES, detached=True)
 
     async def embed(self, texts: int, model: str) -> float:
-        """Give the seconds of one embedding call."""
+        """Return the seconds of one embedding call."""
         provider, _, name = model.partition("/")
         config = TextEmbeddingModelConfig(provider=provider, model=name)
         batch = [f"text {n}" for n in range(texts)]
@@ -158,7 +158,7 @@ class _Commands:
 
 
 class _Reading:
-    """One stream and when its chunks came."""
+    """One stream and the arrival times of its chunks."""
 
     def __init__(self, session: AsyncSession, config: LLMModelConfig) -> None:
         self.arrivals: list[float] = []
@@ -179,9 +179,9 @@ class _Reading:
 async def _late(
     session: AsyncSession, runs: list[_Reading], rate: float
 ) -> tuple[list[float], list[float]]:
-    """Compare arrivals with the schedule that began when the worker took the invocation up.
+    """Compare arrivals with the schedule that began when the worker started the invocation.
 
-    Its `started` event says when that was. Gives the delays of chunks and the spans of streams.
+    Return the delays of chunks after their `started` event, and the spans of streams, in seconds.
     """
     delays: list[float] = []
     spans: list[float] = []

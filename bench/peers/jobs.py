@@ -1,7 +1,7 @@
 """The same two jobs for every peer: a no-op answer, and an answer that is streamed on schedule.
 
-Both append to a Redis stream that the client reads. A chunk bears the time at which it was due, so
-that its reader can tell how late it is.
+Both append to a Redis stream that the client reads. A chunk carries its due time, so that the
+reader can compute the delay.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ import redis
 import redis.asyncio
 
 DONE: Final = "bench:done"
-"""Counts the jobs that have said their last word."""
+"""The key that counts finished jobs."""
 
 STREAM_TTL: Final = 600
 CONNECTIONS: Final = 2000
@@ -24,17 +24,17 @@ _ASYNC: dict[int, Any] = {}
 
 
 def url() -> str:
-    """Give the server's address."""
+    """Return the address of the server."""
     return os.environ["BENCH_REDIS_URL"]
 
 
 def concurrency() -> int:
-    """Tell how many jobs a worker is to run at once."""
+    """Return the concurrency of a worker."""
     return int(os.environ.get("BENCH_CONCURRENCY", "100"))
 
 
 def blocking() -> Any:
-    """Give this process's client for threads; a fork makes its own."""
+    """Return the blocking client of this process; a forked process makes its own."""
     pid = os.getpid()
     if pid not in _BLOCKING:
         pool = redis.ConnectionPool.from_url(url(), max_connections=CONNECTIONS)
@@ -43,7 +43,7 @@ def blocking() -> Any:
 
 
 def on_loop() -> Any:
-    """Give this loop's client; redis-py's own bound of 100 connections would throttle it."""
+    """Return the client of this event loop, without redis-py's bound of 100 connections."""
     key = id(asyncio.get_running_loop())
     if key not in _ASYNC:
         pool = redis.asyncio.ConnectionPool.from_url(url(), max_connections=CONNECTIONS)
@@ -52,14 +52,14 @@ def on_loop() -> Any:
 
 
 def say(stream: str) -> None:
-    """Say one chunk and the end. One round trip."""
+    """Write one chunk and the end, in one round trip."""
     with blocking().pipeline(transaction=False) as pipeline:
         _whole_answer(pipeline, stream)
         pipeline.execute()
 
 
 async def say_async(stream: str) -> None:
-    """Do what `say` does, on the loop."""
+    """Write one chunk and the end on the event loop."""
     pipeline = on_loop().pipeline(transaction=False)
     _whole_answer(pipeline, stream)
     await pipeline.execute()
@@ -81,7 +81,7 @@ def tell(stream: str, chunks: int, rate: float) -> None:
 
 
 async def tell_async(stream: str, chunks: int, rate: float) -> None:
-    """Do what `tell` does, on the loop."""
+    """Stream chunks on the event loop."""
     client = on_loop()
     start = time.time()
     for index in range(chunks):

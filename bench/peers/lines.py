@@ -15,7 +15,7 @@ Handler = Callable[..., Coroutine[Any, Any, Any]]
 
 
 def serve(handlers: Mapping[str, Handler]) -> None:
-    """Answer commands until stdin ends; what libraries print goes to stderr."""
+    """Answer commands until stdin ends; output of libraries goes to stderr."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -25,7 +25,7 @@ def serve(handlers: Mapping[str, Handler]) -> None:
             try:
                 value = runner.run(handlers[name](**arguments))
                 answers.write(json.dumps({"ok": value}) + "\n")
-            except Exception as error:  # noqa: BLE001 - the bench says what went wrong, and goes on
+            except Exception as error:  # noqa: BLE001 - the bench reports the error, and goes on
                 traceback.print_exc()
                 answers.write(json.dumps({"error": f"{type(error).__name__}: {error}"}) + "\n")
 

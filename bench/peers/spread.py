@@ -1,16 +1,16 @@
-"""Percentiles of what was measured."""
+"""Percentiles of measured values."""
 
 from collections.abc import Sequence
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """Give the value below which `share` of all lie."""
+    """Return the value below which `share` of all values lie."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
 def lateness(delays: Sequence[float]) -> dict[str, float]:
-    """Sum up delays in seconds, as milliseconds."""
+    """Return percentiles of delays in seconds, as milliseconds."""
     return {
         "p50_ms": percentile(delays, 0.5) * 1000,
         "p99_ms": percentile(delays, 0.99) * 1000,

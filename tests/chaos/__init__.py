@@ -1,5 +1,5 @@
-"""Faults injected into real processes under load, with an account of every event.
+"""Faults injected into real processes under load, with an audit of every event.
 
-`make chaos` runs all of it and prints the table of docs/reliability.md; tests/integration/
-test_chaos.py runs each fault once.
+`make chaos` injects every fault at full size and prints the table of docs/reliability.md.
+tests/integration/redis/test_chaos.py injects each fault once.
 """

@@ -1,12 +1,12 @@
-"""`python -m tests.chaos`: every fault, a table, and exit code 1 if a promise was broken."""
+"""Inject every fault and print a table; exit with 1 if a promise was broken."""
 
 import argparse
 import asyncio
 import sys
 from collections.abc import Sequence
 
-from tests.chaos.account import Row
-from tests.chaos.crash import crash_row
+from tests.chaos.audit import FaultReport
+from tests.chaos.crash import report_crashes
 from tests.chaos.faults import FAULTS
 from tests.chaos.run import Size, run_fault
 
@@ -29,21 +29,36 @@ def main() -> int:
     _print(["---"] * len(COLUMNS))
     for fault in FAULTS:
         if arguments.fault in fault.name:
-            row = asyncio.run(run_fault(fault, size))
-            _show(row)
-            problems += row.problems(fault.allowed)
+            report = asyncio.run(run_fault(fault, size))
+            _show(report)
+            problems += report.problems(fault.allowed)
     if arguments.crashes and arguments.fault in "crashes":
-        row, found = crash_row(arguments.crashes)
-        _show(row)
+        report, found = report_crashes(arguments.crashes)
+        _show(report)
         problems += found
     sys.stderr.writelines(f"{problem}\n" for problem in problems)
     return 1 if problems else 0
 
 
-def _show(row: Row) -> None:
-    errors = ", ".join(f"{name} {n}" for name, n in sorted(row.errors.items())) or "none"
-    counts = (row.times, len(row.stories), row.events, row.lost, row.doubled, row.disordered)
-    _print([row.fault, *map(str, counts), str(row.unended), errors, f"{row.recovery:.1f} s"])
+def _show(report: FaultReport) -> None:
+    errors = ", ".join(f"{name} {n}" for name, n in sorted(report.errors.items())) or "none"
+    counts = (
+        report.times,
+        len(report.audits),
+        report.events,
+        report.lost,
+        report.doubled,
+        report.disordered,
+    )
+    _print(
+        [
+            report.fault,
+            *map(str, counts),
+            str(report.unfinished),
+            errors,
+            f"{report.recovery:.1f} s",
+        ]
+    )
 
 
 def _print(cells: Sequence[str]) -> None:

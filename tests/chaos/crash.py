@@ -1,7 +1,7 @@
-"""Kills workers -9 at random instants while they take jobs as fast as they can.
+"""Kill workers with SIGKILL at random instants while all workers claim jobs at full speed.
 
-Most kills hit between a claim and the closing of its books: whatever was claimed must end, once,
-and RQ's books must add up.
+Most kills hit between a claim and the finalization of the job. Every claimed job must end exactly
+once, and RQ's job records must add up.
 """
 
 import asyncio
@@ -15,80 +15,82 @@ import redis
 from invokeq import AsyncSession
 from invokeq.errors import InvokeqError
 from invokeq.protocol.redis import keys
-from tests.chaos.account import Row, Story
-from tests.chaos.place import Place
+from tests.chaos.audit import FaultReport, StreamAudit
+from tests.chaos.testbed import Testbed
 from tests.integration.conftest import stream_config, user
 from tests.support.waiting import eventually_async
 
 LANE: Final = "llm:crash"
 WORKERS: Final = 3
 ALIVE_SECONDS: Final = 0.3
-"""A worker lives this long at most once it has claimed something."""
+"""The longest life of a worker after its first claim."""
 
 READERS: Final = 60
-SETTLE_SECONDS: Final = 30.0
+SETTLE_SECONDS: Final = 60.0
 
 
-def crash_row(kills: int, seed: int = 1) -> tuple[Row, list[str]]:
-    """Kill `kills` workers; gives the line of the table and what was wrong."""
+def report_crashes(kills: int, seed: int = 1) -> tuple[FaultReport, list[str]]:
+    """Kill `kills` workers; return the line of the table and the broken promises."""
     return asyncio.run(_crash(kills, random.Random(seed)))
 
 
-async def _crash(kills: int, dice: random.Random) -> tuple[Row, list[str]]:
-    stories: list[Story] = []
+async def _crash(kills: int, rng: random.Random) -> tuple[FaultReport, list[str]]:
+    audits: list[StreamAudit] = []
     stopping = asyncio.Event()
-    with Place.running(WORKERS, concurrency=100) as place:
-        async with AsyncSession("crash", redis=place.url) as session:
+    with Testbed.running(WORKERS, concurrency=100) as testbed:
+        async with AsyncSession("crash", redis=testbed.url) as session:
             readers = [
-                asyncio.create_task(_read(session, stories, stopping)) for _ in range(READERS)
+                asyncio.create_task(_read(session, audits, stopping)) for _ in range(READERS)
             ]
             recoveries: list[float] = []
             try:
                 for _ in range(kills):
-                    worker = place.workers[0]
-                    await asyncio.sleep(dice.random() * ALIVE_SECONDS)
+                    worker = testbed.workers[0]
+                    await asyncio.sleep(rng.random() * ALIVE_SECONDS)
                     worker.process.kill()
                     worker.process.wait()
                     begun = time.monotonic()
-                    hit = [story for story in stories if story.ended is None]
-                    await place.replace(worker)
+                    hit = [audit for audit in audits if audit.ended is None]
+                    await testbed.replace(worker)
                     recoveries.append(await _ended(hit, begun))
             finally:
                 stopping.set()
                 await asyncio.wait_for(asyncio.gather(*readers), SETTLE_SECONDS * 2)
-        row = Row.of("kill -9 at random instants of the claim", stories, recoveries)
-        return row, row.problems(("WorkerLostError",)) + await _books(place.url, len(stories))
+        report = FaultReport.of("kill -9 at random instants of the claim", audits, recoveries)
+        problems = report.problems(("WorkerLostError",))
+        problems += await _check_job_records(testbed.url, len(audits))
+        return report, problems
 
 
-async def _read(session: AsyncSession, stories: list[Story], stopping: asyncio.Event) -> None:
+async def _read(session: AsyncSession, audits: list[StreamAudit], stopping: asyncio.Event) -> None:
     config = stream_config(chunks=2)
     while not stopping.is_set():
-        story = Story(3)
-        stories.append(story)
+        audit = StreamAudit(3)
+        audits.append(audit)
         try:
             async for chunk in session.model.llm.invoke(config, user("x")):
-                story.hear(chunk.delta.index)
+                audit.receive(chunk.delta.index)
         except InvokeqError as error:
-            story.end(error)
+            audit.end(error)
         else:
-            story.end()
+            audit.end()
 
 
-async def _ended(hit: list[Story], begun: float) -> float:
-    """Wait until all of these have ended; gives the seconds."""
-    while any(story.ended is None for story in hit):
+async def _ended(hit: list[StreamAudit], begun: float) -> float:
+    """Wait until all audited streams have ended; return the seconds."""
+    while any(audit.ended is None for audit in hit):
         if time.monotonic() - begun > SETTLE_SECONDS:
-            break  # they are in the table, without an end
+            break  # the table counts these streams as "no end"
         await asyncio.sleep(0.01)
     return time.monotonic() - begun
 
 
-async def _books(url: str, invocations: int) -> list[str]:
-    """Compare RQ's books with what was asked for, once nothing is open any more."""
+async def _check_job_records(url: str, invocations: int) -> list[str]:
+    """Compare RQ's job records with the number of invocations, once no job runs any more."""
     with redis.Redis.from_url(url, protocol=2) as client:
-        with contextlib.suppress(AssertionError):  # then it is counted below
+        with contextlib.suppress(AssertionError):  # jobs that still run are counted below
             await eventually_async(
-                "all books are closed",
+                "all jobs are finalized",
                 lambda: not client.zcard(keys.registry("wip", LANE)),
                 within=SETTLE_SECONDS,
             )

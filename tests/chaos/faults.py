@@ -1,4 +1,4 @@
-"""The faults: each is injected once into a place under load, and is over when it returns."""
+"""The faults: each function injects one fault into a testbed under load, and returns after it."""
 
 import asyncio
 import signal
@@ -11,7 +11,7 @@ import redis
 
 from invokeq.protocol.redis import keys
 from tests.chaos.load import BOUND, Load
-from tests.chaos.place import Place
+from tests.chaos.testbed import Testbed
 from tests.support.waiting import eventually_async
 
 LEASE_SECONDS: Final = 5.0
@@ -24,35 +24,35 @@ KILLS: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault, the workers it needs, and the typed errors that its readers may be told."""
+    """A fault, the number of workers, and the typed errors that readers may get."""
 
     name: str
-    inject: Callable[[Place, Load], Awaitable[float | None]]
-    """Gives the seconds of the recovery, if streams recover while the fault lasts."""
+    inject: Callable[[Testbed, Load], Awaitable[float | None]]
+    """Return the seconds of the recovery if streams recover during the fault, else None."""
 
     workers: int = 2
     allowed: tuple[str, ...] = ()
     heals: bool = True
-    """Whether recovery counts from the end of the injection, when all is well again."""
+    """Whether recovery counts from the end of the injection; else from its start."""
 
 
-async def kill_worker(place: Place, load: Load) -> None:
-    """Kill -9 the worker that has been there longest, in the middle of its streams."""
-    worker = place.workers[0]
+async def kill_worker(testbed: Testbed, load: Load) -> None:
+    """Kill the oldest worker with SIGKILL in the middle of its streams."""
+    worker = testbed.workers[0]
     worker.process.kill()
     worker.process.wait()
-    await place.replace(worker)
+    await testbed.replace(worker)
 
 
-async def _freeze(place: Place, load: Load, seconds: float) -> float:
-    """Stop a worker for so long, and until others have taken over, and wake it up again."""
-    worker = place.workers[0]
+async def _freeze(testbed: Testbed, load: Load, seconds: float) -> float:
+    """Stop a worker for `seconds`, or longer until others have taken over; then continue it."""
+    worker = testbed.workers[0]
     begun = time.monotonic()
     worker.process.send_signal(signal.SIGSTOP)
     try:
-        with redis.Redis.from_url(place.url) as admin:
+        with redis.Redis.from_url(testbed.url) as admin:
             await eventually_async(
-                "others have noticed",
+                "another worker has reaped the lease",
                 lambda: admin.zscore(keys.LEASES, worker.name) is None,
                 within=BOUND,
             )
@@ -64,57 +64,57 @@ async def _freeze(place: Place, load: Load, seconds: float) -> float:
     return recovered
 
 
-async def freeze_worker(place: Place, load: Load) -> float:
-    """Stop a worker for half a minute, while others do its work."""
-    return await _freeze(place, load, FROZEN_SECONDS)
+async def freeze_worker(testbed: Testbed, load: Load) -> float:
+    """Stop a worker for half a minute, while other workers take over."""
+    return await _freeze(testbed, load, FROZEN_SECONDS)
 
 
-async def freeze_worker_shortly(place: Place, load: Load) -> float:
-    """Stop a worker until others have taken over from it, and no longer."""
-    return await _freeze(place, load, 0.0)
+async def freeze_worker_shortly(testbed: Testbed, load: Load) -> float:
+    """Stop a worker only until other workers have taken over."""
+    return await _freeze(testbed, load, 0.0)
 
 
-async def restart_workers(place: Place, load: Load) -> None:
-    """Start a new worker for each one, and end the old one with SIGTERM."""
-    for worker in list(place.workers):
-        await place.replace(worker)
+async def restart_workers(testbed: Testbed, load: Load) -> None:
+    """Start a new worker for each old worker, and end the old worker with SIGTERM."""
+    for worker in list(testbed.workers):
+        await testbed.replace(worker)
         code = await asyncio.to_thread(worker.stop)
         assert code == 0, f"{worker.name} ended with {code}"
 
 
-async def kill_server(place: Place, load: Load) -> None:
-    """Kill -9 the server, and start it again a second later with what its file holds."""
-    await asyncio.to_thread(place.kill_server)
+async def kill_server(testbed: Testbed, load: Load) -> None:
+    """Kill the server with SIGKILL, and restart it a second later from its append-only file."""
+    await asyncio.to_thread(testbed.kill_server)
     await asyncio.sleep(DOWN_SECONDS)
-    await asyncio.to_thread(place.start_server)
+    await asyncio.to_thread(testbed.start_server)
 
 
-async def _cut(place: Place, seconds: float) -> None:
-    place.proxy.cut()
+async def _cut(testbed: Testbed, seconds: float) -> None:
+    testbed.proxy.cut()
     await asyncio.sleep(seconds)
-    place.proxy.resume()
+    testbed.proxy.resume()
 
 
-async def cut_network_shortly(place: Place, load: Load) -> None:
-    """Cut every connection between workers and server for less than a lease lives."""
-    await _cut(place, SHORT_CUT)
+async def cut_network_shortly(testbed: Testbed, load: Load) -> None:
+    """Cut every connection between workers and server for less than the life of a lease."""
+    await _cut(testbed, SHORT_CUT)
 
 
-async def cut_network(place: Place, load: Load) -> None:
-    """Cut it for so long that the workers count as dead, as if they had been killed."""
-    await _cut(place, LONG_CUT)
+async def cut_network(testbed: Testbed, load: Load) -> None:
+    """Cut every connection until the leases lapse and the workers count as dead."""
+    await _cut(testbed, LONG_CUT)
 
 
-async def stall_network(place: Place, load: Load) -> None:
-    """Let what workers say disappear, without a sign, until they have noticed; then heal."""
-    place.proxy.stall()
+async def stall_network(testbed: Testbed, load: Load) -> None:
+    """Drop all bytes from workers silently until the workers notice; then forward again."""
+    testbed.proxy.stall()
     await asyncio.sleep(LEASE_SECONDS / 2)
-    place.proxy.resume()  # connections that were open then stay dead
+    testbed.proxy.resume()  # connections that were open in the stall stay dead
 
 
-async def kill_connections(place: Place, load: Load) -> None:
+async def kill_connections(testbed: Testbed, load: Load) -> None:
     """Close every connection of workers and readers at the server, ten times over."""
-    with redis.Redis.from_url(place.url) as admin:
+    with redis.Redis.from_url(testbed.url) as admin:
         for _ in range(KILLS):
             admin.client_kill_filter(_type="normal", skipme=True)
             admin.client_kill_filter(_type="pubsub", skipme=True)

@@ -1,4 +1,4 @@
-"""Streams that are read all the time, while faults are injected."""
+"""A constant load of streams and readers, into which faults are injected."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
@@ -7,19 +7,19 @@ from typing import Self
 
 from invokeq import AsyncSession
 from invokeq.errors import InvokeqError
-from tests.chaos.account import Story
+from tests.chaos.audit import StreamAudit
 from tests.integration.conftest import stream_config, user
 from tests.support.waiting import eventually_async
 
-BOUND = 60.0
-"""Seconds for anything here; far above what the promises allow."""
+BOUND = 90.0
+"""The longest wait for any condition, in seconds: far above the promised recovery times."""
 
 
 class Load:
-    """Keeps `streams` invocations running, each of `chunks` chunks at `rate` a second."""
+    """A load of `streams` invocations at a time, each of `chunks` chunks at `rate` a second."""
 
     def __init__(self, session: AsyncSession, streams: int, chunks: int, rate: float) -> None:
-        self.stories: list[Story] = []
+        self.audits: list[StreamAudit] = []
         self._session = session
         self._streams = streams
         self._chunks = chunks
@@ -31,7 +31,7 @@ class Load:
     async def running(
         cls, url: str, streams: int, chunks: int, rate: float
     ) -> AsyncGenerator[Self]:
-        """Run the load inside the block; afterwards what has begun is read to its end."""
+        """Run the load inside the block; at its end, read all open streams to their ends."""
         async with AsyncSession("chaos", redis=url, orphan_timeout=30) as session:
             load = cls(session, streams, chunks, rate)
             slots = [asyncio.create_task(load._slot()) for _ in range(streams)]
@@ -46,32 +46,32 @@ class Load:
                 await asyncio.gather(*slots, return_exceptions=True)
 
     async def flows(self) -> None:
-        """Wait until every slot has a stream that has begun to speak."""
+        """Wait until every slot has a stream that has emitted output."""
         await self._until(
-            lambda: len(self.open) >= self._streams and all(story.heard for story in self.open)
+            lambda: len(self.open) >= self._streams and all(audit.received for audit in self.open)
         )
 
     async def recovery(self, since: float) -> None:
-        """Wait until every stream that is open now has been heard of after `since`."""
+        """Wait until every stream that is open now has had an event or an end after `since`."""
         hit = self.open
-        await self._until(lambda: all(story.last_activity_at > since for story in hit))
+        await self._until(lambda: all(audit.last_activity_at > since for audit in hit))
 
     @property
-    def open(self) -> list[Story]:
-        """The invocations that have not ended."""
-        return [story for story in self.stories if story.ended is None]
+    def open(self) -> list[StreamAudit]:
+        """The audits of the streams that have not ended."""
+        return [audit for audit in self.audits if audit.ended is None]
 
     async def _until(self, condition: Callable[[], bool]) -> None:
         await eventually_async("all streams go on", condition, within=BOUND)
 
     async def _slot(self) -> None:
         while not self._stopping:
-            story = Story(self._chunks + 1)  # the vendor ends with one that has no text
-            self.stories.append(story)
+            audit = StreamAudit(self._chunks + 1)  # the vendor ends with one that has no text
+            self.audits.append(audit)
             try:
                 async for chunk in self._session.model.llm.invoke(self._config, user("x")):
-                    story.hear(chunk.delta.index)
+                    audit.receive(chunk.delta.index)
             except InvokeqError as error:
-                story.end(error)
+                audit.end(error)
             else:
-                story.end()
+                audit.end()

@@ -1,4 +1,4 @@
-"""Fixtures of the tests that use a real server and real worker processes."""
+"""Fixtures of tests with a real server and real worker processes."""
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -13,31 +13,31 @@ from tests.support.processes.worker import WorkerProcess, running_worker
 
 @pytest.fixture
 def permanent_keys() -> Collection[str]:
-    """Check every key that a test here leaves behind."""
+    """Return the permanent keys, so that every other key needs a TTL."""
     return PERMANENT
 
 
 @pytest.fixture
 def worker(redis_url: str, tmp_path: Path) -> Iterator[WorkerProcess]:
-    """A worker with the scripted vendor."""
+    """Yield a worker with the scripted vendor."""
     with running_worker(redis_url, tmp_path) as process:
         yield process
 
 
 @pytest.fixture
 def session(redis_url: str) -> Iterator[Session]:
-    """A session of the plugin `acme`."""
+    """Yield a session of the plugin `acme`."""
     with Session("acme", "tenant-1", "user-1", redis=redis_url) as opened:
         yield opened
 
 
 def stream_config(**plan: object) -> LLMModelConfig:
-    """A model that follows a plan: see `invokeq_providers.scripted.Plan`."""
+    """Return a model that follows a plan: see `invokeq_providers.scripted.Plan`."""
     return LLMModelConfig(
         provider="scripted", model="stream", mode="chat", completion_params=dict(plan)
     )
 
 
 def user(text: str) -> list[UserPromptMessage]:
-    """A conversation of one message."""
+    """Return a conversation of one user message."""
     return [UserPromptMessage(content=text)]

@@ -1,4 +1,4 @@
-"""What tests of `invokeq_providers.calls` share: services without a worker, and a gate."""
+"""Helpers for tests of `invokeq_providers.calls`: services without a worker, and a gate."""
 
 import asyncio
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ _numbers = count(1)
 
 
 class Bench:
-    """A scripted provider and the services around it; `heard` counts signs of life."""
+    """A scripted provider and the services around it; `heard` counts reported activity."""
 
     def __init__(
         self,
@@ -40,29 +40,29 @@ class Bench:
         self.heard += 1
 
     async def said(self, request: CallRequest) -> list[Output]:
-        """Serve a request to its end."""
+        """Serve a request to its end; return all outputs."""
         async with aclosing(serve(request, self.services)) as pieces:
             return [piece async for piece in pieces]
 
     async def result(self, request: CallRequest) -> Mapping[str, Any]:
-        """Serve a request whose answer is nothing but a result, and give its value."""
+        """Serve a request that has one output, a result; return the value."""
         (piece,) = await self.said(request)
         assert isinstance(piece, Result)
         return piece.value
 
     @property
     def events(self) -> list[str]:
-        """What the scripted vendor noted."""
+        """The events that the scripted vendor noted."""
         return ScriptedProvider.events(self.services.request_id)
 
     @property
     def peak(self) -> int:
-        """How many calls ran at once, at most."""
+        """The highest number of calls that ran at once."""
         return ScriptedProvider.peak(self.services.request_id)
 
 
 class Gate:
-    """Holds every call of a scripted provider until it is let through by its number."""
+    """A gate that holds each call of a scripted provider until `let_through(number)`."""
 
     def __init__(self, provider: ScriptedProvider) -> None:
         self.steps: list[Step] = []
@@ -71,11 +71,11 @@ class Gate:
         provider.gate = self._pass
 
     async def reached(self, number: int) -> None:
-        """Wait until a call waits at the gate, or has passed it."""
+        """Wait until a call has reached the gate."""
         await self._event(self._reached, number).wait()
 
     def let_through(self, *numbers: int) -> None:
-        """Let calls pass, now or when they come."""
+        """Let calls pass, now or when each one reaches the gate."""
         for number in numbers:
             self._event(self._open, number).set()
 

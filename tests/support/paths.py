@@ -1,4 +1,4 @@
-"""Where the checkout, its documents and the programs of tests lie."""
+"""Paths of the checkout, its documents, its examples, and the programs of tests."""
 
 from pathlib import Path
 from typing import Final

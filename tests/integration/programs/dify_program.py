@@ -278,7 +278,7 @@ def signatures() -> list[dict[str, Any]]:
 
 def together(texts: list[str]) -> list[str]:
     """Stream several answers at once, each in a thread that waits for all others midway."""
-    barrier = threading.Barrier(len(texts), timeout=20)
+    barrier = threading.Barrier(len(texts), timeout=60)
     answers: dict[int, str] = {}
 
     def run(index: int, text: str) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.figures import Book
 from bench.peers.spread import percentile
+from bench.reporting.result_table import ResultTable
 from bench.soak import Sample, judge
 from tests.support.paths import ROOT
 
@@ -40,21 +40,21 @@ def test_a_quick_run_writes_figures_and_machine(tmp_path: Path) -> None:
 
 
 def test_a_goal_is_met_by_the_median() -> None:
-    book = Book()
-    book.add("m", "time", "ms", 1.0, 2.0, 9.0)
-    book.goal("m", "time", "<=", 2)
-    book.add("m", "rate", "/s", 1.0, 2.0, 9.0)
-    book.goal("m", "rate", ">=", 2.5)
-    assert [row.met for row in book.rows()] == [True, False]
+    table = ResultTable()
+    table.add("m", "time", "ms", 1.0, 2.0, 9.0)
+    table.goal("m", "time", "<=", 2)
+    table.add("m", "rate", "/s", 1.0, 2.0, 9.0)
+    table.goal("m", "rate", ">=", 2.5)
+    assert [row.met for row in table.rows()] == [True, False]
 
 
 def test_the_best_peer_is_none_of_ours_and_no_dash() -> None:
-    book = Book()
-    book.add("m", "time", "ms", 1.0)
-    book.add("m", "time", "ms", 3.0, of="slow")
-    book.add("m", "time", "ms", 2.0, of="fast")
-    book.dash("m", "time", "ms", "cannot", of="unable")
-    best = book.best_peer("m", "time", most=False)
+    table = ResultTable()
+    table.add("m", "time", "ms", 1.0)
+    table.add("m", "time", "ms", 3.0, of="slow")
+    table.add("m", "time", "ms", 2.0, of="fast")
+    table.dash("m", "time", "ms", "cannot", of="unable")
+    best = table.best_peer("m", "time", most=False)
     assert best is not None
     assert best.subject == "fast"
 

@@ -1,7 +1,7 @@
-"""Each fault once, with a small load; `make chaos` does it at size.
+"""Each fault once, with a small load; `make chaos` runs the same at full size.
 
-Checked that it can fail: without the unacknowledged batch being sent again (writer.py), events are
-lost when the server dies; without the reaper, streams of a killed worker have no end.
+Checked that the tests can fail: without the resend of the unacknowledged batch (streams/writer.py),
+events are lost when the server dies; without the reaper, streams of a killed worker have no end.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.chaos.crash import crash_row
+from tests.chaos.crash import report_crashes
 from tests.chaos.faults import FAULTS, Fault, freeze_worker, freeze_worker_shortly
 from tests.chaos.run import Size, run_fault
 
@@ -25,13 +25,13 @@ SMALL = Size(streams=12, chunks=60, rate=20, times=1)
 @pytest.mark.parametrize("fault", SHORT, ids=lambda fault: fault.name)
 @pytest.mark.timeout(120)
 def test_a_fault(fault: Fault) -> None:
-    row = asyncio.run(run_fault(fault, SMALL))
-    assert row.problems(fault.allowed) == []
-    assert row.events > 0
+    report = asyncio.run(run_fault(fault, SMALL))
+    assert report.problems(fault.allowed) == []
+    assert report.events > 0
 
 
 @pytest.mark.timeout(120)
 def test_crashes() -> None:
-    row, problems = crash_row(4)
+    report, problems = report_crashes(4)
     assert problems == []
-    assert row.events > 0
+    assert report.events > 0

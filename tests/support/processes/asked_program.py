@@ -1,4 +1,4 @@
-"""A program of its own environment that a test asks, a line of JSON at a time."""
+"""A program in another environment, driven by one line of JSON for each operation."""
 
 import json
 import subprocess
@@ -8,12 +8,12 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class AskedProgram:
-    """A process that carries operations out; tests add what they need beside it."""
+    """A process that executes operations; a subclass adds the other things that its tests need."""
 
     process: "subprocess.Popen[str]"
 
     def send(self, operation: str, **arguments: Any) -> dict[str, Any]:
-        """Have one operation carried out; gives what it raised, too."""
+        """Execute one operation; return the reply, which may describe an exception."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(json.dumps({"operation": operation, **arguments}) + "\n")
@@ -23,7 +23,7 @@ class AskedProgram:
         return json.loads(line)
 
     def ask(self, operation: str, **arguments: Any) -> Any:
-        """Have one operation carried out, and give its answer."""
+        """Execute one operation and return its answer; fail if the operation raised."""
         reply = self.send(operation, **arguments)
         assert "raised" not in reply, reply
         return reply["answer"]

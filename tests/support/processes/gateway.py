@@ -1,4 +1,4 @@
-"""Real gateway processes for tests, and the two kinds of clients they have."""
+"""Real gateway processes for tests, and the requests of both kinds of clients."""
 
 import http.client
 import json
@@ -19,13 +19,13 @@ from tests.support.waiting import eventually
 TRANSACTION = "/backwards-invocation/transaction"
 KEY = "key-of-the-operator"
 INNER_KEY = "key-of-the-daemon"
-STOP_SECONDS = 20.0
-REPLY_SECONDS = 30.0
+STOP_SECONDS = 60.0
+REPLY_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """A gateway that listens; `log` is what it has printed, JSON a line."""
+    """A gateway that listens; `log` holds its output, one JSON object a line."""
 
     process: subprocess.Popen[bytes]
     address: str
@@ -38,7 +38,7 @@ class Gateway:
         return port
 
     def lines(self, event: str) -> list[dict[str, Any]]:
-        """Give the lines of the log about an event."""
+        """Return the lines of the log about an event."""
         return [line for line in _lines(self.log) if line["event"] == event]
 
     def ask(
@@ -48,7 +48,7 @@ class Gateway:
         body: object = None,
         headers: Mapping[str, str] | None = None,
     ) -> tuple[int, bytes]:
-        """Send one request; gives the status and the body."""
+        """Send one request; return the status and the body."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=REPLY_SECONDS)
         sent = body if isinstance(body, bytes | None) else json.dumps(body).encode()
         try:
@@ -59,14 +59,14 @@ class Gateway:
             connection.close()
 
     def open_session(self, **fields: Any) -> str:
-        """Open a session as the operator; gives its id."""
+        """Open a session as the operator; return the id."""
         body = {"plugin_id": "acme", "tenant_id": "tenant-1", "user_id": "user-1", **fields}
         status, reply = self.ask("POST", "/sessions", body, {"Authorization": f"Bearer {KEY}"})
         assert status == 201, reply
         return json.loads(reply)["session_id"]
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Send a signal and wait for the end; gives the exit code."""
+        """Send a signal and wait for the end; return the exit code."""
         self.process.send_signal(number)
         return self.process.wait(STOP_SECONDS)
 
@@ -79,7 +79,7 @@ def running_gateway(
     env: Mapping[str, str] | None = None,
     name: str = "gateway",
 ) -> Generator[Gateway]:
-    """Run a gateway on a free port of the loopback address; ready when it says so."""
+    """Run a gateway on a free loopback port; wait until its log says `ready`."""
     log = directory / f"{name}.log"
     keys = {"INVOKEQ_GATEWAY_KEY": KEY, "INVOKEQ_INNER_API_KEY": INNER_KEY}
     command = [sys.executable, "-m", "invokeq.cli", "gateway", "--port", "0", "--redis", url]
@@ -96,7 +96,7 @@ def running_gateway(
         return [line for line in _lines(log) if line["event"] == "gateway ready"]
 
     try:
-        eventually("the gateway is ready", ready, within=20)
+        eventually("the gateway is ready", ready)
         yield Gateway(process, ready()[0]["address"], log)
     finally:
         if process.poll() is None:
@@ -111,7 +111,7 @@ def _lines(log: Path) -> list[dict[str, Any]]:
 
 @dataclass(slots=True)
 class Connection:
-    """An open answer, as bytes come: status and headers have been read."""
+    """An open HTTP response: status and headers are read, the body is still to come."""
 
     socket: socket.socket
     response: http.client.HTTPResponse
@@ -121,7 +121,7 @@ class Connection:
         return self.response.readline()
 
     def close(self) -> None:
-        """Leave, whatever is still to come."""
+        """Close the connection, even in the middle of the body."""
         self.response.close()
         self.socket.close()
 
@@ -129,7 +129,7 @@ class Connection:
 def send_chunked(
     gateway: Gateway, path: str, body: bytes, headers: Iterable[tuple[str, str]], chunk: int = 4096
 ) -> Connection:
-    """Send a body of unknown length, as Go does for a pipe; gives the open answer."""
+    """Send a body of unknown length, as Go does for a pipe; return the open response."""
     raw = socket.create_connection(("127.0.0.1", gateway.port), timeout=REPLY_SECONDS)
     head = [f"POST {path} HTTP/1.1", f"Host: 127.0.0.1:{gateway.port}"]
     head += ["User-Agent: Go-http-client/1.1", "Transfer-Encoding: chunked"]
@@ -145,7 +145,7 @@ def send_chunked(
 
 
 def prompt(text: str, **fields: Any) -> dict[str, Any]:
-    """The `request` object of an LLM call, with the keys that the SDK writes."""
+    """Return the `request` object of an LLM call, with the keys that the SDK writes."""
     return {
         "provider": "scripted",
         "model": "echo",
@@ -161,7 +161,7 @@ def prompt(text: str, **fields: Any) -> dict[str, Any]:
 
 
 def envelope(session_id: str, kind: str, request: object) -> dict[str, Any]:
-    """What the SDK writes: one invocation of a session."""
+    """Return the envelope that the SDK writes around one invocation of a session."""
     invoke = {"type": kind, "backwards_request_id": "ab" * 16, "request": request}
     data = {"type": "invoke", "data": invoke}
     return {"event": "session", "session_id": session_id, "data": data}

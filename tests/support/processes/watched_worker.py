@@ -1,11 +1,11 @@
-"""A worker that writes down every callback of its loop that computed for too long.
+"""A worker that logs every callback of its event loop that uses too much CPU time.
 
-What counts is the CPU time of the loop's thread, so that a busy machine makes nothing slow; the
-loop is asyncio's own, because uvloop calls nobody before and after a callback. What a worker does
-before it claims is not looked at.
+The measure is the CPU time of the loop's thread, so a busy machine makes no callback slow. The loop
+is asyncio's own, because uvloop has no hook around a callback. Start-up is not measured: the watch
+begins with the first claim.
 
-A line of the log is `slow callback: <milliseconds> ms: <where it began> -> <where it ended>`. What
-the garbage collector took of a callback is not counted to it, but has a line of its own.
+A line of the log is `slow callback: <milliseconds> ms: <first await> -> <last await>`. The time of
+the garbage collector is not counted as the callback's, and has a line of its own.
 """
 
 import asyncio
@@ -25,14 +25,14 @@ MARK: Final = "slow callback: "
 LONGEST_MS: Final = 50.0
 
 _collecting: Final = [0.0, 0.0]
-"""When the collector began, and what it has taken of the callback that runs: seconds."""
+"""Seconds: the start of the current collection, and its share of the current callback."""
 
 _run: Final = asyncio.events.Handle._run  # pyright: ignore[reportPrivateUsage]
 _claim: Final = Claimer.run
 
 
 def watched(handle: asyncio.Handle) -> None:
-    """Run a callback as `Handle._run` does, and write it down if it is slow."""
+    """Run a callback as `Handle._run` does, and log a slow one."""
     task, before = _place(handle)
     _collecting[1] = 0.0
     began = time.thread_time()
@@ -61,7 +61,7 @@ def _watch_collector(phase: str, info: dict[str, int]) -> None:
 
 
 def _place(handle: asyncio.Handle) -> "tuple[asyncio.Task[Any] | None, str]":
-    """Name what a handle will do: a step of a task from where it waits, or a function."""
+    """Return the task that a handle resumes, if any, and a name of the step or function."""
     callback: Any = handle._callback  # type: ignore[attr-defined]
     bound_to = getattr(callback, "__self__", None)
     if isinstance(bound_to, asyncio.Task):
@@ -71,7 +71,7 @@ def _place(handle: asyncio.Handle) -> "tuple[asyncio.Task[Any] | None, str]":
 
 
 def _stack(task: "asyncio.Task[Any]") -> str:
-    """Give the functions that wait for each other in a task, the innermost with its line."""
+    """Return the chain of awaiting functions of a task, with the innermost one's line number."""
     names: list[str] = []
     waiting: Any = task.get_coro()
     frame: FrameType | None = None

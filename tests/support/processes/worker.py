@@ -14,13 +14,13 @@ from invokeq.protocol.redis import keys
 from invokeq.transport.connect import make_client
 from tests.support.waiting import eventually
 
-STOP_SECONDS = 20.0
-"""Longer than any grace time that a test sets."""
+STOP_SECONDS = 60.0
+"""Longer than any grace time that a test sets, also on a busy machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerProcess:
-    """One running worker; `log` holds what it printed, `journal` what its scripted vendor saw."""
+    """One running worker; `log` holds its output, `journal` the events of its scripted vendor."""
 
     process: subprocess.Popen[bytes]
     name: str
@@ -32,13 +32,13 @@ class WorkerProcess:
         return self.process.pid
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Send a signal and wait for the end; gives the exit code."""
+        """Send a signal and wait for the end; return the exit code."""
         if self.process.poll() is None:
             self.process.send_signal(number)
         return self.process.wait(STOP_SECONDS)
 
     def vendor_events(self, request_id: str) -> list[str]:
-        """What the scripted vendor noted of one call, oldest first."""
+        """Return the events that the scripted vendor noted for one call, oldest first."""
         if not self.journal.exists():
             return []
         lines = [line.split(" ", 1) for line in self.journal.read_text().splitlines()]
@@ -57,7 +57,7 @@ def write_config(
     summary_model: str | None = None,
     more: str = "",
 ) -> Path:
-    """Write an invokeq.toml with one pool called `main`; `more` is added as it is."""
+    """Write an invokeq.toml with one pool called `main`; append `more` unchanged."""
     lines = ["[redis]", f'url = "{url}"', "[pools.main]"]
     lines += [f"queues = {list(queues)!r}", f"concurrency = {concurrency}"]
     lines += ["[limits]", *(f"{name} = {value}" for name, value in (limits or {}).items())]
@@ -82,7 +82,7 @@ def running_worker(
     program: Sequence[str] = ("-m", "invokeq_worker"),
     **config: Any,
 ) -> Generator[WorkerProcess]:
-    """Run one worker, with the scripted vendor or `providers`; ready when its lease is seen."""
+    """Run one worker, with the scripted vendor or `providers`; wait until its lease exists."""
     journal = directory / f"{name}.journal"
     tables = providers or {"scripted": {"type": "scripted", "journal_file": str(journal)}}
     path = write_config(directory / f"{name}.toml", url, providers=tables, **config)
@@ -107,14 +107,14 @@ def running_worker(
 
 
 def await_worker(url: str, worker: WorkerProcess) -> None:
-    """Wait until a worker has its lease, or fail with what it printed."""
+    """Wait until a worker has its lease; fail with the worker's output if the process ends."""
     with make_client(url, 5.0) as client:
 
         def leased() -> bool:
             assert worker.process.poll() is None, worker.log.read_text()
             return client.zscore(keys.LEASES, worker.name) is not None
 
-        eventually(f"worker {worker.name} is there", leased, within=20)
+        eventually(f"worker {worker.name} is there", leased)
 
 
 def _toml(value: object) -> str:

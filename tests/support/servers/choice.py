@@ -1,7 +1,7 @@
-"""The choice of servers, known before any other import; pytest loads it by `-p`.
+"""The choice of servers, known before any other import: pytest loads this plugin by `-p`.
 
-RQ reads its prefix when it is imported. A run with a cluster in it needs one with a hash tag, for
-every test and every process that a test starts.
+RQ reads its key prefix at import. A run that includes a cluster needs a prefix with a hash tag, in
+every test and in every process that a test starts.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Blocking clients of whatever a test runs against: one server, or a cluster."""
+"""Blocking clients of the server or the cluster that a test runs against."""
 
 from typing import Any, cast
 
@@ -13,10 +13,11 @@ _SUBCOMMANDS = {"MEMORY"}
 
 
 class ClusterClient(redis.Redis):
-    """The masters of a cluster as if they were one server.
+    """The masters of a cluster behind the interface of one server.
 
-    A command goes to the master of its key; what is about a whole server goes to all, and answers
-    are joined. Pipelines, scripts, subscriptions and what has no key are at RQ's slot.
+    A command goes to the master of its key. A command about a whole server goes to all masters, and
+    the answers are joined. Pipelines, scripts, subscriptions and commands without a key go to the
+    master of RQ's slot.
     """
 
     def __init__(self, address: Address) -> None:
@@ -51,7 +52,7 @@ class ClusterClient(redis.Redis):
 
 
 def connect(url: str) -> redis.Redis:
-    """Open a client; whoever opens it closes it."""
+    """Open a client; the caller closes the client."""
     address = parse_address(url)
     if address.kind == "cluster":
         return ClusterClient(address)
@@ -59,7 +60,7 @@ def connect(url: str) -> redis.Redis:
 
 
 def rq_url(url: str) -> str:
-    """Give the address of the one server that has RQ's keys, for RQ's own tools."""
+    """Return the address of the one server that has RQ's keys, for RQ's own tools."""
     address = parse_address(url)
     if address.kind != "cluster":
         return url

@@ -25,7 +25,7 @@ def free_port() -> int:
 
 @dataclass(frozen=True, slots=True)
 class RunningCluster:
-    """Masters that share the slots, and a replica of each or none; `url` names the masters."""
+    """Masters that share the slots, each with one replica or none; `url` names the masters."""
 
     masters: list[EmbeddedValkey]
     replicas: list[EmbeddedValkey]
@@ -42,7 +42,7 @@ class RunningCluster:
 
 @contextmanager
 def running_cluster(size: int = 3, *, replicas: bool = True) -> Generator[RunningCluster]:
-    """Run a cluster; ready when every node knows all, and replicas have what masters have."""
+    """Run a cluster; wait until every node knows all nodes and every replica is in sync."""
     copies = 2 if replicas else 1
     with ExitStack() as stack:
         nodes = [stack.enter_context(_node()) for _ in range(copies * size)]
@@ -58,13 +58,13 @@ def running_cluster(size: int = 3, *, replicas: bool = True) -> Generator[Runnin
         for client in clients[1:]:
             client.execute_command("CLUSTER", "MEET", "127.0.0.1", nodes[0].port, bus)
         for client in clients:
-            eventually("all know all", lambda c=client: _knows(c) == len(nodes), within=20)
+            eventually("all know all", lambda c=client: _knows(c) == len(nodes))
         for master, replica in zip(clients, clients[size:], strict=False):
             replica.execute_command("CLUSTER", "REPLICATE", master.execute_command("CLUSTER MYID"))
         for client in clients:
-            eventually("it is whole", lambda c=client: _is_whole(c, size, copies), within=30)
+            eventually("it is whole", lambda c=client: _is_whole(c, size, copies))
         for replica in clients[size:]:
-            eventually("it follows", lambda c=replica: _follows(c), within=30)
+            eventually("it follows", lambda c=replica: _follows(c))
         yield RunningCluster(nodes[:size], nodes[size:])
 
 
@@ -101,7 +101,7 @@ def _info(client: redis.Redis) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class RunningSentinel:
-    """A master, its replica, and one Sentinel that calls them `mymaster`."""
+    """A master, its replica, and one Sentinel that watches both as `mymaster`."""
 
     master: EmbeddedValkey
     replica: EmbeddedValkey
@@ -110,7 +110,7 @@ class RunningSentinel:
 
     @property
     def url(self) -> str:
-        """The address; the Sentinel that it names first is not there."""
+        """The address; the first Sentinel in the list does not exist."""
         hosts = f"127.0.0.1:{free_port()},127.0.0.1:{self.port}"
         asking = f"?sentinel_password={quote(self.password, safe='')}" if self.password else ""
         return f"redis+sentinel://{hosts}/mymaster{asking}"
@@ -118,8 +118,10 @@ class RunningSentinel:
 
 @contextmanager
 def running_sentinel(directory: Path, password: str | None = None) -> Generator[RunningSentinel]:
-    """Run all three; ready when the Sentinel, which may want a password, knows the replica, and it
-    follows."""
+    """Run all three; wait until the replica is in sync and the Sentinel knows the replica.
+
+    With `password`, the Sentinel requires a password.
+    """
     with ExitStack() as stack:
         options = {"repl-diskless-sync-delay": "0"}
         master = stack.enter_context(EmbeddedValkey.start(options=options))
@@ -130,7 +132,7 @@ def running_sentinel(directory: Path, password: str | None = None) -> Generator[
         port = free_port()
         stack.enter_context(_sentinel(directory, port, master, password))
         asking = stack.enter_context(redis.Redis(port=port, password=password, protocol=2))
-        eventually("the replica is known", lambda: _replicas(asking) == 1, within=20)
+        eventually("the replica is known", lambda: _replicas(asking) == 1)
         yield RunningSentinel(master, replica, port, password)
 
 

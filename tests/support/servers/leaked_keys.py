@@ -1,4 +1,4 @@
-"""Finds the keys that would stay in Redis for ever."""
+"""Find the keys that would stay in Redis for ever."""
 
 from collections.abc import Collection
 from fnmatch import fnmatchcase
@@ -7,7 +7,7 @@ import redis
 
 
 def leaked_keys(client: redis.Redis, permanent: Collection[str]) -> list[str]:
-    """Give the sorted names of keys without a TTL that match no glob pattern of `permanent`."""
+    """Return the sorted names of keys without a TTL that match no glob pattern of `permanent`."""
     names = [_text(key) for key in client.keys("*")]
     unexpected = [name for name in names if not any(fnmatchcase(name, p) for p in permanent)]
     # -1 is a key without a TTL; -2 is one that expired since it was listed.

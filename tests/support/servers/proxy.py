@@ -9,19 +9,19 @@ from enum import Enum
 from typing import Self
 
 _CHUNK = 64 * 1024
-_BOUND = 10.0
+_BOUND = 60.0
 
 
 class State(Enum):
-    """What happens to a connection that is made."""
+    """How the proxy treats a new connection."""
 
     OPEN = "forwarded"
     CUT = "closed at once"
-    STALLED = "accepted, and what it says is swallowed"
+    STALLED = "accepted, and its bytes are dropped"
 
 
 class _Pair:
-    """One connection of a client, and that to the server behind."""
+    """The connection of a client, and its connection to the server."""
 
     def __init__(self, client: asyncio.StreamWriter, server: asyncio.StreamWriter | None) -> None:
         self.writers = [writer for writer in (client, server) if writer is not None]
@@ -33,9 +33,9 @@ class _Pair:
 
 
 class Proxy:
-    """Forwards to `target` on 127.0.0.1. Its methods may be called from any thread.
+    """A proxy to port `target` on 127.0.0.1. All public methods are thread-safe.
 
-    A connection that was open in a stall stays dead; those made after `resume()` work.
+    A connection that was open during a stall stays dead; connections made after `resume()` work.
     """
 
     def __init__(self, target: int, tls: ssl.SSLContext | None = None) -> None:
@@ -64,15 +64,15 @@ class Proxy:
             proxy._thread.join(_BOUND)
 
     def cut(self) -> None:
-        """Break every connection, and let nobody in."""
+        """Break every connection, and refuse new connections."""
         self._call(lambda: self._turn(State.CUT))
 
     def stall(self) -> None:
-        """Let everybody in, keep every connection, and pass nothing on: half open."""
+        """Accept and keep every connection, and forward no byte: half-open connections."""
         self._call(lambda: self._turn(State.STALLED))
 
     def resume(self) -> None:
-        """Forward connections that are made from now on."""
+        """Forward new connections again."""
         self._call(lambda: self._turn(State.OPEN))
 
     def _turn(self, state: State) -> None:

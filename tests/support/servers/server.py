@@ -29,12 +29,12 @@ CLUSTER = "cluster"
 
 
 class ServerMissingError(Exception):
-    """The server asked for is not on this machine."""
+    """The chosen server is not on this machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server that answers, or a cluster; `ours` when this run has started it."""
+    """A running server or cluster; `ours` if this test run started the server."""
 
     name: str
     url: str
@@ -42,11 +42,11 @@ class Server:
     ours: bool
 
     def connect(self) -> redis.Redis:
-        """Open a synchronous client; whoever opens it closes it."""
+        """Open a synchronous client; the caller closes the client."""
         return connect(self.url)
 
     def erase(self) -> None:
-        """Delete everything in it, or in our database when it is somebody else's."""
+        """Delete all keys of the server, or of our database on a borrowed server."""
         with self.connect() as client:
             if self.ours:
                 client.flushall()
@@ -90,7 +90,11 @@ _BINARIES: dict[str, Callable[[], Path]] = {
 
 
 def chosen_servers(choice: str) -> list[str]:
-    """Give the names in a comma-separated choice; `all` is each of this machine but the cluster."""
+    """Return the names in a comma-separated choice.
+
+    `all` means each server on this machine, without the cluster. Raise ValueError for a name that
+    is neither a known server nor a URL.
+    """
     if choice == "all":
         return [name for name in _BINARIES if name != "system" or _is_here(name)]
     names = [name.strip() for name in choice.split(",") if name.strip()]
@@ -104,7 +108,7 @@ def chosen_servers(choice: str) -> list[str]:
 
 @contextmanager
 def running_server(name: str) -> Generator[Server]:
-    """Start the server called `name`, or borrow the one at that URL; it ends with the block."""
+    """Start the server called `name`, or borrow the one at that URL, until the block ends."""
     if "://" in name:
         yield _borrowed(name)
         return

@@ -1,4 +1,4 @@
-"""A vendor's HTTP server, for tests in which workers are processes of their own."""
+"""A vendor that speaks OpenAI's API, in a thread: for tests with real worker processes."""
 
 import asyncio
 import threading
@@ -9,13 +9,12 @@ from typing import Any
 import orjson
 
 from tests.support.vendors.recorded import Answer, Recorded, recorded_server, streamed
-
-BOUND_SECONDS = 10.0
+from tests.support.waiting import BOUND_SECONDS
 
 
 @contextmanager
 def vendor_server() -> Generator[Recorded]:
-    """Run a server that speaks OpenAI's API in a thread; it answers from its queue."""
+    """Run the server in a thread; the server answers from its queue."""
     loop = asyncio.new_event_loop()
     stop = asyncio.Event()
     ready = threading.Event()
@@ -39,7 +38,10 @@ def vendor_server() -> Generator[Recorded]:
 
 
 def chat(*texts: str, end: str = "done") -> Answer:
-    """Answer a chat with chunks; complete, cut off after them, or with nothing more to come."""
+    """Return the answer of a chat: chunks, and then an end as `end` says.
+
+    `done` completes the answer, `cut` breaks the connection, `hang` sends no more bytes.
+    """
     events = [_event({"choices": [{"index": 0, "delta": {"content": text}}]}) for text in texts]
     if end == "done":
         usage = {"prompt_tokens": 3, "completion_tokens": len(texts), "total_tokens": 9}

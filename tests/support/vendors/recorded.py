@@ -1,7 +1,7 @@
-"""A small HTTP server that answers as the documentation of an API says, and keeps what it was sent.
+"""A small HTTP server that answers as the documentation of an API says, and records requests.
 
-It stands in where nobody has written a server to test against, and where a request is to be seen
-byte by byte. Answers come from a queue, the last one again and again.
+Tests use the server for APIs without a published simulator, and to see requests byte by byte.
+Answers come from a queue; the last answer repeats.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ End = Literal["done", "cut", "hang", "gone"]
 
 @dataclass(frozen=True)
 class Asked:
-    """One request as it came."""
+    """One recorded request."""
 
     path: str
     headers: Mapping[str, str]
@@ -32,7 +32,7 @@ class Asked:
         return orjson.loads(self.content)
 
     def form(self) -> dict[str, Message]:
-        """Give the parts of a form by name."""
+        """Return the parts of a multipart form by name."""
         head = f"Content-Type: {self.headers['content-type']}\r\n\r\n".encode()
         parts = cast(list[Message], BytesParser().parsebytes(head + self.content).get_payload())
         return {str(part.get_param("name", header="content-disposition")): part for part in parts}
@@ -40,10 +40,10 @@ class Asked:
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer; after its pieces it is complete, breaks off, or says nothing more.
+    """One answer; after its pieces the answer is complete, breaks off, or hangs.
 
-    With no pieces and `hang`, not even the headers come. With `gone` the connection is closed
-    before a byte of it.
+    With no pieces and `hang`, not even headers are sent. With `gone` the connection closes before
+    the first byte.
     """
 
     pieces: tuple[bytes, ...] = ()
@@ -53,14 +53,17 @@ class Answer:
 
 
 def said(value: Any, status: int = HTTPStatus.OK, **headers: str) -> Answer:
-    """Answer with JSON; underscores in the names of headers stand for hyphens."""
+    """Return an answer with JSON; underscores in the names of headers stand for hyphens."""
     named = {name.replace("_", "-"): text for name, text in headers.items()}
     content = {"content-type": "application/json", **named}
     return Answer((orjson.dumps(value),), status, content)
 
 
 def streamed(*events: Any, end: End = "done") -> Answer:
-    """Answer with server-sent events, named by their type as vendors do; bytes go as they are."""
+    """Return an answer with server-sent events, named by their type as vendors do.
+
+    Bytes are sent unchanged.
+    """
     pieces = tuple(
         event
         if isinstance(event, bytes)
@@ -71,7 +74,7 @@ def streamed(*events: Any, end: End = "done") -> Answer:
 
 
 class Recorded:
-    """The server; `open` counts the clients that are connected."""
+    """The server; `open` counts connected clients, `seen` all clients so far."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -82,17 +85,17 @@ class Recorded:
         self._clients: set[asyncio.Task[None]] = set()
 
     def answer(self, *answers: Answer) -> None:
-        """Set what comes next."""
+        """Set the queue of answers."""
         self.answers = list(answers)
 
     def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one client, beside the others."""
+        """Serve one client in a task of its own."""
         task = asyncio.create_task(self._serve(reader, writer))
         self._clients.add(task)
         task.add_done_callback(self._clients.discard)
 
     async def close(self) -> None:
-        """Drop all clients."""
+        """Drop all clients, and wait for their tasks."""
         for task in self._clients:
             task.cancel()
         await asyncio.gather(*self._clients, return_exceptions=True)
@@ -104,13 +107,13 @@ class Recorded:
             while await self._serve_one(reader, writer):
                 pass
         except (asyncio.IncompleteReadError, ConnectionError):
-            return  # the client has gone
+            return  # the client has closed the connection
         finally:
             self.open -= 1
             writer.close()
 
     async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Answer one request; tells whether the connection may be used again."""
+        """Answer one request; return whether the connection can be reused."""
         self.asked.append(await _read_request(reader))
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if answer.end == "gone":
@@ -121,7 +124,7 @@ class Recorded:
             writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
             await writer.drain()
         if answer.end == "hang":
-            await reader.read()  # ends when the client goes
+            await reader.read()  # returns when the client closes the connection
         elif answer.end == "done":
             writer.write(b"0\r\n\r\n")
             await writer.drain()
@@ -155,7 +158,7 @@ async def _chunks(reader: asyncio.StreamReader) -> AsyncGenerator[bytes, None]:
 
 @asynccontextmanager
 async def recorded_server() -> AsyncGenerator[Recorded, None]:
-    """Run the server in this loop."""
+    """Run the server in the current event loop."""
     recorded = Recorded()
     server = await asyncio.start_server(recorded.accept, "127.0.0.1", 0)
     recorded.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"

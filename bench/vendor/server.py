@@ -1,7 +1,7 @@
-"""A local vendor that speaks OpenAI's API with as little work as can be: chat streams, embeddings.
+"""A local vendor that speaks OpenAI's API with the least CPU time: chat streams, embeddings.
 
-A model called `c<chunks>r<rate>` answers with that many chunks, `rate` a second; at rate 0 at once.
-It does just enough HTTP for clients that send whole requests and keep connections.
+A model called `c<chunks>r<rate>` answers with so many chunks, `rate` a second; at rate 0 at once.
+The server knows just enough HTTP for clients that send whole requests and keep connections.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._task is not None:
-            self._task.cancel("the client has gone")
+            self._task.cancel("the client has closed the connection")
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -121,7 +121,7 @@ def _run(address: "SimpleQueue[str]") -> None:
 
 
 def main() -> None:
-    """Serve until stdin ends; the command `address` gives the base URL."""
+    """Serve until stdin ends; the command `address` returns the base URL."""
     found: SimpleQueue[str] = SimpleQueue()
     threading.Thread(target=_run, args=(found,), daemon=True).start()
     url = found.get()

@@ -1,4 +1,4 @@
-"""The tables that a run ends with."""
+"""The printed tables at the end of a run."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,20 +6,20 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench.figures import OURS, Book, Row
 from bench.measures import MEASURES
+from bench.reporting.result_table import OURS, ResultTable, Row
 
 DASH = "-"
 
 
-def show(console: Console, machine: dict[str, Any], book: Book) -> None:
-    """Print one table a measure: subjects below each other, or figures where there is one."""
+def show(console: Console, machine: dict[str, Any], table: ResultTable) -> None:
+    """Print one table a measure: one line a subject, or one line a figure for a single subject."""
     facts = (machine["cpu"], f"{machine['cores']} cores", machine["system"])
     console.print("; ".join(facts), f"Python {machine['python']}, {machine['server']}", sep="\n")
     console.print(f"load before {machine['load_before']}, after {machine['load_after']}")
     for name, title in titles():
-        mine = [row for row in book.rows() if row.measure == name]
-        for _, text in (remark for remark in book.remarks if remark[0] == name):
+        mine = [row for row in table.rows() if row.measure == name]
+        for _, text in (remark for remark in table.remarks if remark[0] == name):
             console.print(f"{name}: {text}")
         if not mine:
             continue
@@ -35,19 +35,19 @@ def show(console: Console, machine: dict[str, Any], book: Book) -> None:
 
 
 def titles() -> list[tuple[str, str]]:
-    """Give names and titles of everything that is measured."""
+    """Return names and titles of all measures."""
     return [pair for m in MEASURES for pair in ((m.name, m.title), *m.also)]
 
 
 def number(value: float) -> str:
-    """Write a number with as many digits as mean something."""
+    """Return a number with its significant digits."""
     size = abs(value)
     digits = 0 if size >= 100 else 1 if size >= 10 else 2  # noqa: PLR2004
     return f"{value:,.{digits}f}"
 
 
 def _shared(rows: Sequence[Row]) -> list[str]:
-    """Give the figures that somebody else has too, in order."""
+    """Return the figures that at least one peer has too, in order."""
     return list(dict.fromkeys(row.figure for row in rows if row.subject != OURS))
 
 

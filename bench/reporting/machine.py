@@ -1,4 +1,4 @@
-"""What the figures were taken on."""
+"""The machine, the interpreter and the packages of a run."""
 
 import os
 import platform
@@ -12,7 +12,7 @@ PACKAGES: Final = ("invokeq", "redis", "hiredis", "rq", "pydantic", "orjson", "u
 
 
 def machine() -> dict[str, Any]:
-    """Describe the machine, the interpreter and the packages."""
+    """Return a description of the machine, the interpreter and the packages."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "cpu": cpu_model(),
@@ -25,7 +25,7 @@ def machine() -> dict[str, Any]:
 
 
 def cpu_model() -> str:
-    """Give the processor's name for itself."""
+    """Return the model name of the processor."""
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
@@ -33,10 +33,10 @@ def cpu_model() -> str:
 
 
 def host_class() -> str:
-    """Name the kind of machine for file names: system, architecture and cores."""
+    """Return the class of machine for file names: system, architecture and cores."""
     return f"{platform.system().lower()}-{platform.machine()}-{os.cpu_count()}cores"
 
 
 def load() -> list[float]:
-    """Give the load of the last 1, 5 and 15 minutes."""
+    """Return the load average of the last 1, 5 and 15 minutes."""
     return [round(value, 2) for value in os.getloadavg()]

@@ -1,4 +1,4 @@
-"""The peers' virtual environments, made when they are first needed under .cache/bench."""
+"""The peers' virtual environments under .cache/bench, installed on first use."""
 
 import hashlib
 import subprocess
@@ -6,23 +6,23 @@ import sys
 from pathlib import Path
 from typing import Final
 
-ROOT: Final = Path(__file__).parents[1]
+ROOT: Final = Path(__file__).parents[2]
 CACHE: Final = ROOT / ".cache" / "bench"
 INSTALL_SECONDS: Final = 600.0
 
 
 def requirements(name: str) -> Path:
-    """Give the file that pins what a peer's environment holds."""
-    return Path(__file__).parent / "peers" / f"{name}.txt"
+    """Return the file with the pinned packages of a peer's environment."""
+    return ROOT / "bench" / "peers" / f"{name}.txt"
 
 
 def versions(name: str) -> list[str]:
-    """Give the pinned packages of an environment as `name==version`."""
+    """Return the pinned packages of an environment as `name==version`."""
     return requirements(name).read_text().split()
 
 
 def bin_directory(name: str | None) -> Path:
-    """Give the folder with the interpreter of an environment, which is made if it is not there."""
+    """Return the folder with the interpreter of an environment; install a missing environment."""
     if name is None:
         return Path(sys.executable).parent
     home = CACHE / name

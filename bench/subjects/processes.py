@@ -1,4 +1,4 @@
-"""Child processes: started here, measured from outside, and ended by their own process group."""
+"""Child processes, measured from outside and ended by process group."""
 
 import json
 import os
@@ -15,11 +15,11 @@ STOP_SECONDS: Final = 3.0
 
 
 class ChildError(Exception):
-    """A child ended, was silent for too long, or answered with an error."""
+    """A child process ended, timed out, or answered with an error."""
 
 
 class Child:
-    """A process in a group of its own; with `talks`, it answers as `bench.peers.lines` does."""
+    """A process in a process group of its own; with `talks`, one that runs `bench.peers.lines`."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class Child:
         return self._process.poll() is None
 
     def ask(self, do: str, *, within: float = 60.0, **arguments: Any) -> Any:
-        """Send a command and wait for its answer; ChildError if there is none in `within` s."""
+        """Send a command and return the answer; raise ChildError after `within` seconds."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(json.dumps({"do": do, **arguments}).encode() + b"\n")
@@ -80,12 +80,12 @@ class Child:
         return line
 
     def signal(self, number: signal.Signals) -> None:
-        """Signal the whole group."""
+        """Send a signal to the whole process group."""
         if self.alive:
             os.killpg(self.pid, number)
 
     def stop(self) -> None:
-        """End the group: asked first, then killed."""
+        """End the process group with SIGTERM, and with SIGKILL after a grace time."""
         self.signal(signal.SIGCONT)
         self.signal(signal.SIGTERM)
         try:
@@ -98,13 +98,13 @@ class Child:
                 pipe.close()
 
     def kill(self) -> None:
-        """End the group at once."""
+        """End the process group with SIGKILL."""
         self.signal(signal.SIGKILL)
         self.stop()
 
 
 def tree(pid: int) -> list[int]:
-    """Give a process and all its descendants."""
+    """Return the ids of a process and all its descendants."""
     children: dict[int, list[int]] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         fields = _stat(path)
@@ -117,7 +117,7 @@ def tree(pid: int) -> list[int]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Give the processor time of a process and its descendants, dead children included."""
+    """Return the CPU seconds of a process and its descendants, with ended children."""
     total = 0
     for each in tree(pid):
         fields = _stat(Path(f"/proc/{each}/stat"))
@@ -126,7 +126,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def rss_mb(pid: int) -> float:
-    """Give the resident memory of a process and its descendants, in MB, shared pages once."""
+    """Return the resident memory of a process and its descendants in MB, shared pages once."""
     total = 0
     for each in tree(pid):
         try:
@@ -138,7 +138,7 @@ def rss_mb(pid: int) -> float:
 
 
 def own_rss_kb(pid: int) -> int:
-    """Give the resident memory of one process, in kB."""
+    """Return the resident memory of one process in kB."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1])
@@ -146,7 +146,7 @@ def own_rss_kb(pid: int) -> int:
 
 
 def _stat(path: Path) -> list[str]:
-    """Give the fields of /proc/<pid>/stat from the state on; none if the process is gone."""
+    """Return the fields of /proc/<pid>/stat from the state on; none if the process has ended."""
     try:
         return path.read_text().rpartition(")")[2].split()
     except OSError:

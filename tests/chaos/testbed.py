@@ -1,4 +1,4 @@
-"""A server, a way to it that can be cut, and workers that can be killed."""
+"""A server, a proxy that can cut the connections to it, and workers that can be killed."""
 
 import asyncio
 import os
@@ -18,8 +18,8 @@ from tests.support.waiting import eventually
 AOF = {"appendonly": "yes", "appendfsync": "everysec"}
 
 
-class Place:
-    """What faults are injected into; workers reach the server through `proxy`, readers do not."""
+class Testbed:
+    """The processes under test; workers connect through `proxy`, readers connect directly."""
 
     def __init__(self, directory: Path, stack: ExitStack, concurrency: int) -> None:
         self._directory = directory
@@ -39,22 +39,22 @@ class Place:
     @classmethod
     @contextmanager
     def running(cls, workers: int, concurrency: int = 500) -> Generator[Self]:
-        """Run it until the block ends."""
+        """Run a testbed until the block ends."""
         with tempfile.TemporaryDirectory(prefix="invokeq-chaos-") as name, ExitStack() as stack:
-            place = cls(Path(name), stack, concurrency)
+            testbed = cls(Path(name), stack, concurrency)
             for _ in range(workers):
-                place.start_worker()
-            yield place
+                testbed.start_worker()
+            yield testbed
 
     @property
     def url(self) -> str:
         return self.server.url
 
     def _stop(self) -> None:
-        self.server.stop()  # the one that is running then
+        self.server.stop()  # looked up late: `start_server` may have replaced the first server
 
     def start_worker(self) -> WorkerProcess:
-        """Start one more worker, and wait until it is there."""
+        """Start one more worker, and wait until the worker has its lease."""
         worker = self._stack.enter_context(
             running_worker(
                 f"redis://127.0.0.1:{self.proxy.port}/0",
@@ -67,17 +67,17 @@ class Place:
         return worker
 
     async def replace(self, worker: WorkerProcess) -> None:
-        """Start a worker in the place of one that has ended or is about to."""
+        """Start a worker in place of one that has ended or is about to end."""
         self.workers.remove(worker)
         await asyncio.to_thread(self.start_worker)
 
     def kill_server(self) -> None:
-        """Kill the server as a power cut does; what it has not written to its file is gone."""
+        """Kill the server as a power cut does: writes that are not in its file are lost."""
         assert self.server.pid is not None
         os.kill(self.server.pid, signal.SIGKILL)
         eventually("the server is dead", lambda: not self.server.running)
         self.server.stop()
 
     def start_server(self) -> None:
-        """Start it again on the same port, with the data that it had written."""
+        """Restart the server on the same port, with the data of its file."""
         self.server = EmbeddedValkey.start(port=self._port, data_directory=self._data, options=AOF)

@@ -1,4 +1,4 @@
-"""What was measured: rows of values with their medians and spread, and whether a goal was met."""
+"""The results: rows of values with median and quartiles, and whether a goal was met."""
 
 import statistics
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ class Row:
 
     @property
     def quartiles(self) -> tuple[float, float]:
-        """The first and the third; of few values the extremes."""
+        """The first and the third quartile; of fewer than four values the extremes."""
         if len(self.values) < 4:  # noqa: PLR2004 - fewer have no quartiles
             return min(self.values), max(self.values)
         first, _, third = statistics.quantiles(self.values, n=4)
@@ -52,30 +52,30 @@ class Row:
         }
 
 
-class Book:
-    """All rows of a run, in the order in which they were first written."""
+class ResultTable:
+    """All rows of a run, in the order of their first values."""
 
     def __init__(self) -> None:
         self._rows: dict[tuple[str, str, str], Row] = {}
         self.remarks: list[tuple[str, str]] = []
 
     def add(self, measure: str, figure: str, unit: str, *values: float, of: str = OURS) -> Row:
-        """Write values down, beside those that are there."""
+        """Append values to a row; return the row."""
         row = self._rows.setdefault((measure, of, figure), Row(measure, of, figure, unit))
         row.values += values
         return row
 
     def dash(self, measure: str, figure: str, unit: str, why: str, *, of: str = OURS) -> None:
-        """Say that a figure could not be taken."""
+        """Record that a figure could not be measured, with the reason."""
         row = self._rows.setdefault((measure, of, figure), Row(measure, of, figure, unit))
         row.note = why
 
     def remark(self, measure: str, text: str) -> None:
-        """Say what went wrong with a measure."""
+        """Record a problem of a measure."""
         self.remarks.append((measure, text))
 
     def find(self, measure: str, figure: str, of: str = OURS) -> Row | None:
-        """Look a row up; None if it is not there or is a dash."""
+        """Return a row with values, or None."""
         row = self._rows.get((measure, of, figure))
         return row if row and row.values else None
 
@@ -83,7 +83,7 @@ class Book:
         return list(self._rows.values())
 
     def best_peer(self, measure: str, figure: str, *, most: bool) -> Row | None:
-        """Give the row of the peer that does best."""
+        """Return the row of the best peer, by the highest (`most`) or lowest median."""
         rows = [
             row
             for row in self._rows.values()
@@ -96,7 +96,7 @@ class Book:
         return pick(rows, key=lambda row: row.median) if rows else None
 
     def goal(self, measure: str, figure: str, bound: Bound, value: float) -> None:
-        """Set what is to be reached by the median of a figure of ours."""
+        """Set the goal for the median of a figure of invokeq."""
         row = self.find(measure, figure)
         if row is not None:
             row.goal = f"{bound} {value:g}"

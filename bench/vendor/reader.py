@@ -1,4 +1,4 @@
-"""Reads a vendor's streams in one process, without Redis: by the bare SDK, or by our provider."""
+"""Read a vendor's streams in one process, without Redis: by the bare SDK, or by our provider."""
 
 import asyncio
 import sys
@@ -27,7 +27,7 @@ class _Reader:
         self._provider: Provider | None = None
 
     async def read(self, way: str, streams: int, model: str) -> dict[str, float]:
-        """Read streams side by side; gives chunks, and the CPU seconds of this process."""
+        """Read streams side by side; return the chunks and the CPU seconds of this process."""
         await self._count(way, model)
         cpu = time.process_time()
         counts = await asyncio.gather(*(self._count(way, model) for _ in range(streams)))
@@ -35,7 +35,7 @@ class _Reader:
         return {"chunks": sum(counts), "cpu": cpu}
 
     async def first(self, way: str, times: int, model: str) -> list[float]:
-        """Give the times from calling to the first chunk, one at a time, in ms."""
+        """Return the times from call to first chunk in ms, one call at a time."""
         taken: list[float] = []
         for _ in range(times):
             begun = time.perf_counter()
@@ -47,8 +47,10 @@ class _Reader:
         return taken
 
     async def embed(self, way: str, texts: int, model: str) -> float:
-        """Give the seconds of one embedding call: of the SDK, or of the provider, which makes no
-        lists of numbers."""
+        """Return the seconds of one embedding call, by the SDK or by the provider.
+
+        The provider keeps packed numbers; the SDK makes lists of floats.
+        """
         batch = [f"text {n}" for n in range(texts)]
         if way == "sdk":
             begun = time.perf_counter()

@@ -1,19 +1,19 @@
-"""Who is measured, with which settings; one entry a subject."""
+"""The measured systems and their settings, one entry a subject."""
 
 import sys
 from dataclasses import dataclass
 from typing import Final
 
-from bench.figures import OURS
+from bench.reporting.result_table import OURS
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One system; the names in braces in `worker` are filled in when it starts.
+    """One system; `start_worker` fills in the names in braces of `worker`.
 
-    `environment` names its folder in .cache/bench and its requirements file; None is this
-    interpreter. `jobs` and `calls` are about two seconds' worth for one worker process. `few` is
-    how many no-ops run at once, where more only costs; streams get one place each.
+    `environment` names a folder in .cache/bench and a requirements file; None means this
+    interpreter. `jobs` and `calls` take one worker process about two seconds. `few` is the
+    concurrency for no-ops, above which the rate only falls; streams get one slot each.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""A subject at work: its worker and its client, each a process, on the server of the run."""
+"""A running subject: a worker process and a client process on the server of the run."""
 
 import sys
 import time
@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import redis
 
-from bench.catalog import INVOKEQ, Subject
-from bench.environments import ROOT, bin_directory
-from bench.processes import Child
+from bench.subjects.catalog import INVOKEQ, Subject
+from bench.subjects.environments import ROOT, bin_directory
+from bench.subjects.processes import Child
 from invokeq.protocol.redis import keys
 
 READY_SECONDS: Final = 40.0
@@ -24,8 +24,8 @@ Providers = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(slots=True)
-class Place:
-    """Where subjects run: the server, and a folder for configurations and logs."""
+class Workspace:
+    """The server of the run, and a folder for configurations and logs."""
 
     url: str
     directory: Path
@@ -33,17 +33,17 @@ class Place:
     _numbers: Generator[int] = field(default_factory=lambda: (n for n in range(1_000_000)))
 
     def connect(self) -> Any:
-        """Open a client of the server."""
+        """Open a client of the server; the caller closes the client."""
         return redis.Redis.from_url(self.url, protocol=2)
 
     def number(self) -> int:
-        """Give a number that no other start has."""
+        """Return the next number of a start."""
         return next(self._numbers)
 
 
 @dataclass(slots=True)
 class Running:
-    """A worker that is up, and a client that has had its first answer."""
+    """A worker that is ready, and a client that has received its first answer."""
 
     subject: Subject
     worker: Child
@@ -55,11 +55,11 @@ class Running:
         return self.subject.name
 
     def ask(self, do: str, *, within: float = 60.0, **arguments: Any) -> Any:
-        """Send the client a command."""
+        """Send a command to the client; return the answer."""
         return self.client.ask(do, within=within, **arguments)
 
     def finished(self) -> int:
-        """Count the jobs that are done: by RQ's books for ours, by their own word for the peers."""
+        """Return the number of finished jobs, by RQ's registry or by the peers' counter."""
         if self.subject is INVOKEQ:
             return int(self.redis.zcard(keys.registry("finished", LANE)))
         return int(self.redis.get(DONE) or 0)
@@ -67,15 +67,15 @@ class Running:
 
 @contextmanager
 def running(
-    place: Place, subject: Subject, *, places: int, providers: Providers | None = None
+    workspace: Workspace, subject: Subject, *, places: int, providers: Providers | None = None
 ) -> Generator[Running]:
-    """Run a subject; `places` is how many jobs its worker may run at once."""
+    """Run a subject until the block ends; `places` is the concurrency of the worker."""
     with ExitStack() as stack:
-        worker = start_worker(place, subject, places=places, providers=providers)
+        worker = start_worker(workspace, subject, places=places, providers=providers)
         stack.callback(worker.stop)
-        client = start_client(place, subject)
+        client = start_client(workspace, subject)
         stack.callback(client.stop)
-        connection = stack.enter_context(place.connect())
+        connection = stack.enter_context(workspace.connect())
         if subject is INVOKEQ:
             await_leases(connection, 1, worker)
         client.ask("open", within=READY_SECONDS)
@@ -84,7 +84,7 @@ def running(
 
 
 def start_worker(
-    place: Place,
+    workspace: Workspace,
     subject: Subject,
     *,
     places: int,
@@ -92,12 +92,12 @@ def start_worker(
     providers: Providers | None = None,
 ) -> Child:
     """Start the worker of a subject."""
-    config = place.directory / f"invokeq-{place.number()}.toml"
+    config = workspace.directory / f"invokeq-{workspace.number()}.toml"
     if subject is INVOKEQ:
-        config.write_text(_toml(place, places, providers or {"scripted": {}}))
+        config.write_text(_toml(workspace, places, providers or {"scripted": {}}))
     fill = {
         "bin": str(bin_directory(subject.environment)),
-        "url": place.url,
+        "url": workspace.url,
         "few": str(places),
         "queue": _queue(subject),
         "config": str(config),
@@ -106,29 +106,29 @@ def start_worker(
     if processes > 1:
         cli = [sys.executable, "-m", "invokeq.cli", "worker", "--pool", "main"]
         command = [*cli, "--config", str(config), "--processes", str(processes)]
-    log = place.directory / f"{subject.name}.log"
-    return Child(f"{subject.name} worker", command, log, _environment(place, subject, places))
+    log = workspace.directory / f"{subject.name}.log"
+    return Child(f"{subject.name} worker", command, log, _environment(workspace, subject, places))
 
 
-def start_client(place: Place, subject: Subject) -> Child:
+def start_client(workspace: Workspace, subject: Subject) -> Child:
     """Start the client of a subject."""
     python = str(bin_directory(subject.environment) / "python")
     command = [python, "-m", subject.client]
-    log = place.directory / f"{subject.name}.client.log"
+    log = workspace.directory / f"{subject.name}.client.log"
     return Child(
-        f"{subject.name} client", command, log, _environment(place, subject, 100), talks=True
+        f"{subject.name} client", command, log, _environment(workspace, subject, 100), talks=True
     )
 
 
-def start_helper(place: Place, module: str, *arguments: str) -> Child:
-    """Start another module of the bench that talks."""
+def start_helper(workspace: Workspace, module: str, *arguments: str) -> Child:
+    """Start another module of the bench that serves commands."""
     command = [sys.executable, "-m", module, *arguments]
-    log = place.directory / f"{module}.log"
-    return Child(module, command, log, _environment(place, None, 100), talks=True)
+    log = workspace.directory / f"{module}.log"
+    return Child(module, command, log, _environment(workspace, None, 100), talks=True)
 
 
 def await_leases(connection: Any, count: int, worker: Child) -> None:
-    """Wait until `count` workers of ours have signed on."""
+    """Wait until `count` workers of invokeq have their leases."""
     until = time.monotonic() + READY_SECONDS
     while connection.zcard(keys.LEASES) < count:
         if not worker.alive or time.monotonic() > until:
@@ -137,7 +137,7 @@ def await_leases(connection: Any, count: int, worker: Child) -> None:
 
 
 def await_count(count: Any, wanted: int, seconds: float) -> float:
-    """Wait until `count()` has reached `wanted`; gives the time of `perf_counter`."""
+    """Wait until `count()` has reached `wanted`; return the time of `perf_counter`."""
     until = time.perf_counter() + seconds
     while count() < wanted:
         if time.perf_counter() > until:
@@ -147,13 +147,13 @@ def await_count(count: Any, wanted: int, seconds: float) -> float:
 
 
 def _queue(subject: Subject | None) -> str:
-    """Name a subject's queue; rq's two workers are up at once, and each wants its own."""
+    """Return the queue of a subject; rq's two workers run at once, each on its own queue."""
     return subject.name.replace(" ", "-").lower() if subject is not None else "bench"
 
 
-def _environment(place: Place, subject: Subject | None, places: int) -> dict[str, str]:
+def _environment(workspace: Workspace, subject: Subject | None, places: int) -> dict[str, str]:
     return {
-        "BENCH_REDIS_URL": place.url,
+        "BENCH_REDIS_URL": workspace.url,
         "BENCH_QUEUE": _queue(subject),
         "BENCH_CONCURRENCY": str(places),
         "PYTHONPATH": str(ROOT),
@@ -161,11 +161,11 @@ def _environment(place: Place, subject: Subject | None, places: int) -> dict[str
     }
 
 
-def _toml(place: Place, places: int, providers: Providers) -> str:
-    lines = ["[redis]", f'url = "{place.url}"']
+def _toml(workspace: Workspace, places: int, providers: Providers) -> str:
+    lines = ["[redis]", f'url = "{workspace.url}"']
     lines += ["[pools.main]", 'queues = ["llm", "text-embedding"]', f"concurrency = {places}"]
     lines += ["[limits]", "shutdown_grace = 1.0"]
-    lines += [f"{name} = {value}" for name, value in place.limits.items()]
+    lines += [f"{name} = {value}" for name, value in workspace.limits.items()]
     lines += ["[log]", 'level = "warning"']
     for name, options in providers.items():
         lines += [f"[providers.{name}]", *(f'{key} = "{value}"' for key, value in options.items())]

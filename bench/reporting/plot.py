@@ -1,10 +1,10 @@
-"""One picture of a run: a panel of bars for each figure that subjects are compared by."""
+"""A plot of a run: one panel of bars for each compared figure."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from bench.figures import OURS, Row
+from bench.reporting.result_table import OURS, Row
 
 PANELS: Final = (
     ("first-chunk", "call", "First chunk, idle (ms)"),
@@ -17,7 +17,7 @@ PANELS: Final = (
 
 
 def draw(path: Path, rows: Sequence[Row]) -> bool:
-    """Write an SVG; false without matplotlib (`pip install 'invokeq[bench]'`)."""
+    """Write an SVG; return False without matplotlib (`pip install 'invokeq[bench]'`)."""
     try:
         import matplotlib as mpl
     except ImportError:
@@ -55,6 +55,6 @@ def _panel(axes: Any, title: str, rows: Sequence[Row]) -> None:
     axes.set_title(title, fontsize=10)
     axes.invert_yaxis()
     axes.margins(x=0.18)
-    if max(medians) > 20 * min(medians):  # else the small bars cannot be seen
+    if max(medians) > 20 * min(medians):  # on a linear axis the small bars would be invisible
         axes.set_xscale("log")
     axes.bar_label(axes.containers[-1], fmt="%.4g", padding=3, fontsize=8)
