@@ -9,8 +9,12 @@ from importlib.metadata import requires
 import pytest
 from packaging.requirements import Requirement
 
-BUDGET_SECONDS = 0.150
-"""CPU time, so that a busy machine makes no import slow."""
+LARGEST_SHARE = 1.5
+"""Of the CPU time of redis, rq and pydantic in the same process: a busy machine slows both alike.
+
+Measured 0.9; 150 ms on the machine where this bound was first set.
+"""
+
 RUNS = 7
 
 FORBIDDEN = {
@@ -33,11 +37,12 @@ FORBIDDEN = {
 }
 
 TIMED = """
-import redis, rq, pydantic
 from time import process_time
 begin = process_time()
+import redis, rq, pydantic
+below = process_time()
 import invokeq
-print(process_time() - begin)
+print((process_time() - below) / (below - begin))
 """
 
 
@@ -59,7 +64,7 @@ def test_a_plugin_imports_no_worker_provider_or_vendor(module: str) -> None:
 
 def test_invokeq_adds_little_to_what_it_builds_on() -> None:
     best = min(float(run_python(TIMED)) for _ in range(RUNS))
-    assert best < BUDGET_SECONDS
+    assert best < LARGEST_SHARE
 
 
 def test_a_plain_install_asks_for_four_packages() -> None:
