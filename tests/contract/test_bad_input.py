@@ -47,7 +47,7 @@ from tests.support.vendors.recorded import Answer, Asked, Recorded, said
 
 pytestmark = [
     pytest.mark.usefixtures("no_certificates"),
-    pytest.mark.timeout(120),
+    pytest.mark.timeout(240),
     # aiohttp's remark on bodies over 1 MB: they are in memory already
     pytest.mark.filterwarnings("ignore:Sending a large body directly:ResourceWarning"),
 ]

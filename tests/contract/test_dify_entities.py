@@ -23,7 +23,7 @@ from tests.support.dify.samples import BAD, FACTS, GOOD, HISTORY_WITH_CALLS, LOO
 from tests.support.paths import ROOT
 
 INTERPRETER = "INVOKEQ_DIFY_PYTHON"
-EXIT_SECONDS = 30
+EXIT_SECONDS = 60.0
 
 
 class DifySide:

@@ -95,7 +95,7 @@ class Aimock:
     def _ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
         request = urllib.request.Request(f"{self.url}{path}", data=body, method=method)
         request.add_header("Content-Type", "application/json")
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.read()
 
 
@@ -179,7 +179,7 @@ def _running(
         yield _first(process.stdout, address)
     finally:
         process.terminate()
-        process.communicate(timeout=10)
+        process.communicate(timeout=60)
 
 
 def _first(lines: IO[str], address: Callable[[str], str | None]) -> str:

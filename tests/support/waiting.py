@@ -5,11 +5,15 @@ import threading
 import time
 from collections.abc import Callable
 
-BOUND_SECONDS = 60.0
-"""How long any wait may take: far longer than needed, also on a machine with a load of ten a core.
+BOUND_SECONDS = 25.0
+"""How long a condition may take: far longer than needed, also with a load of five a core.
 
-Only a test that is about to fail reaches the bound; pytest's own timeout is three times as long.
+Still below 30 s, the default of the orphan timeout and the grace time. With a longer bound, the
+test of a short timeout would pass even if the timeout was ignored.
 """
+
+START_SECONDS = 60.0
+"""How long a process may take to start or end, or a subprocess to run."""
 
 _POLL_SECONDS = 0.01
 

@@ -26,7 +26,7 @@ from tests.integration.conftest import user
 from tests.support.processes.worker import running_worker
 from tests.support.servers.server import Server
 
-pytestmark = [pytest.mark.local_model, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.local_model, pytest.mark.timeout(360)]
 
 QUEUES = ("llm", "text-embedding", "rerank", "tts", "speech2text", "moderation")
 EMBEDDING = TextEmbeddingModelConfig(provider="local", model="minilm")

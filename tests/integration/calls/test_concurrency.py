@@ -36,7 +36,7 @@ def test_threads_share_a_session(session: Session) -> None:
 def test_greenlets_share_a_session(redis_url: str) -> None:
     script = PROGRAMS / "gevent_reader.py"
     command = [sys.executable, str(script), redis_url, "20"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.stdout.strip() == "{11} True", done.stdout + done.stderr
 
 

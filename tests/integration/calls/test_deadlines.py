@@ -25,7 +25,7 @@ from tests.support.waiting import eventually
 
 MODEL: dict[str, Any] = {"provider": "openai", "model": "m", "mode": "chat"}
 DEADLINE = 1.5
-BOUND = 20.0
+BOUND = 60.0
 REQUEST = "ab" * 16
 LANE = "llm:acme"
 

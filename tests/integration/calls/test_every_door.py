@@ -18,7 +18,7 @@ from tests.integration.dify.test_dify_bind import Program, running_program
 from tests.support.processes.worker import WorkerProcess, running_worker
 from tests.support.servers.server import Server
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(360)
 
 QUEUES = ("llm", "text-embedding", "rerank", "tts", "speech2text", "moderation")
 MODELS: Final[Mapping[str, Mapping[str, str]]] = {

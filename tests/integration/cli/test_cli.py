@@ -19,7 +19,7 @@ from tests.integration.conftest import stream_config, user
 from tests.support.processes.worker import WorkerProcess
 from tests.support.waiting import eventually
 
-BOUND = 30.0
+BOUND = 60.0
 """Seconds; far more than any command takes."""
 
 NOBODY = "0" * 32

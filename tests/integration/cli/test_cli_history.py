@@ -19,7 +19,7 @@ from tests.support.processes.worker import WorkerProcess
 from tests.support.vendors.openai_vendor import chat, vendor_server
 from tests.support.vendors.recorded import Recorded
 
-BOUND = 20.0
+BOUND = 60.0
 
 
 @pytest.fixture

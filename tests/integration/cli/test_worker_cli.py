@@ -19,7 +19,7 @@ from tests.support.servers.clients import connect
 from tests.support.waiting import eventually
 
 INVOKEQ = [sys.executable, "-m", "invokeq.cli"]
-BOUND = 30.0
+BOUND = 60.0
 """Seconds; far more than any command takes."""
 
 SCRIPTED = {"scripted": {"type": "scripted"}}

@@ -22,7 +22,7 @@ from tests.support.waiting import eventually
 
 PLUGIN = ROOT / "examples" / "dify_tool"
 PROGRAM = "tests.integration.programs.dify_program"
-END_SECONDS = 20.0
+END_SECONDS = 60.0
 
 PICKED = {"provider": "langgenius/scripted/scripted", "model": "echo", "model_type": "llm"}
 USAGE = {

@@ -15,7 +15,7 @@ from tests.integration.conftest import user
 from tests.support.dify.plugins import ECHO, KEY
 from tests.support.processes.worker import WorkerProcess, running_worker
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
 QUEUES = ("llm", "text-embedding", "rerank", "tts", "speech2text", "moderation")
 MORE = """

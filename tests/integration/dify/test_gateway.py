@@ -543,7 +543,7 @@ def test_silence_is_filled_with_blank_lines(plugin: Plugin) -> None:
     params = {"hang_after": 1, "chunks": 3}
     request = prompt("x", model="stream", completion_params=params)
     body = json.dumps(envelope(plugin.session_id, "llm", request)).encode()
-    with socket.create_connection(("127.0.0.1", plugin.gateway.port), timeout=20) as raw:
+    with socket.create_connection(("127.0.0.1", plugin.gateway.port), timeout=60) as raw:
         head = f"POST {TRANSACTION} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
         raw.sendall(f"{head}Dify-Plugin-Session-ID: {plugin.session_id}\r\n\r\n".encode() + body)
         with raw.makefile("rb") as lines:
@@ -583,7 +583,7 @@ def test_an_unmodified_plugin_process_works(plugin: Plugin) -> None:
     }
     process = subprocess.Popen([PYTHON, "-W", "ignore", "-m", "main"], cwd=PLUGIN, env=env)
     try:
-        eventually("the plugin listens", lambda: listens(port), within=30)
+        eventually("the plugin listens", lambda: listens(port), within=60)
         picked = {"provider": "langgenius/scripted/scripted", "model": "echo", "model_type": "llm"}
         picked |= {"mode": "chat", "completion_params": {}}
         asked = {
@@ -601,7 +601,7 @@ def test_an_unmodified_plugin_process_works(plugin: Plugin) -> None:
             json.dumps(body).encode(),
             {"Content-Type": "application/json"},
         )
-        with urlopen(request, timeout=20) as response:
+        with urlopen(request, timeout=60) as response:
             said = [json.loads(line) for line in response.read().splitlines() if line]
         texts = [
             message["data"]["data"]["message"]["text"]

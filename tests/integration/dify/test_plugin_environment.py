@@ -10,7 +10,7 @@ from invokeq.dify.plugins import PluginPackage, environment, load_package, prepa
 from invokeq.protocol.errors import PluginEnvironmentError
 from tests.support.dify.fake_plugin import write_plugin
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(360)
 
 SETUP = """
 [build-system]

@@ -44,7 +44,7 @@ class Runner:
             self.command(*words, directory=directory),
             capture_output=True,
             text=True,
-            timeout=50,
+            timeout=120,
             check=False,
         )
 
@@ -268,7 +268,7 @@ def test_ctrl_c_cancels_the_call_and_ends_the_plugin(
         assert os.read(process.stdout.fileno(), 100) == b"one "
         assert plugins_in(directory)
         os.killpg(process.pid, signal.SIGINT)
-        _, told = process.communicate(timeout=20)
+        _, told = process.communicate(timeout=60)
     assert process.returncode == 130
     assert told.decode().splitlines() == ["cancelled: ask of acme/toolbox"]
     assert not plugins_in(directory)

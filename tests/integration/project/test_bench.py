@@ -27,7 +27,7 @@ def test_a_quick_run_writes_figures_and_machine(tmp_path: Path) -> None:
         check=False,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=120,
     )
     assert ran.returncode == 0, ran.stderr
     written = json.loads(out.read_text())

@@ -18,7 +18,7 @@ from invokeq_worker.process.embedded_server import EmbeddedValkey
 from tests.support.paths import ROOT
 from tests.support.waiting import eventually
 
-BOUND = 30.0
+BOUND = 60.0
 """Seconds; far more than any of the commands takes."""
 
 

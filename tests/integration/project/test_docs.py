@@ -65,7 +65,7 @@ def test_every_block_names_its_language() -> None:
 # Python
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(480)
 def test_python_has_no_type_errors(tmp_path: Path) -> None:
     """Check each document's blocks as one module, whose lines are those of the document."""
     for document, group in groupby(written_in("python"), lambda block: block.document):
@@ -99,7 +99,7 @@ def test_python_has_no_type_errors(tmp_path: Path) -> None:
 
 
 @pytest.mark.local_model
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(360)
 @pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
 def test_the_first_program_of_the_readme_prints_an_answer(redis_url: str, tmp_path: Path) -> None:
     block = next(b for b in written_in("python") if b.document == README)
@@ -109,7 +109,7 @@ def test_the_first_program_of_the_readme_prints_an_answer(redis_url: str, tmp_pa
             env={**os.environ, "INVOKEQ_REDIS_URL": redis_url},
             capture_output=True,
             text=True,
-            timeout=90,
+            timeout=180,
             check=False,
         )
     assert (done.returncode, done.stderr) == (0, ""), block.where

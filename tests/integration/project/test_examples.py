@@ -37,7 +37,7 @@ MISSING = [name for name in PACKAGES if find_spec(name) is None]
 
 pytestmark = [
     pytest.mark.local_model,
-    pytest.mark.timeout(180),
+    pytest.mark.timeout(360),
     pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}"),
 ]
 

@@ -23,14 +23,14 @@ SMALL = Size(streams=12, chunks=60, rate=20, times=1)
 
 
 @pytest.mark.parametrize("fault", SHORT, ids=lambda fault: fault.name)
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_a_fault(fault: Fault) -> None:
     report = asyncio.run(run_fault(fault, SMALL))
     assert report.problems(fault.allowed) == []
     assert report.events > 0
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_crashes() -> None:
     report, problems = report_crashes(4)
     assert problems == []

@@ -29,7 +29,7 @@ OF_ONE_SERVER = [
 ]
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(300)
 def test_everything_works_on_a_cluster(tmp_path: Path) -> None:
     with running_cluster() as cluster:
         nodes = orjson.dumps([[m.url for m in cluster.masters], cluster.replica_urls]).decode()
@@ -40,7 +40,7 @@ def test_everything_works_on_a_cluster(tmp_path: Path) -> None:
             env=env,
             cwd=ROOT,
             capture_output=True,
-            timeout=140,
+            timeout=280,
             check=False,
         )
         logs = "".join(path.read_text() for path in tmp_path.glob("*.log"))
@@ -63,7 +63,7 @@ def test_everything_works_on_a_cluster(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(300)
 def test_what_is_tested_on_one_server_works_on_a_cluster(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
@@ -80,7 +80,7 @@ def test_what_is_tested_on_one_server_works_on_a_cluster(
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=140,
+        timeout=280,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

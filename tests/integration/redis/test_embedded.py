@@ -92,7 +92,7 @@ def test_kill_9_of_the_parent_ends_the_server(tmp_path: Path) -> None:
 
 def test_normal_exit_of_the_parent_leaves_nothing(tmp_path: Path) -> None:
     holder = run_script(tmp_path, HOLDER)
-    holder.communicate(timeout=30)
+    holder.communicate(timeout=60)
     pid, _, directory = wait_for_start(tmp_path, holder)
     assert holder.returncode == 0
     assert not is_running(pid)
@@ -122,7 +122,7 @@ assert server.running and server.directory.exists()
     holder = run_script(tmp_path, HOLDER + fork)
     _, url, _ = wait_for_start(tmp_path, holder)
     assert ping(url)
-    holder.communicate(timeout=30)
+    holder.communicate(timeout=60)
     assert holder.returncode == 0
 
 
@@ -134,7 +134,7 @@ def test_it_starts_when_the_standard_streams_are_closed(tmp_path: Path) -> None:
         _, url, directory = wait_for_start(tmp_path, holder)
         assert ping(url)
         holder.terminate()
-        holder.wait(timeout=30)
+        holder.wait(timeout=60)
         assert not directory.exists()
     finally:
         holder.kill()

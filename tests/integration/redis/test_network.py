@@ -29,7 +29,7 @@ from tests.support.waiting import eventually
 STREAMS = 20
 CHUNKS = 100
 PLAN = stream_config(chunks=CHUNKS, rate=50)
-BOUND = 30.0
+BOUND = 60.0
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ PASSWORD = "canary-of-sentinel/with+odd=&signs"
 ENCODED = "canary-of-sentinel%2Fwith%2Bodd%3D%26signs"
 CANARIES = (PASSWORD, ENCODED, "canary-of")
 PLAN = stream_config(chunks=3)
-BOUND = 30.0
+BOUND = 60.0
 
 
 @pytest.fixture(scope="module")

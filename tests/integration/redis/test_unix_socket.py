@@ -34,7 +34,7 @@ def command(*words: str) -> str:
         [sys.executable, "-m", "invokeq.cli", *words],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -20,7 +20,7 @@ from tests.support.processes.worker import WorkerProcess, running_worker
 from tests.support.servers.server import Server
 from tests.support.waiting import eventually_async
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 QUEUES = ("llm", "text-embedding", "rerank", "tts", "speech2text", "moderation")
 MEGABYTE = 1024 * 1024

@@ -27,7 +27,7 @@ SERIALIZER = "invokeq.protocol.codec.OrjsonSerializer"
 def rq_cli(url: str, *words: str) -> str:
     """Run RQ's command as an operator would; gives what it printed."""
     command = [str(Path(sys.executable).parent / "rq"), words[0], "-u", rq_url(url), *words[1:]]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -17,7 +17,7 @@ from tests.integration.conftest import stream_config, user
 from tests.support.processes.worker import running_worker
 from tests.support.waiting import eventually
 
-BOUND = 20.0
+BOUND = 25.0
 """Seconds for a test to fail; the promise is 10, and is measured in bench."""
 
 

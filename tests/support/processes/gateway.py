@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from tests.support.waiting import eventually
+from tests.support.waiting import START_SECONDS, eventually
 
 TRANSACTION = "/backwards-invocation/transaction"
 KEY = "key-of-the-operator"
@@ -96,7 +96,7 @@ def running_gateway(
         return [line for line in _lines(log) if line["event"] == "gateway ready"]
 
     try:
-        eventually("the gateway is ready", ready)
+        eventually("the gateway is ready", ready, within=START_SECONDS)
         yield Gateway(process, ready()[0]["address"], log)
     finally:
         if process.poll() is None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from invokeq.protocol.redis import keys
 from invokeq.transport.connect import make_client
-from tests.support.waiting import eventually
+from tests.support.waiting import START_SECONDS, eventually
 
 STOP_SECONDS = 60.0
 """Longer than any grace time that a test sets, also on a busy machine."""
@@ -114,7 +114,7 @@ def await_worker(url: str, worker: WorkerProcess) -> None:
             assert worker.process.poll() is None, worker.log.read_text()
             return client.zscore(keys.LEASES, worker.name) is not None
 
-        eventually(f"worker {worker.name} is there", leased)
+        eventually(f"worker {worker.name} is there", leased, within=START_SECONDS)
 
 
 def _toml(value: object) -> str:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import redis
 
 from invokeq_worker.process.embedded_server import EmbeddedValkey, find_valkey
-from tests.support.waiting import eventually
+from tests.support.waiting import START_SECONDS, eventually
 
 SLOTS = 16384
 
@@ -58,13 +58,17 @@ def running_cluster(size: int = 3, *, replicas: bool = True) -> Generator[Runnin
         for client in clients[1:]:
             client.execute_command("CLUSTER", "MEET", "127.0.0.1", nodes[0].port, bus)
         for client in clients:
-            eventually("all know all", lambda c=client: _knows(c) == len(nodes))
+            eventually(
+                "all know all", lambda c=client: _knows(c) == len(nodes), within=START_SECONDS
+            )
         for master, replica in zip(clients, clients[size:], strict=False):
             replica.execute_command("CLUSTER", "REPLICATE", master.execute_command("CLUSTER MYID"))
         for client in clients:
-            eventually("it is whole", lambda c=client: _is_whole(c, size, copies))
+            eventually(
+                "it is whole", lambda c=client: _is_whole(c, size, copies), within=START_SECONDS
+            )
         for replica in clients[size:]:
-            eventually("it follows", lambda c=replica: _follows(c))
+            eventually("it follows", lambda c=replica: _follows(c), within=START_SECONDS)
         yield RunningCluster(nodes[:size], nodes[size:])
 
 
@@ -132,7 +136,7 @@ def running_sentinel(directory: Path, password: str | None = None) -> Generator[
         port = free_port()
         stack.enter_context(_sentinel(directory, port, master, password))
         asking = stack.enter_context(redis.Redis(port=port, password=password, protocol=2))
-        eventually("the replica is known", lambda: _replicas(asking) == 1)
+        eventually("the replica is known", lambda: _replicas(asking) == 1, within=START_SECONDS)
         yield RunningSentinel(master, replica, port, password)
 
 

@@ -187,7 +187,7 @@ async def test_a_file_is_served_under_its_secret_name_only(tmp_path: Path) -> No
 
 
 def fetch(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=10) as response:
+    with urllib.request.urlopen(url, timeout=60) as response:
         return response.read()
 
 
