@@ -107,7 +107,6 @@ def running_worker(url: str, vendor: Vendor) -> Generator[None]:
             with Session("probe", redis=url) as session:
                 end = time.monotonic() + START_SECONDS
                 while not session.workers() and time.monotonic() < end:
-                    session.directory.forget()
                     time.sleep(0.05)
             yield
         finally:

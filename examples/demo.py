@@ -19,22 +19,20 @@ from contextlib import ExitStack, aclosing, contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import IO, Any, Final, TypeVar
+from typing import IO, Any, Final, TypeAlias, TypeVar
 
+import redis
 from rich.console import Console
 from rich.text import Text
+from rq import Queue
 
-from invokeq import InvocationStatus, InvokeqError, Session
+from invokeq import InvocationStatus, InvokeqError, LiveWorker, Session
 from invokeq.dify.platform import Catalog, PlatformOptions, Plugin, PluginPlatform, load_plugin
 from invokeq.dify.plugins import PluginPackage, prepare_environment
+from invokeq.entities import LLMUsage, ModelType
 from invokeq.errors import InternalError, NoWorkerError
-from invokeq.operations import control
-from invokeq.operations.directory import LiveWorker
-from invokeq.operations.plan import Plan
 from invokeq.protocol import events
-from invokeq.protocol.entities import LLMUsage, ModelType
-from invokeq.protocol.redis import keys
-from invokeq.transport.batch import Batch
+from invokeq.protocol.codec import OrjsonSerializer
 from invokeq_worker.process.embedded_server import EmbeddedValkey
 
 # isort: split
@@ -56,6 +54,7 @@ BOOKS_SECONDS: Final = 5.0
 POLL_SECONDS: Final = 0.05
 
 T = TypeVar("T")
+Server: TypeAlias = "redis.Redis"
 
 console: Final = Console(highlight=False, soft_wrap=True)
 
@@ -110,13 +109,14 @@ def run(stack: ExitStack) -> None:
     url = os.environ.get("INVOKEQ_REDIS_URL") or start_server(stack)
     worker = stack.enter_context(running_worker(url))
     session = stack.enter_context(Session(PLUGIN_ID, redis=url))
+    server: Server = stack.enter_context(redis.Redis.from_url(url))
     model = await_model(session, worker)
     with running_plugin(load_plugin(PLUGIN), url) as plugin:
         question = {"query": "Why is the sky blue?"}
-        ask(session, plugin, "llm_fixed", "a config built by hand", question)
+        ask(session, server, plugin, "llm_fixed", "a config built by hand", question)
         picked = {"model": model, "model.max_tokens": 96, "model.temperature": 0.0}
         question = {"prompt": "Write two lines about the sea.", **picked}
-        ask(session, plugin, "llm", "the value of a model-selector", question)
+        ask(session, server, plugin, "llm", "the value of a model-selector", question)
     tour(session, console)
 
 
@@ -193,7 +193,6 @@ def await_model(session: Session, worker: Worker) -> str:
 
     def served() -> str | None:
         worker.check()
-        session.directory.forget()  # it would believe for a second what it has just read
         for live in session.workers():
             if live.entry.name == worker.name:
                 return chat_model(live)
@@ -217,18 +216,22 @@ def chat_model(worker: LiveWorker) -> str | None:
 
 
 def ask(
-    session: Session, plugin: RunningPlugin, tool: str, way: str, parameters: dict[str, Any]
+    session: Session,
+    server: Server,
+    plugin: RunningPlugin,
+    tool: str,
+    way: str,
+    parameters: dict[str, Any],
 ) -> None:
     """Run a tool of the plugin, and tell what it said, cost and sent."""
     console.print(f"\ntool {tool}, {way}", style="bold")
     console.print(Text(next(iter(parameters.values())), "cyan"))
-    look_up = session.transport.run
-    known = look_up(finished())
+    known = finished(server)
     first = plugin.runner.run(show(plugin.host, tool, parameters))
-    request_id = wait_for(lambda: next(iter(look_up(finished()) - known), None), BOOKS_SECONDS)
+    request_id = wait_for(lambda: next(iter(finished(server) - known), None), BOOKS_SECONDS)
     if request_id is None:
         raise InternalError(detail=f"RQ has no finished job in a lane of {PLUGIN_ID}")
-    report(look_up(read_trip(request_id)), first)
+    report(read_trip(session, server, request_id), first)
 
 
 async def show(host: PluginPlatform, tool: str, parameters: dict[str, Any]) -> float:
@@ -243,35 +246,25 @@ async def show(host: PluginPlatform, tool: str, parameters: dict[str, Any]) -> f
     return first or 0.0
 
 
-def finished() -> Plan[set[str]]:
-    """Look up the request ids in RQ's registries of finished jobs, of all lanes of the plugin."""
-    (queues,) = yield Batch([("SMEMBERS", keys.QUEUES)])
-    lanes = [keys.Lane.parse(keys.lane_of(queue.decode())) for queue in queues]
-    registries = [
-        keys.registry("finished", lane.name) for lane in lanes if lane.plugin == PLUGIN_ID
-    ]
-    replies = (yield Batch([("ZRANGE", key, 0, -1) for key in registries])) if registries else []
-    return {request_id.decode() for reply in replies for request_id in reply}
+def finished(server: Server) -> set[str]:
+    """Return the request ids in RQ's registries of finished jobs, of all lanes of the plugin."""
+    lanes = Queue.all(server, serializer=OrjsonSerializer)
+    ours = [lane for lane in lanes if lane.name.endswith(f":{PLUGIN_ID}")]
+    return {job for lane in ours for job in lane.finished_job_registry.get_job_ids(cleanup=False)}
 
 
-def read_trip(request_id: str) -> Plan[Trip]:
-    """Look at what Redis holds of an invocation that has ended."""
-    entries, job_size = yield Batch(
-        [
-            ("XRANGE", keys.events(request_id), "-", "+"),
-            ("HSTRLEN", keys.job(request_id), "data"),
-        ]
-    )
-    fields = [dict(zip(flat[::2], flat[1::2], strict=True)) for _, flat in entries]
-    ids = [entry_id for entry_id, _ in entries]
-    seen = [event for entry in zip(ids, fields, strict=True) for event in events.unpack(*entry)]
+def read_trip(session: Session, server: Server, request_id: str) -> Trip:
+    """Read what an ended invocation has left in Redis."""
+    entries: Any = server.xrange(f"invokeq:{{{request_id}}}:events")
+    job_size: Any = server.hstrlen(f"rq:job:{request_id}", "data")
+    seen = [event for entry in entries for event in events.unpack(*entry)]
     return Trip(
-        status=(yield from control.status(request_id)),
+        status=session.attach(request_id).status(),
         usage=LLMUsage.model_validate(seen[-1].data["usage"]),
         job_size=job_size,
         events=len(seen),
         entries=len(entries),
-        stream_size=sum(len(value) for entry in fields for value in entry.values()),
+        stream_size=sum(len(value) for _, fields in entries for value in fields.values()),
     )
 
 

@@ -13,8 +13,8 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
-from invokeq import Session
-from invokeq.protocol.entities import (
+from invokeq import Models, Session
+from invokeq.entities import (
     EmbeddingInputType,
     ModerationModelConfig,
     RerankModelConfig,
@@ -22,7 +22,6 @@ from invokeq.protocol.entities import (
     TextEmbeddingModelConfig,
     TTSModelConfig,
 )
-from invokeq.session import Models
 
 VOICE: Final = TTSModelConfig(provider="local", model="espeak", voice="en-us")
 EARS: Final = Speech2TextModelConfig(provider="local", model="whisper-tiny")

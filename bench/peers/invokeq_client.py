@@ -20,6 +20,7 @@ from invokeq.protocol.entities import (
     UserPromptMessage,
 )
 from invokeq.protocol.redis import keys
+from invokeq.session_base import parts_of
 
 PLUGIN: Final = "bench"
 MESSAGES: Final[Sequence[PromptMessage]] = [UserPromptMessage(content="x")]
@@ -185,7 +186,7 @@ async def _late(
     """
     delays: list[float] = []
     spans: list[float] = []
-    async with redis.asyncio.Redis.from_url(session.transport.url, protocol=2) as client:
+    async with redis.asyncio.Redis.from_url(parts_of(session).transport.url, protocol=2) as client:
         for run in (run for run in runs if run.arrivals):
             key = keys.events(run.request_id)
             entries: Any = await client.xrange(key, count=1)

@@ -6,64 +6,24 @@ unless it is detached.
 """
 
 import contextlib
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
+from invokeq.invocation_base import BaseInvocation, Item, Result
 from invokeq.operations import control
 from invokeq.operations.control import InvocationStatus
-from invokeq.operations.history import VendorRetry, retry_of
 from invokeq.operations.plan import Plan
-from invokeq.operations.reader import Reader
 from invokeq.protocol.errors import BrokerUnavailableError, InvokeqError
-from invokeq.protocol.events import TERMINAL, EventKind
-from invokeq.protocol.usage import Usage
-from invokeq.results.decode import ResultDecoder, usage_of
 from invokeq.transport.blocking import Transport
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 T = TypeVar("T")
 
 
-class Invocation(Generic[Item, Result]):
+class Invocation(BaseInvocation[Transport, Item, Result], Generic[Item, Result]):
     """A submitted invocation, iterable once; made by `submit(...)` and `Session.attach(...)`."""
 
-    def __init__(
-        self,
-        transport: Transport,
-        reader: Reader,
-        decoder: ResultDecoder[Item, Result],
-        *,
-        detached: bool,
-    ) -> None:
-        self._transport = transport
-        self._reader = reader
-        self._decoder = decoder
-        self._detached = detached
-        self._items: Generator[Item, None, None] | None = None
-        self._seen = reader.state.last
-        self._usage: Usage | None = None
-        self._tell_retry: Callable[[VendorRetry], object] | None = None
-
-    @property
-    def request_id(self) -> str:
-        """The id under which anybody who knows it can attach."""
-        return self._reader.request_id
-
-    @property
-    def last_id(self) -> str:
-        """Id of the last event that the caller has taken; pass it to `attach(after=...)` to go
-        on."""
-        return str(self._seen)
-
-    @property
-    def usage(self) -> Usage | None:
-        """What it took of tokens and money, once it has been read to its end.
-
-        None before that, and where nobody knows. Of a cancelled one, what is known until then.
-        """
-        return self._usage
+    _items: Generator[Item, None, None] | None = None
 
     def __iter__(self) -> Generator[Item, None, None]:
         if self._items is None:
@@ -71,35 +31,29 @@ class Invocation(Generic[Item, Result]):
         return self._items
 
     def result(self) -> Result:
-        """Read to the end and give the whole; raises what ended the invocation badly.
+        """Read to the end and return the whole result; raises the error of a bad end.
 
-        Of text and speech whose beginning was read before, or left out by `attach(after=...)`, it
-        is the rest; of vectors and rankings that is a PartialAnswerError.
+        For text and speech whose beginning was read before, or left out by `attach(after=...)`, the
+        result is the rest; for vectors and rankings that is a PartialAnswerError.
         """
         return self._decoder.result_of(iter(self))
 
-    def on_retry(self, tell: Callable[[VendorRetry], object]) -> None:
-        """Have `tell` hear of each vendor call that failed, when the reading comes to it; the items
-        say nothing of them."""
-        self._tell_retry = tell
-
     def cancel(self) -> bool:
-        """Stop it wherever it is; false if it had ended already."""
+        """Stop the invocation, queued or running; return False if it had ended already."""
         return self._run(control.cancel(self.request_id))
 
     def detach(self) -> None:
-        """Let it run on without a reader; its stream can be attached to for ten minutes after its
+        """Let the invocation run on without a reader; others can attach until ten minutes after its
         end."""
-        self._detached = True
-        self._reader.let_go()
+        self._detach()
         self._run(control.detach(self.request_id))
 
     def status(self) -> InvocationStatus:
-        """Look at where it stands."""
+        """Return where the invocation stands."""
         return self._run(control.status(self.request_id))
 
     def close(self) -> None:
-        """End the reading; cancels what still runs, unless it is detached."""
+        """End the reading; cancels a running invocation, unless it is detached."""
         if self._items is not None:
             self._items.close()
         self._leave()
@@ -119,26 +73,21 @@ class Invocation(Generic[Item, Result]):
         try:
             while not self._reader.state.ended:
                 for event in self._run(self._reader.next_events()):
-                    if event.kind in TERMINAL:
-                        self._usage = usage_of(event)
-                    elif event.kind is EventKind.RETRY and self._tell_retry is not None:
-                        self._tell_retry(retry_of(event))
-                    item = self._decoder.item_of(event)
-                    self._seen = event.id
+                    item = self._decode(event)
                     if item is not None:
                         yield item
                     if self._reader.taken(event):
                         self._run(self._reader.renew())
         except InvokeqError as error:
-            error.request_id = error.request_id or self.request_id
+            self._add_request_id(error)
             raise
         finally:
             self._leave()
 
     def _leave(self) -> None:
-        if not self._reader.state.ended and not self._detached:
-            self._reader.state.ended = True
-            with contextlib.suppress(BrokerUnavailableError):  # then the lease lapses and does it
+        if self._stop_reading():
+            # Without Redis there is no way to cancel now: the lease lapses, and that cancels.
+            with contextlib.suppress(BrokerUnavailableError):
                 self._run(control.cancel(self.request_id))
 
     def _run(self, plan: Plan[T]) -> T:

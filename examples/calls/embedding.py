@@ -1,7 +1,7 @@
 """Turns texts into vectors, and finds the one that is closest to a question."""
 
 from invokeq import Session
-from invokeq.protocol.entities import EmbeddingInputType, TextEmbeddingModelConfig
+from invokeq.entities import EmbeddingInputType, TextEmbeddingModelConfig
 
 CONFIG = TextEmbeddingModelConfig(provider="local", model="minilm")
 TEXTS = ["The cat sleeps on the sofa.", "The stock market fell today.", "Rain is expected in Oslo."]

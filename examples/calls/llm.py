@@ -5,7 +5,7 @@ server where the examples look for it unless INVOKEQ_REDIS_URL says otherwise.
 """
 
 from invokeq import Session
-from invokeq.protocol.entities import LLMModelConfig, SystemPromptMessage, UserPromptMessage
+from invokeq.entities import LLMModelConfig, SystemPromptMessage, UserPromptMessage
 
 CONFIG = LLMModelConfig(
     provider="local",

@@ -1,7 +1,7 @@
 """Tells whether texts are sensitive."""
 
 from invokeq import Session
-from invokeq.protocol.entities import ModerationModelConfig
+from invokeq.entities import ModerationModelConfig
 
 CONFIG = ModerationModelConfig(provider="local", model="safetype")
 

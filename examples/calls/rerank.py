@@ -1,7 +1,7 @@
 """Ranks texts by how well they fit a query."""
 
 from invokeq import Session
-from invokeq.protocol.entities import RerankModelConfig
+from invokeq.entities import RerankModelConfig
 
 CONFIG = RerankModelConfig(provider="local", model="minilm-rerank", score_threshold=0.0, top_n=2)
 DOCS = ["Bananas are yellow.", "Paris is the capital of France.", "France has many rivers."]

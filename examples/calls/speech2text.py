@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from invokeq import Session
-from invokeq.protocol.entities import Speech2TextModelConfig
+from invokeq.entities import Speech2TextModelConfig
 
 CONFIG = Speech2TextModelConfig(provider="local", model="whisper-tiny")
 

@@ -1,7 +1,7 @@
 """Asks a large language model for JSON that obeys a schema."""
 
 from invokeq import Session
-from invokeq.protocol.entities import LLMModelConfig, UserPromptMessage
+from invokeq.entities import LLMModelConfig, UserPromptMessage
 
 CONFIG = LLMModelConfig(
     provider="local",

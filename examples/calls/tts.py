@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from invokeq import Session
-from invokeq.protocol.entities import TTSModelConfig
+from invokeq.entities import TTSModelConfig
 
 CONFIG = TTSModelConfig(provider="local", model="espeak", voice="en-us")
 TEXT = "The weather is nice today. We are going to the beach. Please bring some water."

@@ -1,7 +1,7 @@
 """What all calls of `session.model.*` share: a checked call goes in, an invocation comes out."""
 
 from collections.abc import AsyncGenerator, Generator
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from invokeq.async_invocation import AsyncInvocation
 from invokeq.invocation import Invocation
@@ -9,24 +9,26 @@ from invokeq.operations.call import Call, build_call
 from invokeq.operations.directory import Directory
 from invokeq.operations.enqueue import SubmitResult, submit
 from invokeq.operations.options import CallOptions, SessionOptions
+from invokeq.operations.plan import Plan
 from invokeq.operations.reader import submitted_reader
-from invokeq.protocol.requests import Request
+from invokeq.protocol.requests import CallRequest
 from invokeq.results.decode import ResultDecoder
 from invokeq.transport.aio import AsyncTransport
 from invokeq.transport.blocking import Transport
 
+TransportT = TypeVar("TransportT")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 class Preparing:
-    """What the sync and the async face of a kind share: its arguments, made into a `Call`."""
+    """The part of a kind that is the same in both faces: its arguments become a `Call`."""
 
     _options: SessionOptions
 
     def _call(
         self,
-        request: Request,
+        request: CallRequest,
         options: CallOptions,
         decoder: ResultDecoder[Item, Result],
         file: bytes | None = None,
@@ -34,16 +36,25 @@ class Preparing:
         return build_call(self._options, request, options, decoder, file)
 
 
-class Calls(Preparing):
-    """One kind of call, over blocking sockets."""
+class BaseCalls(Preparing, Generic[TransportT]):
+    """The loop-free part of the calls of one kind."""
 
-    def __init__(self, transport: Transport, directory: Directory, options: SessionOptions) -> None:
+    def __init__(
+        self, transport: TransportT, directory: Directory, options: SessionOptions
+    ) -> None:
         self._transport = transport
         self._directory = directory
         self._options = options
 
+    def _submit(self, call: Call[Any, Any]) -> Plan[SubmitResult]:
+        return submit(self._options, self._directory, call)
+
+
+class Calls(BaseCalls[Transport]):
+    """The calls of one kind, over blocking sockets."""
+
     def _start(self, call: Call[Item, Result]) -> Invocation[Item, Result]:
-        submitted = self._transport.run(submit(self._options, self._directory, call))
+        submitted = self._transport.run(self._submit(call))
         return read_submitted(self._transport, self._options, call, submitted)
 
     def _result(self, call: Call[Any, Result]) -> Result:
@@ -55,18 +66,11 @@ class Calls(Preparing):
             yield from invocation
 
 
-class AsyncCalls(Preparing):
-    """One kind of call, on asyncio."""
-
-    def __init__(
-        self, transport: AsyncTransport, directory: Directory, options: SessionOptions
-    ) -> None:
-        self._transport = transport
-        self._directory = directory
-        self._options = options
+class AsyncCalls(BaseCalls[AsyncTransport]):
+    """The calls of one kind, on asyncio."""
 
     async def _start(self, call: Call[Item, Result]) -> AsyncInvocation[Item, Result]:
-        submitted = await self._transport.run(submit(self._options, self._directory, call))
+        submitted = await self._transport.run(self._submit(call))
         return read_submitted_async(self._transport, self._options, call, submitted)
 
     async def _result(self, call: Call[Any, Result]) -> Result:
@@ -82,7 +86,7 @@ class AsyncCalls(Preparing):
 def read_submitted(
     transport: Transport, options: SessionOptions, call: Call[Item, Result], submitted: SubmitResult
 ) -> Invocation[Item, Result]:
-    """Give the handle of a call that is in its lane."""
+    """Return the handle of a call that is in its lane."""
     reader = submitted_reader(options, submitted, call.options)
     return Invocation(transport, reader, call.decoder, detached=call.options.detached)
 
@@ -93,6 +97,6 @@ def read_submitted_async(
     call: Call[Item, Result],
     submitted: SubmitResult,
 ) -> AsyncInvocation[Item, Result]:
-    """As `read_submitted`, on asyncio."""
+    """Return the asyncio handle of a call that is in its lane."""
     reader = submitted_reader(options, submitted, call.options)
     return AsyncInvocation(transport, reader, call.decoder, detached=call.options.detached)

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 from invokeq.operations.options import CallOptions, SessionOptions
 from invokeq.protocol import codec
 from invokeq.protocol.errors import RequestTooLargeError
-from invokeq.protocol.requests import Request
+from invokeq.protocol.requests import CallRequest
 from invokeq.results.decode import ResultDecoder
 
 Item = TypeVar("Item")
@@ -25,7 +25,7 @@ class Call(Generic[Item_co, Result_co]):
     a `request_id`. A deadline in seconds counts from `prepare`.
     """
 
-    request: Request
+    request: CallRequest
     payload: bytes
     file: bytes | None
     options: CallOptions
@@ -39,7 +39,7 @@ class Call(Generic[Item_co, Result_co]):
 
 def build_call(
     session: SessionOptions,
-    request: Request,
+    request: CallRequest,
     options: CallOptions,
     decoder: ResultDecoder[Item, Result],
     file: bytes | None = None,

@@ -9,7 +9,6 @@ from pydantic import BaseModel
 
 from invokeq.protocol.errors import InvokeqError
 from invokeq.protocol.events import EventKind
-from invokeq.protocol.requests import Request
 from invokeq.protocol.usage import Usage
 
 R = TypeVar("R")
@@ -23,7 +22,7 @@ class UnscriptedCallError(AssertionError):
     """
 
 
-class Entry(NamedTuple):
+class FakeEvent(NamedTuple):
     """One event of an answer, as a worker would write it; the last usage is the invocation's."""
 
     kind: EventKind
@@ -32,21 +31,14 @@ class Entry(NamedTuple):
     usage: Usage | None = None
 
 
-_ATTRIBUTES: Final = {
-    "system_summary": "summary",
-    "multimodal_embedding": "text_embedding",
-    "multimodal_rerank": "rerank",
-}
-"""The attributes of `session.model` for requests whose kind is called otherwise."""
-
 _NO_SERIES: Final = (str, bytes, bytearray, memoryview, Mapping, BaseModel, type)
 
-Said: TypeAlias = Entry | InvokeqError
+Output: TypeAlias = FakeEvent | InvokeqError
 """What a fake model says next; an error is the last."""
 
 
 @dataclass(frozen=True, slots=True)
-class Kind(Generic[R, A]):
+class FakeKind(Generic[R, A]):
     """One kind of call: what answers it, and how an answer becomes events.
 
     `attribute` is that of `session.model`, `answer` says in words what an answer is, `accepts`
@@ -57,7 +49,7 @@ class Kind(Generic[R, A]):
     attribute: str
     answer: str
     accepts: Callable[[object], bool]
-    entries: Callable[[R, A], Iterator[Said]]
+    entries: Callable[[R, A], Iterator[Output]]
     nothing: Callable[[R], A | None] = lambda _: None
 
     def refusal(self, value: object) -> TypeError:
@@ -71,9 +63,10 @@ class Kind(Generic[R, A]):
 class Script(Generic[R, A]):
     """The answers of a fake model, used up in order; then a function answers, if there is one."""
 
-    def __init__(self, kind: Kind[R, A]) -> None:
+    def __init__(self, where: str, kind: FakeKind[R, A]) -> None:
         self.calls: list[R] = []
         self.files: list[bytes] = []
+        self._where = where
         self._kind = kind
         self._answers: deque[A | InvokeqError] = deque()
         self._otherwise: Callable[[R], A | InvokeqError] | None = None
@@ -91,7 +84,9 @@ class Script(Generic[R, A]):
             else:
                 raise self._kind.refusal(answer)
 
-    def answer(self, request: R, file: bytes | None, number: int) -> Iterator[Said] | InvokeqError:
+    def answer(
+        self, request: R, file: bytes | None, number: int
+    ) -> Iterator[Output] | InvokeqError:
         """Give the answer to call `number` of the session, from 1; UnscriptedCallError if there is
         none."""
         self.calls.append(request)
@@ -110,7 +105,7 @@ class Script(Generic[R, A]):
         if self._otherwise is None:
             raise UnscriptedCallError(
                 f"Call {number}, to {model_of(request)}, has no scripted answer;"
-                f" add one with session.model.{self._kind.attribute}.answers(...)"
+                f" add one with {self._where}.answers(...)"
             )
         try:
             answer = self._otherwise(request)
@@ -143,8 +138,3 @@ def model_of(request: object) -> str:
     return (
         "the summary model" if provider is None else f"{provider}/{getattr(request, 'model', '')}"
     )
-
-
-def attribute_of(request: Request) -> str:
-    """Name the attribute of `session.model` whose calls make such requests."""
-    return _ATTRIBUTES.get(request.kind, str(request.kind))

@@ -1,94 +1,67 @@
-"""The fake session: `FakeSession`, a `Session` whose invocations are kept in memory."""
+"""The fake sessions: `Session` and `AsyncSession` on a Redis in memory, with a scripted worker."""
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from invokeq.invocation import Invocation
-from invokeq.operations.call import Call, Item, Result
-from invokeq.operations.directory import LiveWorker
-from invokeq.protocol.requests import Request
-from invokeq.session import Models, Session
-from invokeq.testing import chunks, values
-from invokeq.testing.calls import (
-    FakeLLM,
-    FakeLLMStructuredOutput,
-    FakeModeration,
-    FakeRerank,
-    FakeSpeech2Text,
-    FakeSummary,
-    FakeTextEmbedding,
-    FakeTTS,
-    NoTransport,
-    attach,
-    read_record,
-)
-from invokeq.testing.memory import NOWHERE, Memory
+from invokeq.async_session import AsyncSession
+from invokeq.operations.directory import Directory
+from invokeq.protocol.requests import CallRequest
+from invokeq.session import Session
+from invokeq.session_base import SessionParts
+from invokeq.testing.memory_redis import MemoryRedis
+from invokeq.testing.models import FakeAsyncModels, FakeModels
+from invokeq.testing.transport import NOWHERE, FakeAsyncTransport, FakeDirectory, FakeTransport
+from invokeq.testing.worker import FakeWorker
+from invokeq.transport.aio import AsyncTransport
+from invokeq.transport.blocking import Transport
 
 # Nobody assigns these attributes, so each may be of a narrower type.
 # pyright: reportIncompatibleVariableOverride=false
 
 
-class FakeSession(Session):
-    """A session for tests: scripted answers instead of models, and a record of what was asked."""
-
-    model: "FakeModels"
+class _Scripted:
+    """What both fake sessions have: the server in memory, its worker, and the record of calls."""
 
     def __init__(
         self, plugin_id: str = "test", tenant_id: str | None = None, user_id: str | None = None
     ) -> None:
-        super().__init__(plugin_id, tenant_id, user_id, redis=NOWHERE)
-        self.transport = NoTransport(NOWHERE)
-        self.memory = Memory(self.options)
-        self.model = FakeModels(self)
+        self._redis = MemoryRedis()
+        self._worker = self._redis.worker = FakeWorker(self._redis)
+        # The next base is the session itself, whose hooks below need the server.
+        super().__init__(plugin_id, tenant_id, user_id, redis=NOWHERE)  # pyright: ignore[reportCallIssue]: of a mixin
 
     @property
-    def calls(self) -> Sequence[Request]:
+    def calls(self) -> Sequence[CallRequest]:
         """The requests so far, of all kinds, validated, in the order in which they were sent."""
-        return self.memory.calls
+        return self._worker.calls
 
     @property
     def request_ids(self) -> Sequence[str]:
         """The ids of the invocations so far, in the same order; see `attach(id).status()`."""
-        return list(self.memory.records)
+        return self._redis.request_ids
 
-    def submit_many(self, calls: Iterable[Call[Item, Result]]) -> list[Invocation[Item, Result]]:
-        """Begin calls of any kinds, all or none, in their order."""
-        listed = list(calls)
-        records = self.memory.submit_many(listed)
-        return [
-            read_record(self.memory, self.transport, call, record)
-            for call, record in zip(listed, records, strict=True)
-        ]
-
-    def attach(self, request_id: str, after: str | None = None) -> Invocation[Any, Any]:
-        """Read an invocation of this session, from its start or after an event id."""
-        return attach(self.memory, self.transport, request_id, after)
-
-    def workers(self) -> tuple[LiveWorker, ...]:
-        """List the live workers: there are none here."""
-        return ()
+    def _new_directory(self) -> Directory:
+        return FakeDirectory()
 
 
-class FakeModels(Models):
-    """`session.model`: one attribute a kind of call."""
+class FakeSession(_Scripted, Session):
+    """A session for tests: scripted answers instead of models, and a record of the calls."""
 
-    llm: FakeLLM
-    llm_structured_output: FakeLLMStructuredOutput
-    moderation: FakeModeration
-    rerank: FakeRerank
-    speech2text: FakeSpeech2Text
-    summary: FakeSummary
-    text_embedding: FakeTextEmbedding
-    tts: FakeTTS
+    model: FakeModels
 
-    def __init__(self, session: FakeSession) -> None:
-        super().__init__(session)
-        calls = (session.memory, session.transport, session.directory, session.options)
-        self.llm = FakeLLM(chunks.LLM, *calls)
-        self.llm_structured_output = FakeLLMStructuredOutput(chunks.STRUCTURED, *calls)
-        self.moderation = FakeModeration(values.MODERATION, *calls)
-        self.rerank = FakeRerank(values.RERANK, *calls)
-        self.speech2text = FakeSpeech2Text(values.SPEECH2TEXT, *calls)
-        self.summary = FakeSummary(values.SUMMARY, *calls)
-        self.text_embedding = FakeTextEmbedding(values.EMBEDDING, *calls)
-        self.tts = FakeTTS(values.TTS, *calls)
+    def _open_transport(self, redis: str | None) -> Transport:
+        return FakeTransport(self._redis)
+
+    def _new_models(self, parts: SessionParts[Transport]) -> FakeModels:
+        return FakeModels(self._worker, *parts)
+
+
+class FakeAsyncSession(_Scripted, AsyncSession):
+    """An asyncio session for tests; as `FakeSession`."""
+
+    model: FakeAsyncModels
+
+    def _open_transport(self, redis: str | None) -> AsyncTransport:
+        return FakeAsyncTransport(self._redis)
+
+    def _new_models(self, parts: SessionParts[AsyncTransport]) -> FakeAsyncModels:
+        return FakeAsyncModels(self._worker, *parts)

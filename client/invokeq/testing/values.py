@@ -37,9 +37,9 @@ from invokeq.protocol.requests import (
     TTSRequest,
 )
 from invokeq.testing.script import (
-    Entry,
-    Kind,
-    Said,
+    FakeEvent,
+    FakeKind,
+    Output,
     UnscriptedCallError,
     is_series,
     model_of,
@@ -67,7 +67,7 @@ _EMBEDDED: Final = (TextEmbeddingResult, MultiModalEmbeddingResult)
 _RERANKED: Final = (RerankResult, MultiModalRerankResult)
 
 
-def _embedding_entries(request: EmbeddingRequest, answer: EmbeddingAnswer) -> Iterator[Said]:
+def _embedding_entries(request: EmbeddingRequest, answer: EmbeddingAnswer) -> Iterator[Output]:
     texts = _texts_of(request)
     if isinstance(answer, TextEmbeddingResult | MultiModalEmbeddingResult):
         rows, model, usage = answer.embeddings, answer.model, answer.usage
@@ -82,12 +82,12 @@ def _embedding_entries(request: EmbeddingRequest, answer: EmbeddingAnswer) -> It
         if sys.byteorder == "big":
             numbers.byteswap()
         packed = numbers.tobytes()
-        yield Entry(EventKind.VECTORS, events.vectors(0, len(rows), width, "<f8"), packed)
+        yield FakeEvent(EventKind.VECTORS, events.vectors(0, len(rows), width, "<f8"), packed)
     end = {"model": model, "count": len(rows), "usage": usage.model_dump(mode="json")}
-    yield Entry(EventKind.RESULT, events.result(end), usage=usage)
+    yield FakeEvent(EventKind.RESULT, events.result(end), usage=usage)
 
 
-def _rerank_entries(request: AnyRerankRequest, answer: RerankAnswer) -> Iterator[Said]:
+def _rerank_entries(request: AnyRerankRequest, answer: RerankAnswer) -> Iterator[Output]:
     model, count = request.model, len(request.docs)
     if isinstance(answer, RerankResult | MultiModalRerankResult):
         model, ranked = answer.model, [(doc.index, doc.score) for doc in answer.docs]
@@ -104,11 +104,11 @@ def _rerank_entries(request: AnyRerankRequest, answer: RerankAnswer) -> Iterator
         ranked.sort(key=lambda found: -found[1])
         ranked = ranked[: request.top_n]
     if ranked:
-        yield Entry(EventKind.SCORES, events.scores(0, ranked))
-    yield Entry(EventKind.RESULT, events.result({"model": model, "ranked": len(ranked)}))
+        yield FakeEvent(EventKind.SCORES, events.scores(0, ranked))
+    yield FakeEvent(EventKind.RESULT, events.result({"model": model, "ranked": len(ranked)}))
 
 
-def _tts_entries(request: TTSRequest, answer: TTSAnswer) -> Iterator[Said]:
+def _tts_entries(request: TTSRequest, answer: TTSAnswer) -> Iterator[Output]:
     del request  # its voice is none of a fake model's business
     for piece in [answer] if isinstance(answer, bytes) else pieces_of(answer):
         if isinstance(piece, InvokeqError):
@@ -117,10 +117,10 @@ def _tts_entries(request: TTSRequest, answer: TTSAnswer) -> Iterator[Said]:
         if not isinstance(piece, bytes):
             raise TTS.refusal(piece)
         known = recognise(piece)
-        yield Entry(EventKind.SEGMENT, events.segment(known and known.mime_type), piece)
+        yield FakeEvent(EventKind.SEGMENT, events.segment(known and known.mime_type), piece)
 
 
-def _summary_entries(request: SummaryRequest, text: str) -> Iterator[Said]:
+def _summary_entries(request: SummaryRequest, text: str) -> Iterator[Output]:
     """Count a word as a token; it costs nothing."""
     read, written = len(request.text.split()), len(text.split())
     counts = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
@@ -128,39 +128,39 @@ def _summary_entries(request: SummaryRequest, text: str) -> Iterator[Said]:
     yield _result(SummaryResult(summary=text))._replace(usage=usage)
 
 
-EMBEDDING: Final[Kind[EmbeddingRequest, EmbeddingAnswer]] = Kind(
+EMBEDDING: Final[FakeKind[EmbeddingRequest, EmbeddingAnswer]] = FakeKind(
     "text_embedding",
     "a list of vectors of one length, one vector for all texts, a TextEmbeddingResult",
     lambda value: isinstance(value, _EMBEDDED) or is_series(value),
     _embedding_entries,
     nothing=lambda request: None if _texts_of(request) else [],
 )
-RERANK: Final[Kind[AnyRerankRequest, RerankAnswer]] = Kind(
+RERANK: Final[FakeKind[AnyRerankRequest, RerankAnswer]] = FakeKind(
     "rerank",
     "a list of scores, a RerankResult",
     lambda value: isinstance(value, _RERANKED) or is_series(value),
     _rerank_entries,
     nothing=lambda request: None if request.docs else [],
 )
-TTS: Final[Kind[TTSRequest, TTSAnswer]] = Kind(
+TTS: Final[FakeKind[TTSRequest, TTSAnswer]] = FakeKind(
     "tts",
     "the bytes of a segment, a list of these",
     lambda value: isinstance(value, bytes) or is_series(value),
     _tts_entries,
 )
-SPEECH2TEXT: Final[Kind[Speech2TextRequest, str]] = Kind(
+SPEECH2TEXT: Final[FakeKind[Speech2TextRequest, str]] = FakeKind(
     "speech2text",
     "a text",
     lambda value: isinstance(value, str),
     lambda _, text: iter([_result(Speech2TextResult(result=text))]),
 )
-MODERATION: Final[Kind[ModerationRequest, bool]] = Kind(
+MODERATION: Final[FakeKind[ModerationRequest, bool]] = FakeKind(
     "moderation",
     "a bool",
     lambda value: isinstance(value, bool),
     lambda _, flagged: iter([_result(ModerationResult(result=flagged))]),
 )
-SUMMARY: Final[Kind[SummaryRequest, str]] = Kind(
+SUMMARY: Final[FakeKind[SummaryRequest, str]] = FakeKind(
     "summary",
     "a text",
     lambda value: isinstance(value, str),
@@ -168,8 +168,8 @@ SUMMARY: Final[Kind[SummaryRequest, str]] = Kind(
 )
 
 
-def _result(value: BaseModel) -> Entry:
-    return Entry(EventKind.RESULT, value.model_dump_json().encode())
+def _result(value: BaseModel) -> FakeEvent:
+    return FakeEvent(EventKind.RESULT, value.model_dump_json().encode())
 
 
 def _rows(answer: Any, count: int) -> list[list[float]]:

@@ -35,6 +35,7 @@ from invokeq.protocol.entities import (
     UserPromptMessage,
 )
 from invokeq.protocol.redis import keys
+from invokeq.session_base import parts_of
 from tests.integration.conftest import stream_config, user
 from tests.support.processes.worker import WorkerProcess, running_worker
 from tests.support.waiting import eventually, eventually_async
@@ -371,7 +372,7 @@ def test_nobody_picks_it_up(redis_url: str, tmp_path: Path, worker: WorkerProces
 def test_no_worker_is_told_at_once(session: Session, worker: WorkerProcess) -> None:
     list(session.model.llm.invoke(ECHO, user("x")))
     assert worker.stop() == 0
-    session.directory.forget()
+    parts_of(session).directory.forget()
     with pytest.raises(NoWorkerError, match="no worker is alive"):
         list(session.model.llm.invoke(ECHO, user("x")))
 

@@ -20,6 +20,7 @@ from invokeq.operations import submit_many
 from invokeq.protocol.codec import OrjsonSerializer
 from invokeq.protocol.redis import keys
 from invokeq.protocol.redis.resp import Reply
+from invokeq.session_base import parts_of
 from invokeq.transport.batch import Batch
 from tests.integration.conftest import stream_config, user
 from tests.support.processes.worker import WorkerProcess, running_worker
@@ -60,13 +61,13 @@ def left(client: redis.Redis) -> list[Any]:
 
 def watch(session: Session, monkeypatch: pytest.MonkeyPatch, hook: Hook) -> None:
     """Have a hook carry out the batches that enqueue, and tell it their number, from 0."""
-    once, number = session.transport.once, iter(range(1_000_000))
+    once, number = parts_of(session).transport.once, iter(range(1_000_000))
 
     def watched(batch: Batch) -> list[Reply]:
         pushes = any(command[0] in PUSHES for command in batch.commands)
         return hook(next(number), batch, once) if pushes else once(batch)
 
-    monkeypatch.setattr(session.transport, "once", watched)
+    monkeypatch.setattr(parts_of(session).transport, "once", watched)
 
 
 @pytest.fixture
@@ -330,13 +331,13 @@ async def test_on_asyncio_a_broker_that_fails_keeps_none_either(
     """Fails when the plan does not hear of the fault: tried."""
     async with AsyncSession("acme", redis=redis_url) as session:
         await session.workers()
-        once, number = session.transport.once, iter(range(1000))
+        once, number = parts_of(session).transport.once, iter(range(1000))
 
         async def failing(batch: Batch) -> list[Reply]:
             replies = await once(batch)
             return [OutOfMemoryError("OOM")] if next(number) == 0 else replies
 
-        monkeypatch.setattr(session.transport, "once", failing)
+        monkeypatch.setattr(parts_of(session).transport, "once", failing)
         with pytest.raises(BrokerFullError):
             await session.submit_many(echoes(session, ["x"] * 10, detached=True))
         assert left(redis_client) == []

@@ -17,8 +17,9 @@ import redis
 
 from invokeq import AsyncSession, Session
 from invokeq.errors import BrokerUnavailableError, WorkerLostError
+from invokeq.models.models import Models
 from invokeq.protocol.redis import keys
-from invokeq.session import Models
+from invokeq.session_base import parts_of
 from invokeq.transport import settings
 from invokeq_worker.process.embedded_server import EmbeddedValkey
 from tests.integration.conftest import stream_config, user
@@ -228,8 +229,9 @@ def test_redis_is_gone_for_good(server: EmbeddedValkey, tmp_path: Path) -> None:
         running_worker(server.url, tmp_path, limits={"redis_retention": 1}) as worker,
         Session("acme", redis=server.url) as session,
     ):
-        session.options = replace(session.options, retry_for_seconds=1.0)
-        session.model = Models(session)
+        parts = parts_of(session)
+        options = replace(parts.options, retry_for_seconds=1.0)
+        session.model = Models(parts.transport, parts.directory, options)
         invocation = session.model.llm.submit(plan, user("x"))
         items = iter(invocation)
         next(items)

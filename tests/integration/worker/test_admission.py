@@ -14,6 +14,7 @@ from invokeq import Session
 from invokeq.errors import QueueFullError
 from invokeq.operations import directory
 from invokeq.protocol.redis import keys
+from invokeq.session_base import parts_of
 from tests.integration.conftest import stream_config, user
 from tests.support.processes.worker import WorkerProcess, running_worker
 from tests.support.waiting import eventually
@@ -134,7 +135,7 @@ def test_a_queue_is_bounded_over_all_of_its_lanes(
             wait_in_line(session)
         field = keys.depth_field("llm")
         eventually("it is counted", lambda: redis_client.hget(keys.DIRECTORY, field) == b"4")
-        one.directory.forget()
+        parts_of(one).directory.forget()
         with pytest.raises(QueueFullError, match=r"Queue llm has 4 .* bound is 4"):
             wait_in_line(one, request_id="cd" * 16)
     assert redis_client.keys(f"*{'cd' * 16}*") == []

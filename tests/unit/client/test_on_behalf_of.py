@@ -1,10 +1,13 @@
 """Sessions of other senders, for programs that serve many plugins."""
 
+from typing import Any
+
 import pytest
 
 from invokeq import AsyncSession, Session
 from invokeq.errors import InvalidRequestError
 from invokeq.operations.options import SessionOptions
+from invokeq.session_base import BaseSession, parts_of
 from invokeq.testing import FakeAsyncSession, FakeSession
 
 NOWHERE = "redis://127.0.0.1:1/0"
@@ -13,15 +16,15 @@ NOWHERE = "redis://127.0.0.1:1/0"
 @pytest.mark.parametrize(
     "session", [Session("gate", redis=NOWHERE), AsyncSession("gate", redis=NOWHERE)]
 )
-def test_the_sender_is_another_and_the_rest_is_shared(session: Session | AsyncSession) -> None:
+def test_the_sender_is_another_and_the_rest_is_shared(session: BaseSession[Any, Any]) -> None:
     spoken = session.on_behalf_of("acme", "t", "u")
     assert type(spoken) is type(session)
-    options = spoken.options
+    options = parts_of(spoken).options
     assert (options.plugin_id, options.tenant_id, options.user_id) == ("acme", "t", "u")
-    assert spoken.transport is session.transport
-    assert spoken.directory is session.directory
+    assert parts_of(spoken).transport is parts_of(session).transport
+    assert parts_of(spoken).directory is parts_of(session).directory
     assert spoken.model is not session.model
-    assert session.options.plugin_id == "gate"
+    assert parts_of(session).options.plugin_id == "gate"
     with pytest.raises(InvalidRequestError, match="plugin_id"):
         session.on_behalf_of("a b")
 
@@ -41,4 +44,4 @@ def test_a_fake_session_speaks_for_others_too() -> None:
 
 
 def test_a_fake_asyncio_session_does_as_well() -> None:
-    assert FakeAsyncSession("gate").on_behalf_of("acme").options.lane == "gate"
+    assert parts_of(FakeAsyncSession("gate").on_behalf_of("acme")).options.lane == "gate"

@@ -18,13 +18,14 @@ from invokeq.errors import (
 )
 from invokeq.operations.options import CallExtras, CallOptions, call_options
 from invokeq.protocol.entities import UserPromptMessage
+from invokeq.protocol.kinds import builtin_kinds
 from invokeq.testing import FakeAsyncSession, FakeSession
 
 WHERE = {"provider": "openai", "model": "m"}
 HELLO = [UserPromptMessage(content="hello")]
 WAV = b"RIFF\x24\x00\x00\x00WAVEfmt "
 FULL = QueueFullError(scope="Lane llm:test", queue="llm:test", depth=2, limit=2)
-KINDS = sorted(vars(Session("acme").model))
+KINDS = sorted({kind.attribute for kind in builtin_kinds().values()})
 MODELS: list[Any] = [Session("acme").model, AsyncSession("acme").model]
 
 

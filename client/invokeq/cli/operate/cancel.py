@@ -39,13 +39,14 @@ def _cancel(session: "Session", request_id: str) -> bool:
     """Cancel one invocation, print the outcome, and return whether there was one to cancel."""
     from invokeq.operations.control import cancel as cancel_plan
     from invokeq.protocol.errors import StreamExpiredError
+    from invokeq.session_base import parts_of
 
     try:
         before = session.attach(request_id).status()
     except StreamExpiredError:
         write_note(f"{request_id}: nothing to stop: it is not known, or its stream has expired")
         return False
-    if not session.transport.run(cancel_plan(request_id, reason="operator")):
+    if not parts_of(session).transport.run(cancel_plan(request_id, reason="operator")):
         after = session.attach(request_id).status()
         write_note(f"{request_id}: nothing to stop: it is {after.state}")
         return False

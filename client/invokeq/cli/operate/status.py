@@ -42,17 +42,19 @@ def status(
     from invokeq.cli.operate.overview import read_overview
     from invokeq.operations.history import read_retries
     from invokeq.session import Session
+    from invokeq.session_base import parts_of
 
     with Session("cli", redis=redis) as session:
         if request_id is None:
-            overview = session.transport.run(read_overview(session.directory))
+            parts = parts_of(session)
+            overview = parts.transport.run(read_overview(parts.directory))
             if as_json:
                 typer.echo(orjson.dumps(overview, option=orjson.OPT_INDENT_2))
             else:
                 _print_overview(overview, show_all)
             return
         found = session.attach(request_id).status()
-        retries = session.transport.run(read_retries(request_id))
+        retries = parts_of(session).transport.run(read_retries(request_id))
     if as_json:
         counted = {"retries": len(retries), "last_retry": retries[-1] if retries else None}
         typer.echo(orjson.dumps({**asdict(found), **counted}, option=orjson.OPT_INDENT_2))

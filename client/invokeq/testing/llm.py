@@ -15,7 +15,7 @@ from invokeq.protocol.entities import (
 from invokeq.protocol.errors import InvokeqError, UnusableAnswerError
 from invokeq.protocol.events import EventKind
 from invokeq.protocol.requests import LLMRequest, LLMStructuredOutputRequest
-from invokeq.testing.script import Entry, Kind, Said, is_series, pieces_of
+from invokeq.testing.script import FakeEvent, FakeKind, Output, is_series, pieces_of
 
 LLMPiece: TypeAlias = str | AssistantPromptMessage | LLMResultChunk | InvokeqError
 """A piece of an answer: text, a message (for tool calls), a whole chunk, or what goes wrong."""
@@ -38,26 +38,26 @@ _WHOLE: Final = (str, AssistantPromptMessage, LLMResultChunk)
 _OBJECTS: Final = (Mapping, str, AssistantPromptMessage, LLMResultChunkWithStructuredOutput)
 
 
-def _llm_entries(request: LLMRequest, answer: LLMAnswer) -> Iterator[Said]:
+def _llm_entries(request: LLMRequest, answer: LLMAnswer) -> Iterator[Output]:
     parts = _parts(request, _pieces(answer), LLM)
     return _entries(parts if request.stream else iter([_merged(request, parts)]))
 
 
 def _structured_entries(
     request: LLMStructuredOutputRequest, answer: StructuredAnswer
-) -> Iterator[Said]:
+) -> Iterator[Output]:
     pieces = _pieces(json.dumps(answer) if isinstance(answer, Mapping) else answer)
     parts = _with_output(request, _parts(request, pieces, STRUCTURED))
     return _entries(parts if request.stream else iter([_merged(request, parts)]))
 
 
-LLM: Final[Kind[LLMRequest, LLMAnswer]] = Kind(
+LLM: Final[FakeKind[LLMRequest, LLMAnswer]] = FakeKind(
     "llm",
     "a text, an AssistantPromptMessage, an LLMResultChunk, a list of these",
     lambda value: isinstance(value, _WHOLE) or is_series(value),
     _llm_entries,
 )
-STRUCTURED: Final[Kind[LLMStructuredOutputRequest, StructuredAnswer]] = Kind(
+STRUCTURED: Final[FakeKind[LLMStructuredOutputRequest, StructuredAnswer]] = FakeKind(
     "llm_structured_output",
     "a dict, the text of one, an AssistantPromptMessage, an LLMResultChunkWithStructuredOutput,"
     " a list of all but dicts",
@@ -75,17 +75,17 @@ def _pieces(answer: Any) -> Iterator[Any]:
         yield from pieces_of(answer)
 
 
-def _entries(chunks: Iterator[LLMResultChunk | InvokeqError]) -> Iterator[Said]:
+def _entries(chunks: Iterator[LLMResultChunk | InvokeqError]) -> Iterator[Output]:
     for chunk in chunks:
         if isinstance(chunk, InvokeqError):
             yield chunk
         else:
             data = chunk.model_dump_json().encode()
-            yield Entry(EventKind.CHUNK, data, usage=chunk.delta.usage)
+            yield FakeEvent(EventKind.CHUNK, data, usage=chunk.delta.usage)
 
 
 def _parts(
-    request: _Request, pieces: Iterable[Any], kind: Kind[Any, Any]
+    request: _Request, pieces: Iterable[Any], kind: FakeKind[Any, Any]
 ) -> Iterator[LLMResultChunk | InvokeqError]:
     """Turn pieces into chunks, at most one error the last of them.
 
