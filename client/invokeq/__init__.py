@@ -33,8 +33,6 @@ from invokeq.results.vectors import EmbeddingEnd, VectorBatch
 from invokeq.session import Session
 
 __all__ = [
-    "LLM",
-    "TTS",
     "AsyncCalls",
     "AsyncInvocation",
     "AsyncLLM",
@@ -58,6 +56,7 @@ __all__ = [
     "Invocation",
     "InvocationStatus",
     "InvokeqError",
+    "LLM",
     "LLMStructuredOutput",
     "LiveWorker",
     "Models",
@@ -73,6 +72,7 @@ __all__ = [
     "Speech2Text",
     "State",
     "Summary",
+    "TTS",
     "TextEmbedding",
     "UnitUsage",
     "Usage",
