@@ -3,12 +3,13 @@
 from typing import Final
 
 from invokeq.operations.directory import Directory, LiveWorker
-from invokeq.operations.plan import Batch, Plan
+from invokeq.operations.plan import Plan
 from invokeq.protocol.directory import QueueBounds
 from invokeq.protocol.entities import ModelType
 from invokeq.protocol.redis.resp import Reply
 from invokeq.testing.memory_redis import MemoryRedis
 from invokeq.transport.aio import AsyncTransport
+from invokeq.transport.batch import Batch
 from invokeq.transport.blocking import Transport
 
 NOWHERE: Final = "redis://nowhere.invalid"
@@ -25,7 +26,7 @@ class FakeTransport(Transport):
         self._redis = redis
 
     def once(self, batch: Batch) -> list[Reply]:
-        return self._redis.execute(batch.sent)
+        return self._redis.execute(batch.all_commands)
 
 
 class FakeAsyncTransport(AsyncTransport):
@@ -36,7 +37,7 @@ class FakeAsyncTransport(AsyncTransport):
         self._redis = redis
 
     async def once(self, batch: Batch) -> list[Reply]:
-        return self._redis.execute(batch.sent)
+        return self._redis.execute(batch.all_commands)
 
 
 class FakeDirectory(Directory):

@@ -24,7 +24,7 @@ from invokeq.protocol.errors import (
     RequestTooLargeError,
 )
 from invokeq.protocol.events import EventId, EventKind
-from invokeq.protocol.kinds import CallKind, builtin_kinds, find_kind, resolve
+from invokeq.protocol.kinds import CallKind, builtin_kinds, call_kinds, find_kind, resolve
 from invokeq.protocol.redis import keys
 from invokeq.protocol.redis.rq_time import iso
 from invokeq.protocol.requests import BodyRef, CallRequest, Envelope
@@ -183,5 +183,5 @@ def resolve_fake(kind: CallKind) -> Any:
 def _kind_of(name: str) -> CallKind:
     kind = find_kind(name)
     if kind is None:
-        raise NotServedError(kind=name)
+        raise NotServedError(kind=name, known=", ".join(call_kinds()))
     return kind
