@@ -19,6 +19,7 @@ from invokeq.gateway.sessions import SessionStore
 from invokeq.gateway.settings import GatewaySettings
 from invokeq.gateway.streamed_response import StreamedResponse
 from invokeq.gateway.transaction import PATH, TransactionEndpoint
+from invokeq.session_base import parts_of
 
 CLEAN_UP: Final = 5.0
 """Seconds for calls cancelled on shutdown to send the cancel to Redis."""
@@ -31,7 +32,7 @@ def build_app(settings: GatewaySettings) -> Starlette:
     gateway = AsyncSession(
         settings.plugin_id, redis=settings.redis, max_request_bytes=settings.max_body_bytes
     )
-    store = SessionStore(gateway.transport)
+    store = SessionStore(parts_of(gateway).transport)
     sessions = SessionsEndpoint(store, settings)
     running: set[asyncio.Task[Any]] = set()
 
