@@ -12,6 +12,7 @@ import sys
 import sysconfig
 import venv
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -32,7 +33,7 @@ def main() -> int:
     with TemporaryDirectory() as folder:
         scripts = make_environment(Path(folder))
         with ThreadPoolExecutor(2) as threads:
-            reports = list(threads.map(lambda package: verify(scripts, package), PACKAGES))
+            reports = list(threads.map(partial(verify, scripts), PACKAGES))
     scores = [show(package, report) for package, report in zip(PACKAGES, reports, strict=True)]
     if min(scores) >= BOUND:
         return 0

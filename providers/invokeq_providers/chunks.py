@@ -27,10 +27,10 @@ class TextChunk:
     def __init__(
         self, model: str, index: int, text: str, system_fingerprint: str | None = None
     ) -> None:
-        self.model = model
-        self.index = index
-        self.text = text
-        self.system_fingerprint = system_fingerprint
+        self.model: str = model
+        self.index: int = index
+        self.text: str = text
+        self.system_fingerprint: str | None = system_fingerprint
         self._entity: LLMResultChunk | None = None
 
     @property

@@ -1,7 +1,7 @@
 """The options of a provider: its table in invokeq.toml, checked by a pydantic model."""
 
 from collections.abc import Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, ValidationError
 
@@ -13,7 +13,9 @@ CONFIG_SOURCE: Final = "invokeq.toml"
 class ProviderOptions(BaseModel):
     """What every provider takes: `models` adds or changes model facts (see `facts`)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True
+    )
 
     models: dict[str, dict[str, Any]] = {}
 
@@ -21,7 +23,9 @@ class ProviderOptions(BaseModel):
 class Batch(BaseModel):
     """Bounds of an embedding call that several callers share: `texts`, and the wait for them."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True
+    )
 
     texts: PositiveInt = 128
     wait_ms: PositiveFloat = 5.0

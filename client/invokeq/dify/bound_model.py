@@ -47,14 +47,16 @@ class BoundModels:
     """Replaces the SDK's `session.model`."""
 
     def __init__(self, session: Session) -> None:
-        self.llm = LLMInvocation(session)
-        self.llm_structured_output = LLMStructuredOutputInvocation(session)
-        self.moderation = ModerationInvocation(session)
-        self.rerank = RerankInvocation(session)
-        self.speech2text = Speech2TextInvocation(session)
-        self.summary = SummaryInvocation(session)
-        self.text_embedding = TextEmbeddingInvocation(session)
-        self.tts = TTSInvocation(session)
+        self.llm: LLMInvocation = LLMInvocation(session)
+        self.llm_structured_output: LLMStructuredOutputInvocation = LLMStructuredOutputInvocation(
+            session
+        )
+        self.moderation: ModerationInvocation = ModerationInvocation(session)
+        self.rerank: RerankInvocation = RerankInvocation(session)
+        self.speech2text: Speech2TextInvocation = Speech2TextInvocation(session)
+        self.summary: SummaryInvocation = SummaryInvocation(session)
+        self.text_embedding: TextEmbeddingInvocation = TextEmbeddingInvocation(session)
+        self.tts: TTSInvocation = TTSInvocation(session)
 
 
 class _Bound:

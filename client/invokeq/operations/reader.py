@@ -109,7 +109,7 @@ class Reader:
         grace: float = 0.0,
     ) -> None:
         self.request_id = request_id
-        self.state = ReaderState(after, started=after.attempt > 0)
+        self.state: ReaderState = ReaderState(after, started=after.attempt > 0)
         self._lane = lane
         self._pickup_timeout = pickup_timeout
         self._retry_for_seconds = retry_for_seconds

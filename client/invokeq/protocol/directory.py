@@ -5,7 +5,7 @@ catalog: the providers and models with their facts, stored once under the digest
 """
 
 import hashlib
-from typing import Final
+from typing import ClassVar, Final
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
@@ -16,7 +16,9 @@ CATALOG_TTL: Final = 86_400
 
 
 class _Wire(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        frozen=True, extra="ignore", protected_namespaces=()
+    )
 
 
 class ProviderEntry(_Wire):

@@ -4,7 +4,7 @@ A manifest that does not ask for something does not get it.
 """
 
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, ClassVar, Final, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -23,7 +23,7 @@ class ModelSwitches(_Switch):
     Kinds of installed packages may have switches of their own.
     """
 
-    model_config = ConfigDict(extra="allow")
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="allow")
 
     llm: bool = False
     text_embedding: bool = False

@@ -39,7 +39,7 @@ class _Wire(BaseModel):
     Built when first used: a program imports all kinds of calls and makes one or two.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class CallRequest(_Wire):

@@ -68,9 +68,11 @@ class BaseTransport:
     """What both transports share: the address, and what a reply or a fault means."""
 
     def __init__(self, url: str | None) -> None:
-        self.url = settings.redis_url(url)
-        self.address = public_address(self.url)
-        self.timeouts = settings.Timeouts(settings.CONNECT_TIMEOUT, settings.REPLY_TIMEOUT)
+        self.url: str = settings.redis_url(url)
+        self.address: str = public_address(self.url)
+        self.timeouts: settings.Timeouts = settings.Timeouts(
+            settings.CONNECT_TIMEOUT, settings.REPLY_TIMEOUT
+        )
 
     def check(self, replies: list[Reply]) -> list[Reply]:
         """Return the replies if all are good; else raise the InvokeqError of the first bad one.

@@ -35,7 +35,7 @@ class ClusterNodes:
     """The nodes of one cluster: the slot map, and a pool of settings for each node."""
 
     def __init__(self, address: Address, options: dict[str, Any]) -> None:
-        self.router = ClusterRouter(address)
+        self.router: ClusterRouter = ClusterRouter(address)
         self._options = options
         self._pools: dict[Node, ConnectionPool] = {}
 
@@ -84,7 +84,7 @@ class ClusterPool(ConnectionPool):
     def __init__(self, address: Address, options: dict[str, Any]) -> None:
         over_tls = options.get("connection_class") is not None
         kind = _AsyncAtRQOverTLS if over_tls else _AsyncAtRQ
-        self.nodes = ClusterNodes(address, options)
+        self.nodes: ClusterNodes = ClusterNodes(address, options)
         own: dict[str, Any] = {"connection_class": kind, "nodes": self.nodes}
         super().__init__(**{**options, **own})
 

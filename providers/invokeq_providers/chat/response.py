@@ -36,7 +36,7 @@ class ChatAnswer:
         stop: Sequence[str] = (),
         fragments: bool = False,
     ) -> None:
-        self.chunks = 0
+        self.chunks: int = 0
         self.finish_reason: str | None = None
         self._call = call
         self._clock = clock

@@ -12,7 +12,7 @@ class StopFilter:
     def __init__(self, words: Sequence[str]) -> None:
         self._words = [word for word in words if word]
         self._held = ""
-        self.stopped = False
+        self.stopped: bool = False
 
     def feed(self, text: str) -> str:
         """Take more text, and give what is certain to come before any stop word."""

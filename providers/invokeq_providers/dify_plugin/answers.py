@@ -31,7 +31,7 @@ class ChunkStream:
     """The chunks of one answer; makes sure that it ends with usage and a finish reason."""
 
     def __init__(self, model: str) -> None:
-        self.chunks = 0
+        self.chunks: int = 0
         self._model = model
         self._usage: LLMUsage | None = None
         self._reason: str | None = None

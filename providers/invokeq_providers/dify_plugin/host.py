@@ -41,7 +41,7 @@ class PluginHost:
         self._models = models
         self._options = options
         self._secrets = tuple(models.secrets())
-        self.errors = PluginErrors(name, self._secrets)
+        self.errors: PluginErrors = PluginErrors(name, self._secrets)
         self._pool: ProcessPool | None = None
         self._opening = asyncio.Lock()
 

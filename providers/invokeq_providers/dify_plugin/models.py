@@ -48,8 +48,8 @@ class PluginModels:
         self._provider = provider
         self._declaration = declaration
         self._predefined = {(m.model_type, m.model): m for m in declaration.models}
-        self.own = [self._own(model, table) for model, table in tables.items()]
-        self.provider_credentials = self._provider_credentials(credentials)
+        self.own: list[OwnModel] = [self._own(model, table) for model, table in tables.items()]
+        self.provider_credentials: Credentials | None = self._provider_credentials(credentials)
         self._models: dict[Key, AIModelEntity] = {}
         if self.provider_credentials is not None:
             self._models.update(self._predefined)

@@ -41,7 +41,7 @@ from invokeq_providers.dify_plugin.declaration import read_declaration
 from invokeq_providers.dify_plugin.host import PluginHost
 from invokeq_providers.dify_plugin.models import PluginModels
 from invokeq_providers.dify_plugin.options import DifyPluginOptions
-from invokeq_providers.options import CONFIG_SOURCE, parse_options
+from invokeq_providers.options import CONFIG_SOURCE, Batch, parse_options
 
 _TENANT: Final = "invokeq"  # the SDK wants one for speech, and no plugin has a use for it
 _COUNTED_AT_ONCE: Final = 8
@@ -57,10 +57,10 @@ class DifyPluginProvider(Provider):
     def __init__(self, name: str, options: Mapping[str, Any]) -> None:
         super().__init__(name, options)
         self._options = parse_options(DifyPluginOptions, name, options)
-        self.batch = self._options.batch
+        self.batch: Batch | None = self._options.batch
         self._package = self._load()
         self._declaration = read_declaration(self._package, self._options.provider)
-        self.model_types = self._declaration.model_types
+        self.model_types: frozenset[ModelType] = self._declaration.model_types
         self._models = PluginModels(
             name, self._declaration, self._options.credentials, self._options.models
         )

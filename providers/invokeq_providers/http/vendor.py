@@ -11,7 +11,7 @@ from invokeq.protocol.errors import CredentialsError
 from invokeq_providers.base import Provider
 from invokeq_providers.http.vendor_errors import ErrorKinds, VendorErrors
 from invokeq_providers.models.facts import ModelFacts, shipped_facts
-from invokeq_providers.options import BatchableOptions
+from invokeq_providers.options import Batch, BatchableOptions
 
 WRITE_TIMEOUT_S: Final = 60.0
 # The worker bounds how many calls run at once; a second bound here would only hide the first.
@@ -45,22 +45,22 @@ class VendorProvider(Provider):
         self, name: str, table: Mapping[str, Any], options: VendorOptions, kinds: ErrorKinds
     ) -> None:
         super().__init__(name, table)
-        self.batch = options.batch
-        self.url = options.base_url or self.vendor_url
+        self.batch: Batch | None = options.batch
+        self.url: str = options.base_url or self.vendor_url
         host, own = urlsplit(self.url).hostname or "", urlsplit(self.vendor_url).hostname or ""
         # Regional endpoints put a label before the host.
-        self.is_vendor = host == own or host.endswith(f".{own}")
-        self.key = options.api_key.get_secret_value() if options.api_key else ""
+        self.is_vendor: bool = host == own or host.endswith(f".{own}")
+        self.key: str = options.api_key.get_secret_value() if options.api_key else ""
         if self.is_vendor and not self.key:
             problem = f"there are none; set api_key in [providers.{name}]"
             raise CredentialsError(provider=name, problem=problem)
-        self.any_model = (
+        self.any_model: bool = (
             options.base_url is not None if options.any_model is None else options.any_model
         )
         shipped = shipped_facts(self.facts_name)
         self._facts = ModelFacts(name, shipped, options.models, any_model=self.any_model)
         secrets = [self.key] if self.key else []
-        self.errors = VendorErrors(name, kinds, options.read_timeout, secrets)
+        self.errors: VendorErrors = VendorErrors(name, kinds, options.read_timeout, secrets)
 
     def models(self) -> Sequence[AIModelEntity]:
         return self._facts.models()

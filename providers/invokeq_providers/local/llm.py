@@ -73,7 +73,7 @@ class LocalLLM:
         self._server: Any = None
         self._runs: set[_Run] = set()
         self._closed = False
-        self.busy = False  # whether the model computes at this moment
+        self.busy: bool = False  # whether the model computes at this moment
 
     async def load(self) -> None:
         """Load the weights now instead of at the first call."""

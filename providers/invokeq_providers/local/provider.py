@@ -95,8 +95,8 @@ class LocalProvider(Provider):
         self._safetype = self._add(ModelType.MODERATION, lambda: SafeType(f"{name}/safetype"))
         if not self._present:
             raise self._missing[ModelType.LLM]
-        self.model_types = frozenset(self._present)
-        self.missing = self._missing
+        self.model_types: frozenset[ModelType] = frozenset(self._present)
+        self.missing: Mapping[ModelType, MissingExtraError] = self._missing
         self._preloaded = self._check_preload()
 
     def models(self) -> Sequence[AIModelEntity]:

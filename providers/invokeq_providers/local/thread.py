@@ -57,7 +57,7 @@ class ThreadedModel(Generic[LoadedT]):
 
     def __init__(self, name: str, loader: Callable[[], LoadedT]) -> None:
         self.name = name
-        self.busy = False  # whether the model computes at this moment
+        self.busy: bool = False  # whether the model computes at this moment
         self._loader = loader
         self._loaded: LoadedT | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"invokeq-{name}")

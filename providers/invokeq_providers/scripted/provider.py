@@ -27,7 +27,7 @@ from invokeq_providers.base import (
 )
 from invokeq_providers.chunks import LLMChunk
 from invokeq_providers.models.facts import ModelFacts, shipped_facts
-from invokeq_providers.options import parse_options
+from invokeq_providers.options import Batch, parse_options
 from invokeq_providers.scripted import speech
 from invokeq_providers.scripted.journal import JOURNAL_SIZE, Entries, Journal, peak
 from invokeq_providers.scripted.llm import ScriptedAnswer
@@ -81,7 +81,7 @@ class ScriptedProvider(Provider):
         super().__init__(name, options)
         self.gate: Callable[[Step], Awaitable[None]] | None = None
         self._options = parse_options(ScriptedOptions, name, options)
-        self.batch = self._options.batch
+        self.batch: Batch | None = self._options.batch
         self._facts = ModelFacts(name, shipped_facts("scripted"), self._options.models)
         self._journal = Journal(self.journal, self._options.journal_file)
         self._numbers: OrderedDict[str, int] = OrderedDict()

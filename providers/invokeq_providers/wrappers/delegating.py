@@ -1,10 +1,11 @@
 """A provider in front of another one."""
 
-from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
 from invokeq.protocol.entities import AIModelEntity, ModelType
+from invokeq.protocol.errors import MissingExtraError
 from invokeq_providers.base import Provider
 from invokeq_providers.call_methods import CallStyle, ModelCall, call_styles
 
@@ -73,9 +74,9 @@ class DelegatingProvider(Provider):
 
     def _take_over(self) -> None:
         """Copy what the provider behind serves; some providers know only once started."""
-        self.any_model = self.wrapped.any_model
-        self.model_types = self.wrapped.model_types
-        self.missing = self.wrapped.missing
+        self.any_model: bool = self.wrapped.any_model
+        self.model_types: frozenset[ModelType] = self.wrapped.model_types
+        self.missing: Mapping[ModelType, MissingExtraError] = self.wrapped.missing
 
 
 def _forwarding(name: str, style: CallStyle) -> Callable[[DelegatingProvider, Any], Any]:

@@ -25,7 +25,9 @@ Redis6 = Annotated[
 ]
 Name = Annotated[str, typer.Argument(help="The name that it uses as plugin_id.", metavar="NAME")]
 
-acl = typer.Typer(help="Print Redis ACL rules, for redis-cli or valkey-cli.", no_args_is_help=True)
+acl: typer.Typer = typer.Typer(
+    help="Print Redis ACL rules, for redis-cli or valkey-cli.", no_args_is_help=True
+)
 
 
 @acl.command(epilog="\b\nExamples:\n  invokeq acl plugin acme --password-stdin < password")

@@ -1,6 +1,6 @@
 """The field types that several tables of invokeq.toml share, and the base class of a table."""
 
-from typing import Annotated, Any, NamedTuple, Self
+from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -14,7 +14,9 @@ from invokeq_worker.config.messages import suggest
 class Table(BaseModel):
     """A table of invokeq.toml: frozen, without unknown settings, and silent about its input."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True
+    )
 
 
 def _no_bool(value: Any) -> Any:

@@ -1,7 +1,7 @@
 """`[providers.<name>]`: options that only the provider understands, with credentials hidden."""
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, SecretStr, model_validator
@@ -16,7 +16,7 @@ _SECRET_WORDS: Final = ("key", "token", "secret", "password", "auth", "credentia
 class ProviderSettings(Table):
     """`[providers.<name>]`: its type, and options that only the provider understands."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="allow")
 
     type: str | None = None
 

@@ -4,7 +4,7 @@ No `repr`, `str` or JSON of the settings shows a credential.
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import Field, PrivateAttr, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -35,7 +35,7 @@ DEFAULTS: Final = "defaults"
 class Settings(BaseSettings):
     """Everything an operator can set; `load_settings` makes one."""
 
-    model_config = SettingsConfigDict(
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
         frozen=True,
         extra="forbid",
         hide_input_in_errors=True,

@@ -61,7 +61,7 @@ class Commands:
         self._channels = (keys.worker_channel(worker), keys.CANCEL_CHANNEL)
         self._on_cancel = on_cancel
         self._on_command = on_command
-        self.subscribed = asyncio.Event()
+        self.subscribed: asyncio.Event = asyncio.Event()
 
     async def run(self) -> None:
         """Listen for ever; a broken connection is made anew."""

@@ -101,7 +101,8 @@ class Run:
         self.job = job
         self.task: asyncio.Task[None] | None = None
         self.envelope: Envelope | None = None
-        self.last_activity_at = self.started_at = time.time()
+        self.started_at: float = time.time()
+        self.last_activity_at: float = self.started_at
         self._context = context
         self._begun = False
         self._held = False

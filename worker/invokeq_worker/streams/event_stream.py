@@ -68,12 +68,12 @@ class EventWriter:
         self._on_fenced = on_fenced
         self._sequence = -1
         self._ttl_sent = 0
-        self.ttl = RUNNING_TTL
-        self.key = keys.events(request_id)
-        self.attempt = attempt
-        self.events = 0
-        self.fenced = False
-        self.ended = False
+        self.ttl: int = RUNNING_TTL
+        self.key: str = keys.events(request_id)
+        self.attempt: int = attempt
+        self.events: int = 0
+        self.fenced: bool = False
+        self.ended: bool = False
 
     def event(self, kind: EventKind, payload: bytes, blob: bytes = b"") -> None:
         """Append an event; it shares an entry with what has not been sent, unless it has bytes."""

@@ -37,9 +37,9 @@ class StreamWindow:
     )
 
     def __init__(self, window: Window) -> None:
-        self.window = window
-        self.has_reader = True
-        self.bytes = 0
+        self.window: Window = window
+        self.has_reader: bool = True
+        self.bytes: int = 0
         self._taken = -1
         self._taken_bytes = 0
         self._trimmed = 0

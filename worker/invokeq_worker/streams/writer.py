@@ -82,7 +82,7 @@ class Writer:
         self._room.set()
         self._idle = asyncio.Event()
         self._idle.set()
-        self.lost = asyncio.Event()
+        self.lost: asyncio.Event = asyncio.Event()
 
     def open(
         self, request_id: str, attempt: int, *, fresh: bool, on_fenced: Callable[[], None]

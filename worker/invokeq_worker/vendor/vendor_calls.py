@@ -41,8 +41,8 @@ class VendorCalls:
         tell: Callable[[FailedCall], None],
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self.made = 0
-        self.usage_meter = UsageMeter()
+        self.made: int = 0
+        self.usage_meter: UsageMeter = UsageMeter()
         self._request_id = request_id
         self._policy_of = policy_of
         self._deadline = deadline

@@ -22,9 +22,9 @@ class Meter:
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock
         self._began = clock()
-        self.count = 0
+        self.count: int = 0
         self.first: float | None = None
-        self.total = 0.0
+        self.total: float = 0.0
 
     def watch(self, items: Iterable[T]) -> Iterator[T]:
         """Yield the items and count each."""

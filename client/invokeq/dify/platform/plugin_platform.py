@@ -68,7 +68,7 @@ class PluginPlatform:
 
     def __init__(self, catalog: Catalog, options: PlatformOptions) -> None:
         self.catalog = catalog
-        self.calls = 0
+        self.calls: int = 0
         self._options = options
         self._stack = AsyncExitStack()
         self._files = FileServer()

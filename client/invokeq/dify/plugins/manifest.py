@@ -5,7 +5,7 @@ Fields for the pages of a platform (icons, labels, descriptions) are ignored.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, ClassVar, Final, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -19,7 +19,7 @@ _MAX_YAML_BYTES: Final = 4 * 1024 * 1024  # far above any real file of facts
 
 class _Part(BaseModel):
     # Versions are often written without quotes, and YAML reads those as numbers.
-    model_config = ConfigDict(frozen=True, coerce_numbers_to_str=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, coerce_numbers_to_str=True)
 
 
 class Runner(_Part):

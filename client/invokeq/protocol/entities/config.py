@@ -4,7 +4,7 @@
 against the class: both are resolved where the call is run.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,7 +15,7 @@ from invokeq.protocol.entities.model import AIModelEntity, ModelType
 class BaseModelConfig(BaseModel):
     """What all model configs have."""
 
-    model_config = ConfigDict(protected_namespaces=())
+    model_config: ClassVar[ConfigDict] = ConfigDict(protected_namespaces=())
 
     provider: str
     model: str

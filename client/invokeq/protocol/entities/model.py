@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 from enum import Enum
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -111,7 +111,7 @@ class PriceInfo(BaseModel):
 class ProviderModel(BaseModel):
     """A model as its provider lists it; without a label it is labelled with its name."""
 
-    model_config = ConfigDict(protected_namespaces=())
+    model_config: ClassVar[ConfigDict] = ConfigDict(protected_namespaces=())
 
     model: str
     label: I18nObject

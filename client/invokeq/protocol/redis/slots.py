@@ -55,7 +55,7 @@ class SlotMap:
             (int(begin), int(end), (_host(master[0]) or asked[0], int(master[1])))
             for begin, end, master, *_ in reply
         ]
-        self.nodes = tuple(dict.fromkeys(node for _, _, node in self._ranges))
+        self.nodes: tuple[Node, ...] = tuple(dict.fromkeys(node for _, _, node in self._ranges))
 
     def node_of(self, slot: int) -> Node | None:
         """Return the master of a slot; None while the slot has no master."""
