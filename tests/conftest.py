@@ -1,6 +1,6 @@
 """Fixtures for every test: a real server, its address, and a client."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator, Iterator
 from contextlib import ExitStack
 from typing import Any
 
@@ -8,6 +8,7 @@ import pytest
 import redis
 
 from tests.support.processes.interrupts import let_children_be_interrupted
+from tests.support.processes.leftovers import end_processes_on_failure
 from tests.support.servers.leaked_keys import leaked_keys
 from tests.support.servers.server import (
     CLUSTER,
@@ -48,6 +49,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         spec: Any = getattr(item, "callspec", None)
         if mark and spec and CLUSTER in str(spec.params.get("redis_server")):
             item.add_marker(pytest.mark.skip(reason=f"one server: {mark.args[0]}"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, object, object]:
+    """Run a test; end the processes that a failed test leaves behind."""
+    with end_processes_on_failure():
+        return (yield)
 
 
 @pytest.fixture(scope="session")
