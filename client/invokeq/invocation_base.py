@@ -1,4 +1,4 @@
-"""What `Invocation` and `AsyncInvocation` share: all but the I/O.
+"""The loop-free base of `Invocation` and `AsyncInvocation`.
 
 Internal: may change without notice.
 """

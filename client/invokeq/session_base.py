@@ -1,4 +1,4 @@
-"""What `Session` and `AsyncSession` share: all but the I/O.
+"""The loop-free base of `Session` and `AsyncSession`.
 
 Internal: may change without notice.
 """
@@ -26,7 +26,7 @@ ModelsT = TypeVar("ModelsT")
 
 
 class SessionParts(NamedTuple, Generic[TransportT]):
-    """What the calls of a session work with, in the order in which their classes take it."""
+    """The parts behind the calls of a session, in the order in which the classes take them."""
 
     transport: TransportT
     directory: Directory

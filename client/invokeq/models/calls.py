@@ -1,4 +1,4 @@
-"""What all calls of `session.model.*` share: a checked call goes in, an invocation comes out."""
+"""The base of all calls of `session.model.*`: submit a checked call, read its invocation."""
 
 from collections.abc import AsyncGenerator, Generator
 from typing import Any, Generic, TypeVar

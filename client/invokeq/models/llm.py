@@ -31,7 +31,7 @@ class LLMCalls(Preparing):
         stream: bool = True,
         **extras: Unpack[CallExtras],
     ) -> Call[LLMResultChunk, LLMResult]:
-        """Check a call and give it, unsent, for `session.submit_many`."""
+        """Check a call and return it unsent, for `session.submit_many`."""
         options = call_options(**extras)
         request = build_llm_request(model_config, prompt_messages, tools, stop, stream)
         return self._call(request, options, llm_decoder(request))
@@ -83,7 +83,7 @@ class LLM(LLMCalls, Calls):
         stream: bool = True,
         **extras: Unpack[CallExtras],
     ) -> Generator[LLMResultChunk, None, None] | LLMResult:
-        """Ask a model; a generator of chunks, or the whole result with `stream=False`.
+        """Call a model; return a generator of chunks, or the whole result with `stream=False`.
 
         Arguments are checked at once; with `stream=True` nothing is sent before the first `next()`,
         and closing or dropping the generator cancels. Raises the errors of `invokeq.errors`.
@@ -100,8 +100,7 @@ class LLM(LLMCalls, Calls):
         stream: bool = True,
         **extras: Unpack[CallExtras],
     ) -> Invocation[LLMResultChunk, LLMResult]:
-        """Enqueue now and give the handle. With a `request_id` that is known already, attach to
-        it."""
+        """Enqueue now and return the handle; a `request_id` that is known already attaches."""
         return self._start(
             self.prepare(model_config, prompt_messages, tools, stop, stream, **extras)
         )
@@ -142,9 +141,9 @@ class AsyncLLM(LLMCalls, AsyncCalls):
         stream: bool = True,
         **extras: Unpack[CallExtras],
     ) -> AsyncGenerator[LLMResultChunk, None] | Coroutine[Any, Any, LLMResult]:
-        """Ask a model: `async for` over the chunks, or `await` the result with `stream=False`.
+        """Call a model: `async for` over the chunks, or `await` the result with `stream=False`.
 
-        Otherwise as `LLM.invoke`.
+        See `LLM.invoke`.
         """
         call = self.prepare(model_config, prompt_messages, tools, stop, stream, **extras)
         return self._stream(call) if stream else self._result(call)
@@ -158,8 +157,7 @@ class AsyncLLM(LLMCalls, AsyncCalls):
         stream: bool = True,
         **extras: Unpack[CallExtras],
     ) -> AsyncInvocation[LLMResultChunk, LLMResult]:
-        """Enqueue now and give the handle. With a `request_id` that is known already, attach to
-        it."""
+        """Enqueue now and return the handle; a `request_id` that is known already attaches."""
         return await self._start(
             self.prepare(model_config, prompt_messages, tools, stop, stream, **extras)
         )

@@ -32,7 +32,7 @@ class LLMStructuredOutputCalls(Preparing):
         stream: bool = True,
         **extras: Unpack[CallExtras],
     ) -> Call[LLMResultChunkWithStructuredOutput, LLMResultWithStructuredOutput]:
-        """Check a call and give it, unsent, for `session.submit_many`."""
+        """Check a call and return it unsent, for `session.submit_many`."""
         options = call_options(**extras)
         request = build_structured_request(
             model_config, prompt_messages, structured_output_schema, tools, stop, stream
@@ -92,7 +92,7 @@ class LLMStructuredOutput(LLMStructuredOutputCalls, Calls):
         stream: bool = True,
         **extras: Unpack[CallExtras],
     ) -> Generator[LLMResultChunkWithStructuredOutput, None, None] | LLMResultWithStructuredOutput:
-        """Ask a model for JSON; the last chunk, or the result, has `structured_output`.
+        """Call a model for JSON; the last chunk, or the result, has `structured_output`.
 
         Arguments are checked at once; with `stream=True` nothing is sent before the first `next()`,
         and closing or dropping the generator cancels. Raises the errors of `invokeq.errors`.
@@ -112,8 +112,7 @@ class LLMStructuredOutput(LLMStructuredOutputCalls, Calls):
         stream: bool = True,
         **extras: Unpack[CallExtras],
     ) -> Invocation[LLMResultChunkWithStructuredOutput, LLMResultWithStructuredOutput]:
-        """Enqueue now and give the handle. With a `request_id` that is known already, attach to
-        it."""
+        """Enqueue now and return the handle; a `request_id` that is known already attaches."""
         call = self.prepare(
             model_config, prompt_messages, structured_output_schema, tools, stop, stream, **extras
         )
@@ -161,7 +160,7 @@ class AsyncLLMStructuredOutput(LLMStructuredOutputCalls, AsyncCalls):
         AsyncGenerator[LLMResultChunkWithStructuredOutput, None]
         | Coroutine[Any, Any, LLMResultWithStructuredOutput]
     ):
-        """Ask a model: `async for` over the chunks, or `await` the result with `stream=False`.
+        """Call a model: `async for` over the chunks, or `await` the result with `stream=False`.
 
         Otherwise as `LLMStructuredOutput.invoke`.
         """
@@ -180,8 +179,7 @@ class AsyncLLMStructuredOutput(LLMStructuredOutputCalls, AsyncCalls):
         stream: bool = True,
         **extras: Unpack[CallExtras],
     ) -> AsyncInvocation[LLMResultChunkWithStructuredOutput, LLMResultWithStructuredOutput]:
-        """Enqueue now and give the handle. With a `request_id` that is known already, attach to
-        it."""
+        """Enqueue now and return the handle; a `request_id` that is known already attaches."""
         call = self.prepare(
             model_config, prompt_messages, structured_output_schema, tools, stop, stream, **extras
         )

@@ -22,7 +22,7 @@ class ModerationCalls(Preparing):
         text: str,
         **extras: Unpack[CallExtras],
     ) -> Call[bool, bool]:
-        """Check a call and give it, unsent, for `session.submit_many`."""
+        """Check a call and return it unsent, for `session.submit_many`."""
         options = call_options(**extras)
         request = build_moderation_request(model_config, text)
         return self._call(request, options, moderation_decoder(request))
@@ -37,7 +37,7 @@ class Moderation(ModerationCalls, Calls):
         text: str,
         **extras: Unpack[CallExtras],
     ) -> bool:
-        """Tell whether a text is sensitive; a fault is an error, never False."""
+        """Return whether a text is sensitive; a fault is an error, never False."""
         return self._result(self.prepare(model_config, text, **extras))
 
     def submit(
@@ -46,7 +46,7 @@ class Moderation(ModerationCalls, Calls):
         text: str,
         **extras: Unpack[CallExtras],
     ) -> Invocation[bool, bool]:
-        """Enqueue now and give the handle."""
+        """Enqueue now and return the handle."""
         return self._start(self.prepare(model_config, text, **extras))
 
 
@@ -59,7 +59,7 @@ class AsyncModeration(ModerationCalls, AsyncCalls):
         text: str,
         **extras: Unpack[CallExtras],
     ) -> bool:
-        """Tell whether a text is sensitive; a fault is an error, never False."""
+        """Return whether a text is sensitive; a fault is an error, never False."""
         return await self._result(self.prepare(model_config, text, **extras))
 
     async def submit(
@@ -68,5 +68,5 @@ class AsyncModeration(ModerationCalls, AsyncCalls):
         text: str,
         **extras: Unpack[CallExtras],
     ) -> AsyncInvocation[bool, bool]:
-        """Enqueue now and give the handle."""
+        """Enqueue now and return the handle."""
         return await self._start(self.prepare(model_config, text, **extras))

@@ -30,7 +30,7 @@ class RerankCalls(Preparing):
         query: str,
         **extras: Unpack[CallExtras],
     ) -> Call[RankedBatch | RankingEnd, RerankResult]:
-        """Check a call and give it, unsent, for `session.submit_many`."""
+        """Check a call and return it unsent, for `session.submit_many`."""
         options = call_options(**extras)
         request = build_rerank_request(model_config, docs, query)
         return self._call(request, options, rerank_decoder(request))
@@ -42,7 +42,7 @@ class RerankCalls(Preparing):
         docs: Sequence[MultiModalContent | Mapping[str, Any]],
         **extras: Unpack[CallExtras],
     ) -> Call[RankedBatch | RankingEnd, MultiModalRerankResult]:
-        """Check a call and give it, unsent, for `session.submit_many`."""
+        """Check a call and return it unsent, for `session.submit_many`."""
         options = call_options(**extras)
         request = build_multimodal_rerank_request(model_config, query, docs)
         return self._call(request, options, multimodal_rerank_decoder(request))
@@ -68,7 +68,7 @@ class Rerank(RerankCalls, Calls):
         query: str,
         **extras: Unpack[CallExtras],
     ) -> Invocation[RankedBatch | RankingEnd, RerankResult]:
-        """Enqueue now and give the handle."""
+        """Enqueue now and return the handle."""
         return self._start(self.prepare(model_config, docs, query, **extras))
 
     def invoke_multimodal(
@@ -88,7 +88,7 @@ class Rerank(RerankCalls, Calls):
         docs: Sequence[MultiModalContent | Mapping[str, Any]],
         **extras: Unpack[CallExtras],
     ) -> Invocation[RankedBatch | RankingEnd, MultiModalRerankResult]:
-        """Enqueue now and give the handle."""
+        """Enqueue now and return the handle."""
         return self._start(self.prepare_multimodal(model_config, query, docs, **extras))
 
 
@@ -112,7 +112,7 @@ class AsyncRerank(RerankCalls, AsyncCalls):
         query: str,
         **extras: Unpack[CallExtras],
     ) -> AsyncInvocation[RankedBatch | RankingEnd, RerankResult]:
-        """Enqueue now and give the handle."""
+        """Enqueue now and return the handle."""
         return await self._start(self.prepare(model_config, docs, query, **extras))
 
     async def invoke_multimodal(
@@ -132,5 +132,5 @@ class AsyncRerank(RerankCalls, AsyncCalls):
         docs: Sequence[MultiModalContent | Mapping[str, Any]],
         **extras: Unpack[CallExtras],
     ) -> AsyncInvocation[RankedBatch | RankingEnd, MultiModalRerankResult]:
-        """Enqueue now and give the handle."""
+        """Enqueue now and return the handle."""
         return await self._start(self.prepare_multimodal(model_config, query, docs, **extras))

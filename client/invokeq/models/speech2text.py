@@ -26,7 +26,7 @@ class Speech2TextCalls(Preparing):
 
 
 class Speech2Text(Speech2TextCalls, Calls):
-    """Writes down speech."""
+    """Transcribes speech."""
 
     def prepare(
         self,
@@ -34,7 +34,7 @@ class Speech2Text(Speech2TextCalls, Calls):
         file: IO[bytes],
         **extras: Unpack[CallExtras],
     ) -> Call[str, str]:
-        """Read the file, check the call and give it, unsent, for `session.submit_many`."""
+        """Read the file, check the call and return it unsent, for `session.submit_many`."""
         options = call_options(**extras)
         return self._call_of(model_config, self._read(file), options)
 
@@ -44,7 +44,7 @@ class Speech2Text(Speech2TextCalls, Calls):
         file: IO[bytes],
         **extras: Unpack[CallExtras],
     ) -> str:
-        """Write down what is said in an audio file, which is read to its end, in parts."""
+        """Transcribe an audio file, which is read to its end, in parts."""
         return self._result(self.prepare(model_config, file, **extras))
 
     def submit(
@@ -53,12 +53,12 @@ class Speech2Text(Speech2TextCalls, Calls):
         file: IO[bytes],
         **extras: Unpack[CallExtras],
     ) -> Invocation[str, str]:
-        """Enqueue now and give the handle."""
+        """Enqueue now and return the handle."""
         return self._start(self.prepare(model_config, file, **extras))
 
 
 class AsyncSpeech2Text(Speech2TextCalls, AsyncCalls):
-    """Writes down speech, on asyncio; the file is read in a thread."""
+    """Transcribes speech, on asyncio; the file is read in a thread."""
 
     async def prepare(
         self,
@@ -66,9 +66,9 @@ class AsyncSpeech2Text(Speech2TextCalls, AsyncCalls):
         file: IO[bytes],
         **extras: Unpack[CallExtras],
     ) -> Call[str, str]:
-        """Read the file, check the call and give it, unsent, for `session.submit_many`.
+        """Read the file, check the call and return it unsent, for `session.submit_many`.
 
-        Of all kinds, this one alone is to be awaited.
+        Of all kinds, only this `prepare` must be awaited.
         """
         options = call_options(**extras)
         return self._call_of(model_config, await asyncio.to_thread(self._read, file), options)
@@ -79,7 +79,7 @@ class AsyncSpeech2Text(Speech2TextCalls, AsyncCalls):
         file: IO[bytes],
         **extras: Unpack[CallExtras],
     ) -> str:
-        """Write down what is said in an audio file, which is read to its end, in parts."""
+        """Transcribe an audio file, which is read to its end, in parts."""
         return await self._result(await self.prepare(model_config, file, **extras))
 
     async def submit(
@@ -88,5 +88,5 @@ class AsyncSpeech2Text(Speech2TextCalls, AsyncCalls):
         file: IO[bytes],
         **extras: Unpack[CallExtras],
     ) -> AsyncInvocation[str, str]:
-        """Enqueue now and give the handle."""
+        """Enqueue now and return the handle."""
         return await self._start(await self.prepare(model_config, file, **extras))

@@ -18,7 +18,7 @@ class SummaryCalls(Preparing):
     """Checks the arguments of summaries."""
 
     def prepare(self, text: str, instruction: str, **extras: Unpack[CallExtras]) -> Call[str, str]:
-        """Check a call and give it, unsent, for `session.submit_many`, however short the text."""
+        """Check a call and return it unsent, for `session.submit_many`, however short the text."""
         options = call_options(**extras)
         request = build_summary_request(text, instruction)
         return self._call(request, options, system_summary_decoder(request))
@@ -34,7 +34,7 @@ class Summary(SummaryCalls, Calls):
         min_summarize_length: int = MIN_SUMMARIZE_LENGTH,
         **extras: Unpack[CallExtras],
     ) -> str:
-        """Summarise a text with the operator's summary model; a short one comes back as it is."""
+        """Summarise a text with the operator's summary model; a short text comes back unchanged."""
         if len(text) < min_summarize_length:
             call_options(**extras)
             return text
@@ -43,7 +43,7 @@ class Summary(SummaryCalls, Calls):
     def submit(
         self, text: str, instruction: str, **extras: Unpack[CallExtras]
     ) -> Invocation[str, str]:
-        """Enqueue now and give the handle, however short the text."""
+        """Enqueue now and return the handle, however short the text."""
         return self._start(self.prepare(text, instruction, **extras))
 
 
@@ -57,7 +57,7 @@ class AsyncSummary(SummaryCalls, AsyncCalls):
         min_summarize_length: int = MIN_SUMMARIZE_LENGTH,
         **extras: Unpack[CallExtras],
     ) -> str:
-        """Summarise a text with the operator's summary model; a short one comes back as it is."""
+        """Summarise a text with the operator's summary model; a short text comes back unchanged."""
         if len(text) < min_summarize_length:
             call_options(**extras)
             return text
@@ -66,5 +66,5 @@ class AsyncSummary(SummaryCalls, AsyncCalls):
     async def submit(
         self, text: str, instruction: str, **extras: Unpack[CallExtras]
     ) -> AsyncInvocation[str, str]:
-        """Enqueue now and give the handle, however short the text."""
+        """Enqueue now and return the handle, however short the text."""
         return await self._start(self.prepare(text, instruction, **extras))

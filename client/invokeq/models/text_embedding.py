@@ -34,7 +34,7 @@ class TextEmbeddingCalls(Preparing):
         input_type: EmbeddingInputType = EmbeddingInputType.QUERY,
         **extras: Unpack[CallExtras],
     ) -> Call[VectorBatch | EmbeddingEnd, TextEmbeddingResult]:
-        """Check a call and give it, unsent, for `session.submit_many`."""
+        """Check a call and return it unsent, for `session.submit_many`."""
         options = call_options(**extras)
         request = build_embedding_request(model_config, texts, input_type)
         return self._call(request, options, text_embedding_decoder(request))
@@ -46,7 +46,7 @@ class TextEmbeddingCalls(Preparing):
         input_type: EmbeddingInputType = EmbeddingInputType.QUERY,
         **extras: Unpack[CallExtras],
     ) -> Call[VectorBatch | EmbeddingEnd, MultiModalEmbeddingResult]:
-        """Check a call and give it, unsent, for `session.submit_many`."""
+        """Check a call and return it unsent, for `session.submit_many`."""
         options = call_options(**extras)
         request = build_multimodal_embedding_request(model_config, documents, input_type)
         return self._call(request, options, multimodal_embedding_decoder(request))
@@ -72,7 +72,7 @@ class TextEmbedding(TextEmbeddingCalls, Calls):
         input_type: EmbeddingInputType = EmbeddingInputType.QUERY,
         **extras: Unpack[CallExtras],
     ) -> Invocation[VectorBatch | EmbeddingEnd, TextEmbeddingResult]:
-        """Enqueue now and give the handle."""
+        """Enqueue now and return the handle."""
         return self._start(self.prepare(model_config, texts, input_type, **extras))
 
     def invoke_multimodal(
@@ -92,7 +92,7 @@ class TextEmbedding(TextEmbeddingCalls, Calls):
         input_type: EmbeddingInputType = EmbeddingInputType.QUERY,
         **extras: Unpack[CallExtras],
     ) -> Invocation[VectorBatch | EmbeddingEnd, MultiModalEmbeddingResult]:
-        """Enqueue now and give the handle."""
+        """Enqueue now and return the handle."""
         return self._start(self.prepare_multimodal(model_config, documents, input_type, **extras))
 
 
@@ -116,7 +116,7 @@ class AsyncTextEmbedding(TextEmbeddingCalls, AsyncCalls):
         input_type: EmbeddingInputType = EmbeddingInputType.QUERY,
         **extras: Unpack[CallExtras],
     ) -> AsyncInvocation[VectorBatch | EmbeddingEnd, TextEmbeddingResult]:
-        """Enqueue now and give the handle."""
+        """Enqueue now and return the handle."""
         return await self._start(self.prepare(model_config, texts, input_type, **extras))
 
     async def invoke_multimodal(
@@ -138,7 +138,7 @@ class AsyncTextEmbedding(TextEmbeddingCalls, AsyncCalls):
         input_type: EmbeddingInputType = EmbeddingInputType.QUERY,
         **extras: Unpack[CallExtras],
     ) -> AsyncInvocation[VectorBatch | EmbeddingEnd, MultiModalEmbeddingResult]:
-        """Enqueue now and give the handle."""
+        """Enqueue now and return the handle."""
         return await self._start(
             self.prepare_multimodal(model_config, documents, input_type, **extras)
         )

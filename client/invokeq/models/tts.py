@@ -23,14 +23,14 @@ class TTSCalls(Preparing):
         content_text: str,
         **extras: Unpack[CallExtras],
     ) -> Call[AudioSegment, bytes]:
-        """Check a call and give it, unsent, for `session.submit_many`."""
+        """Check a call and return it unsent, for `session.submit_many`."""
         options = call_options(**extras)
         request = build_tts_request(model_config, content_text)
         return self._call(request, options, tts_decoder(request))
 
 
 class TTS(TTSCalls, Calls):
-    """Speaks."""
+    """Turns texts into speech."""
 
     def invoke(
         self,
@@ -38,7 +38,7 @@ class TTS(TTSCalls, Calls):
         content_text: str,
         **extras: Unpack[CallExtras],
     ) -> Generator[bytes, None, None]:
-        """Speak a text: each item is one audio segment that plays alone, and so does the whole.
+        """Speak a text; each item is one audio segment that plays alone, and all joined play too.
 
         Nothing is sent before the first `next()`; closing or dropping the generator cancels.
         """
@@ -50,12 +50,12 @@ class TTS(TTSCalls, Calls):
         content_text: str,
         **extras: Unpack[CallExtras],
     ) -> Invocation[AudioSegment, bytes]:
-        """Enqueue now and give the handle; its items know their `mime_type`."""
+        """Enqueue now and return the handle; its items have a `mime_type`."""
         return self._start(self.prepare(model_config, content_text, **extras))
 
 
 class AsyncTTS(TTSCalls, AsyncCalls):
-    """Speaks, on asyncio."""
+    """Turns texts into speech, on asyncio."""
 
     def invoke(
         self,
@@ -63,7 +63,7 @@ class AsyncTTS(TTSCalls, AsyncCalls):
         content_text: str,
         **extras: Unpack[CallExtras],
     ) -> AsyncGenerator[bytes, None]:
-        """Speak a text: `async for` over segments that play alone. Otherwise as `TTS.invoke`."""
+        """Speak a text: `async for` over segments that play alone. See `TTS.invoke`."""
         return self._stream(self.prepare(model_config, content_text, **extras))
 
     async def submit(
@@ -72,5 +72,5 @@ class AsyncTTS(TTSCalls, AsyncCalls):
         content_text: str,
         **extras: Unpack[CallExtras],
     ) -> AsyncInvocation[AudioSegment, bytes]:
-        """Enqueue now and give the handle; its items know their `mime_type`."""
+        """Enqueue now and return the handle; its items have a `mime_type`."""
         return await self._start(self.prepare(model_config, content_text, **extras))

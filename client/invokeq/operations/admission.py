@@ -1,15 +1,15 @@
-"""Keeps what waits within the operator's bounds: refuses, or takes a job back, with the depth.
+"""Admission: keep the number of waiting jobs within the operator's bounds.
 
-The bound of a lane is exact, and checked by the push itself: its reply is the depth, so that it
-costs no round trip. Whoever finds itself over the bound takes its own job back before a worker has
-it; if a worker was quicker, the job is not waiting any more and stays. So never more than the bound
-wait beyond the moment that it takes to step back, and of racing callers exactly as many are let in
-as there is room, with one exception: while others are stepping back they still count, so a caller
-may be refused for a place that became free in that moment.
+The bound of a lane is exact and costs no round trip: the reply to the push is the depth. A caller
+over the bound withdraws its own job before a worker claims the job; if a worker was quicker, the
+job does not wait any more and stays. So more jobs than the bound wait only for the moment of the
+withdrawal, and of racing callers exactly as many are admitted as there are places. One exception:
+a job that is being withdrawn still counts, so a caller may be refused for a place that becomes free
+in that moment.
 
-The bound of a tenant in a lane is kept in the same way, by a set of the waiting ids that is there
-only if the operator set such a bound. The bound of a queue over all of its lanes is coarse: workers
-count once a second, and a client adds what it has itself put there since.
+The bound of a tenant in a lane works in the same way, with a set of the waiting ids that exists
+only if the operator set such a bound. The bound of a queue over all its lanes is coarse: workers
+count once a second, and a client adds the jobs that it has pushed since.
 """
 
 from collections.abc import Sequence
@@ -26,15 +26,15 @@ from invokeq.protocol.redis.resp import Command
 from invokeq.transport.batch import Batch
 
 WAITING_TTL: Final = 86_400
-"""Seconds after which an id that was never claimed counts for its tenant no longer."""
+"""Seconds after which an id that was never claimed stops counting for its tenant."""
 
 STRAYS: Final = 256
-"""The oldest ids of a tenant that are looked at, once the tenant seems to be over its bound."""
+"""How many of a tenant's oldest ids are checked once the tenant seems to be over its bound."""
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """What one job has to keep to; `tenant` is the key part of its tenant, if that is bounded."""
+    """The bounds of one job; `tenant` is the key part of its tenant, None without such a bound."""
 
     lane: Lane
     bounds: QueueBounds
@@ -42,13 +42,13 @@ class Admission:
 
     @classmethod
     def of(cls, lane: Lane, bounds: QueueBounds, tenant_id: str | None) -> "Admission":
-        """Find out what applies to a job of a tenant."""
+        """Return the bounds for a job of a tenant."""
         bounded = bounds.tenant and tenant_id is not None
         return cls(lane, bounds, _digest(tenant_id) if bounded and tenant_id else None)
 
     @property
     def job_fields(self) -> Sequence[str]:
-        """Fields of the job by which it stops to count for its tenant once it is claimed."""
+        """Fields of the job by which the claim script stops counting the job for its tenant."""
         return () if self.tenant is None else ("tenant", self.tenant)
 
     def add_count(self, commands: CommandList, request_id: str, now: float) -> Slot | None:
@@ -88,10 +88,9 @@ def over_bound(
 
 
 def withdraw_job(admission: Admission, request_id: str, parts: Sequence[str]) -> Plan[bool]:
-    """Undo an enqueueing; false if a worker has claimed the job. Two round trips.
+    """Withdraw a pushed job; return False if a worker has claimed the job. Two round trips.
 
-    `parts` are the keys beside the job; they go with it. Its status decides, not what LREM says, so
-    that asking twice gives the same answer.
+    `parts` are the keys beside the job, which are deleted as well.
     """
     lane, job = admission.lane.name, keys.job(request_id)
     commands = CommandList()
@@ -99,6 +98,7 @@ def withdraw_job(admission: Admission, request_id: str, parts: Sequence[str]) ->
     commands.add("LREM", keys.lane_list(lane), -1, request_id)  # from the end, where most are
     status_slot = commands.add("HGET", job, "status")
     commands.commit()
+    # The status decides, not the reply to LREM: a batch that is sent again finds the id removed.
     status = commands.reply(status_slot, (yield Batch(commands)))
     if status not in (None, b"queued"):
         return False
@@ -110,7 +110,7 @@ def withdraw_job(admission: Admission, request_id: str, parts: Sequence[str]) ->
 
 
 def _without_strays(lane: str, tenant: str) -> Plan[int]:
-    """Count what waits of a tenant without ids that left the lane unseen, as by `rq empty`."""
+    """Return how many jobs of a tenant wait; forget ids that left the lane unseen (`rq empty`)."""
     key = keys.waiting(lane, tenant)
     (found,) = yield Batch([("ZRANGE", key, 0, STRAYS - 1)])
     ids: list[Any] = [request_id.decode() for request_id in found]
@@ -124,5 +124,5 @@ def _without_strays(lane: str, tenant: str) -> Plan[int]:
 
 
 def _digest(tenant_id: str) -> str:
-    """Name a tenant within a key, whatever characters it is made of."""
+    """Return the key part of a tenant, whose name may hold any characters."""
     return blake2b(tenant_id.encode(), digest_size=12).hexdigest()

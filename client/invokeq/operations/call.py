@@ -1,4 +1,4 @@
-"""One call that has been checked and encoded, and that nobody has sent yet."""
+"""One call that is checked and encoded, but not sent."""
 
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -21,8 +21,8 @@ Result_co = TypeVar("Result_co", covariant=True)
 class Call(Generic[Item_co, Result_co]):
     """A call that is ready to be submitted; made by `session.model.<kind>.prepare(...)`.
 
-    It may be submitted once or many times: each time it is an invocation of its own, unless it has
-    a `request_id`. A deadline in seconds counts from `prepare`.
+    A call may be submitted once or many times. Each time is an invocation of its own, unless the
+    call has a `request_id`. A deadline in seconds counts from `prepare`.
     """
 
     request: CallRequest
@@ -33,7 +33,7 @@ class Call(Generic[Item_co, Result_co]):
 
     @property
     def size(self) -> int:
-        """Bytes that travel, before they are compressed."""
+        """Bytes of request and file, before compression."""
         return len(self.payload) + len(self.file or b"")
 
 

@@ -1,4 +1,4 @@
-"""Stopping, letting go of, and looking at an invocation by its request id."""
+"""Cancel, detach and inspect an invocation by its request id."""
 
 import time
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from invokeq.protocol.redis.rq_time import iso
 from invokeq.transport.batch import Batch
 
 CANCEL_MEMORY: Final = 600
-"""Seconds for which the order to cancel stays written down."""
+"""Seconds for which the order to cancel is kept."""
 
 DETACHED_TTL: Final = 86_400
 """Seconds for which a detached invocation may go without a reader."""
@@ -42,7 +42,7 @@ _ENDS: Final[dict[EventKind, State]] = {
 
 @dataclass(frozen=True, slots=True)
 class InvocationStatus:
-    """Where an invocation stands, as RQ's books and its stream say it.
+    """Where an invocation stands, by its RQ job record and its stream.
 
     `position` is its place in the lane, from 0, while it is queued; `last_id` that of the last
     event.
@@ -82,10 +82,10 @@ class _StatusFields(NamedTuple):
 
 
 def cancel(request_id: str, reason: str = "caller") -> Plan[bool]:
-    """Stop an invocation wherever it is; false if there was nothing to stop.
+    """Cancel an invocation, queued or running; return False if there was nothing to stop.
 
-    Queued: it leaves its lane and never runs. Running: its worker is told. Three round trips at
-    most.
+    A queued one leaves its lane and never runs. A running one is stopped by its worker. Three round
+    trips at most. Idempotent.
     """
     read = yield Batch([("HMGET", keys.job(request_id), *_CancelFields._fields)])
     lane, attempt, status, tenant = _CancelFields._make(read[0])
@@ -94,6 +94,8 @@ def cancel(request_id: str, reason: str = "caller") -> Plan[bool]:
     name = text_of(lane)
     commands = CommandList()
     removed = commands.add("LREM", keys.lane_list(name), 0, request_id)
+    # Race: a worker may claim the job before LREM, or miss the message. The order in the lease
+    # lasts: a worker reads the lease when a run begins, and once a second.
     commands.add("SET", keys.reader(request_id), cancel_order(reason), "EX", CANCEL_MEMORY)
     commands.add("PUBLISH", keys.CANCEL_CHANNEL, f"{request_id} {reason}")
     if tenant is not None:
@@ -104,7 +106,7 @@ def cancel(request_id: str, reason: str = "caller") -> Plan[bool]:
 
 
 def _end_queued(request_id: str, lane: str, attempt: int, reason: str) -> Plan[None]:
-    """Nobody will run it any more, so its end is ours to write."""
+    """Write the end of an invocation that left its lane: no worker will."""
     now = time.time()
     end = EventId(attempt + 1, 0)
     key = keys.events(request_id)
@@ -133,8 +135,10 @@ def detach(request_id: str) -> Plan[None]:
 
 
 def status(request_id: str) -> Plan[InvocationStatus]:
-    """Look at an invocation; StreamExpiredError if nothing is known of it. Two round trips at
-    most."""
+    """Return where an invocation stands. Two round trips at most.
+
+    Raises StreamExpiredError for an unknown invocation.
+    """
     commands = CommandList()
     job_slot = commands.add("HMGET", keys.job(request_id), *_StatusFields._fields)
     top_slot = commands.add("XREVRANGE", keys.events(request_id), "+", "-", "COUNT", 1)
@@ -145,7 +149,7 @@ def status(request_id: str) -> Plan[InvocationStatus]:
     if state not in _STATES:
         raise StreamExpiredError(stream=request_id, request_id=request_id)
     known = _STATES[state]
-    if known == "running" and top:  # on a cluster the books are closed after the last event
+    if known == "running" and top:  # race: the job record is finalized after the last event
         known = _ended(top[0], attempt) or known
     position: int | None = None
     if state == "queued":
@@ -165,7 +169,7 @@ def status(request_id: str) -> Plan[InvocationStatus]:
 
 
 def _ended(entry: Reply, attempt: int) -> State | None:
-    """Tell how an attempt ended if an entry, the last of its stream, says so."""
+    """Return how an attempt ended by the last entry of its stream, None if it has not."""
     entry_id, flat = entry
     try:
         last = events.unpack(entry_id, events.fields_of(flat))[-1]

@@ -1,4 +1,4 @@
-"""Which workers live, what they serve, and so which queue an invocation belongs into."""
+"""The directory of live workers: what each serves, and so the queue of a call."""
 
 import time
 from collections.abc import Iterable
@@ -30,11 +30,11 @@ from invokeq.protocol.redis import keys
 from invokeq.transport.batch import Batch
 
 FRESH: Final = 1.0
-"""Seconds for which the directory is believed without asking again."""
+"""Seconds for which the directory is used without reading it again."""
 
 
 NO_NEWS: Final = QueueBounds()
-"""The bounds of workers that tell none."""
+"""The bounds of workers that publish none."""
 
 NOBODY: Final = "no worker is alive; start one with `invokeq worker --pool NAME`"
 
@@ -61,7 +61,7 @@ class Directory:
         self._read_at = float("-inf")
 
     def workers(self) -> Plan[tuple[LiveWorker, ...]]:
-        """Give the live workers: no round trip while fresh, else one, two when a catalog is new."""
+        """Return the live workers. No round trip while fresh, else one; two for a new catalog."""
         if time.monotonic() - self._read_at < FRESH:
             return self._workers
         (clock, leases, entries) = yield Batch(
@@ -83,7 +83,7 @@ class Directory:
         return self._workers
 
     def summary_model(self) -> Plan[tuple[str, str]]:
-        """Give provider and model that summarise; InvalidConfigurationError if there is none."""
+        """Return provider and model for summaries; InvalidConfigurationError if there is none."""
         workers = yield from self.workers()
         for worker in workers:
             if worker.summary_model is not None:
@@ -98,7 +98,7 @@ class Directory:
         )
 
     def queue_for(self, model_type: ModelType, provider: str, model: str) -> Plan[str]:
-        """Choose the queue for a call; raises at once when nobody can serve it."""
+        """Return the queue for a call; raise at once when no live worker can serve the call."""
         workers = yield from self.workers()
         asked = (model_type, provider, model)
         if asked not in self._queues:
@@ -106,7 +106,7 @@ class Directory:
         return self._queues[asked]
 
     def bounds(self, queue: str) -> QueueBounds:
-        """Give the strictest bounds among the workers of a queue, as they were last read."""
+        """Return the strictest bounds among the workers of a queue, as last read."""
         if queue not in self._bounds:
             found = [w.bounds for w in self._workers if queue in w.entry.queues] or [NO_NEWS]
             self._bounds[queue] = QueueBounds(
@@ -117,15 +117,15 @@ class Directory:
         return self._bounds[queue]
 
     def depth(self, queue: str) -> int:
-        """Tell how much waits in all lanes of a queue: as workers counted, and `count()` since."""
+        """Return how many jobs wait in all lanes of a queue: the workers' count plus `count()`."""
         return self._depths.get(queue, 0)
 
     def count(self, queue: str, more: int = 1) -> None:
-        """More wait in a queue; forgotten when the directory is read the next time."""
+        """Add to the depth of a queue, until the directory is read the next time."""
         self._depths[queue] = self._depths.get(queue, 0) + more
 
     def forget(self) -> None:
-        """Ask again next time."""
+        """Drop the cache: the next use reads the directory again."""
         self._read_at = float("-inf")
 
     def _learn(self, found: dict[str, bytes | None]) -> None:
@@ -142,9 +142,9 @@ class Directory:
 def choose_queue(
     workers: tuple[LiveWorker, ...], model_type: ModelType, provider: str, model: str
 ) -> str:
-    """Prefer the queue of the provider to that of the model type; both only if somebody listens.
+    """Return the queue of the provider, else the queue of the model type, if a worker listens.
 
-    Raises ProviderNotFoundError, ModelNotFoundError or NoWorkerError, each saying what there is.
+    Raises ProviderNotFoundError, ModelNotFoundError or NoWorkerError, each with the alternatives.
     """
     name = canonical_provider(provider)
     served = [worker for worker in workers if name in worker.providers]
@@ -205,8 +205,7 @@ def _why_nobody(
 def list_models(
     workers: tuple[LiveWorker, ...], model_type: ModelType | None = None
 ) -> list[tuple[str, AIModelEntity]]:
-    """List what live workers serve as (provider, model facts), without repeats, in order of
-    name."""
+    """Return the models of live workers as (provider, model facts), each once, in order of name."""
     found = {
         (name, entity.model_type.value, entity.model): entity
         for worker in workers
@@ -238,7 +237,7 @@ def _depths(entries: list[bytes]) -> dict[str, int]:
 
 
 def _strictest(limits: Iterable[int]) -> int:
-    """Give the lowest bound; 0 is none."""
+    """Return the lowest bound; 0 is no bound."""
     return min((limit for limit in limits if limit), default=0)
 
 

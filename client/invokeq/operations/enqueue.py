@@ -1,4 +1,4 @@
-"""Puts one call into its lane: the RQ job, what travels beside it, and the ring of the bell."""
+"""Push one call into its lane: the RQ job, its body parts and file, and the wakeup of a worker."""
 
 import secrets
 import sys
@@ -24,7 +24,7 @@ from invokeq.protocol.requests import CallRequest, Envelope, ModelRequest, new_r
 from invokeq.transport.batch import Batch
 
 QUEUE_TTL: Final = 86_400
-"""Seconds that a job waits at most; after a day nobody wants its answer."""
+"""Seconds that a job waits at most; after a day its answer is useless."""
 
 NO_TIMEOUT: Final = -1
 """RQ's word for a job without a total time limit."""
@@ -48,18 +48,18 @@ class PendingJob(NamedTuple):
     label: str
 
     def submitted(self, fresh: bool) -> SubmitResult:
-        """Say what became of it."""
+        """Return the result of the submission."""
         return SubmitResult(self.request_id, self.admitted.lane.name, fresh)
 
 
 def submit(
     session: SessionOptions, directory: Directory, call: Call[Any, Any]
 ) -> Plan[SubmitResult]:
-    """Choose the lane, enqueue.
+    """Choose the lane, and push the job unless its request id is known already.
 
     One round trip; one more when the directory is over a second old, one more when the caller gave
-    the request id (then it is enqueued only if that id is new), two more or three when it has to be
-    taken back. Raises QueueFullError, and leaves nothing behind, when too much is waiting.
+    the request id, two or three more when the job has to be withdrawn. Raises QueueFullError, and
+    leaves nothing behind, when too many jobs wait.
     """
     entry = yield from choose_lane(session, directory, call)
     fresh = yield from claim_request_id(entry)
@@ -71,7 +71,7 @@ def submit(
 def choose_lane(
     session: SessionOptions, directory: Directory, call: Call[Any, Any]
 ) -> Plan[PendingJob]:
-    """Find out where a call belongs. No round trip while the directory is fresh."""
+    """Return the call with its lane and request id. No round trip while the directory is fresh."""
     provider, model = yield from _model_of(call.request, directory)
     queue = yield from directory.queue_for(call.request.model_type, provider, model)
     lane = Lane(queue, session.lane or session.plugin_id)
@@ -81,14 +81,17 @@ def choose_lane(
 
 
 def claim_request_id(entry: PendingJob) -> Plan[bool]:
-    """Claim the request id for this submission: true for the first caller only, and for an id that
-    is our own."""
+    """Claim the request id; return whether this submission is the first one of the id.
+
+    No round trip for an id that the session generated, else one.
+    """
     if entry.call.options.request_id is None:
         return True
     key, mark = keys.request_id_lock(entry.request_id), secrets.token_bytes(8)
     commands = CommandList()
     commands.add("SET", key, mark, "NX", "EX", QUEUE_TTL)
-    # Read back, because the write may be sent twice, and the second one would find the first.
+    # Race: after a lost connection the batch is sent again, and NX would then find the lock that
+    # its own first sending has set. So the lock is read back and compared.
     holder = commands.add("GET", key)
     return commands.reply(holder, (yield Batch(commands))) == mark
 
@@ -96,7 +99,7 @@ def claim_request_id(entry: PendingJob) -> Plan[bool]:
 def push_job(
     session: SessionOptions, directory: Directory, entry: PendingJob, *, wakes: bool = True
 ) -> Plan[None]:
-    """Enqueue within the bounds; without `wakes` no worker is told. One round trip."""
+    """Push the job within the bounds; wake a worker unless `wakes` is false. One round trip."""
     call, rid, admitted, label = entry
     queue = admitted.lane.queue
     try:
@@ -104,6 +107,7 @@ def push_job(
     except QueueFullError:
         yield Batch([("EXPIRE", keys.request_id_lock(rid), 0)])
         raise
+    # Counted before the push: until workers count again, other threads of this session see the job.
     directory.count(queue)
     envelope = _envelope(session, entry)
     encoded = codec.encode(envelope, call.payload, call.file)
@@ -112,14 +116,18 @@ def push_job(
     full = yield from admission.over_bound(
         admitted, enqueueing.depth(replies), enqueueing.tenant_depth(replies)
     )
+    # Race: a worker may claim the job before it is withdrawn. Then the job does not wait any more,
+    # the bound holds, and the call goes on.
     if full is not None and (yield from withdraw_job(directory, entry)):
         full.request_id = rid
         raise full
 
 
 def withdraw_job(directory: Directory, entry: PendingJob) -> Plan[bool]:
-    """Undo `push_job` and `claim_request_id`; false if a worker has claimed the job. Two round
-    trips."""
+    """Undo `push_job` and `claim_request_id`; return False if a worker has claimed the job.
+
+    Two round trips.
+    """
     call, rid, admitted, _ = entry
     body, file = codec.parts_beside(call.payload, call.file)
     beside = [
@@ -174,6 +182,7 @@ def enqueue_commands(
     if not envelope.detached:
         commands.add("SET", keys.reader(rid), b"", "EX", int(session.orphan_timeout))
     fields = _job_fields(lane.name, iso(now), encoded.job_data, label)
+    # Workers see the job only through the lane, so all that it needs is there before the push.
     commands.begin()
     commands.add("HSET", job, *fields, *admitted.job_fields)
     commands.add("EXPIRE", job, QUEUE_TTL)
@@ -188,7 +197,7 @@ def enqueue_commands(
 
 
 def _job_fields(lane: str, now: str, data: bytes, label: str) -> Sequence[str | bytes | int]:
-    """The hash that RQ's own `Job.save` would write for this job."""
+    """Return the fields that RQ's own `Job.save` would write for this job."""
     told = ("data", data, "origin", lane, "description", label, "created_at", now)
     return (*told, "enqueued_at", now, *_SAME_FOR_ALL)
 
@@ -225,7 +234,7 @@ def _envelope(session: SessionOptions, entry: PendingJob) -> Envelope:
 
 
 def _trace_context() -> tuple[str | None, str | None]:
-    """Give the W3C trace context of the caller, if the program uses OpenTelemetry."""
+    """Return the W3C trace context of the caller, if the program uses OpenTelemetry."""
     propagate = sys.modules.get("opentelemetry.propagate")
     if propagate is None:  # not loaded, so there is no span either
         return None, None

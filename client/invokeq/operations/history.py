@@ -1,5 +1,4 @@
-"""The vendor calls of an invocation that failed before something was said, as its stream tells
-them."""
+"""Read the failed vendor calls of an invocation from its stream."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ class VendorRetry:
     """A vendor call that failed; `id` is that of its event, `call` counts those of the attempt.
 
     `error` is the object that `error_from_wire` reads. After `wait` seconds the model in `next` is
-    asked, nobody if it is None. Models are `provider/model`.
+    called; None means no further call. Models are `provider/model`.
     """
 
     id: str
@@ -36,7 +35,7 @@ class VendorRetry:
 
     @property
     def problem(self) -> str:
-        """What went wrong, in a sentence."""
+        """The error in one sentence."""
         return str(self.error.get("message") or self.error.get("code"))
 
 
@@ -58,7 +57,7 @@ def retry_of(event: Event) -> VendorRetry:
 
 
 def read_retries(request_id: str, most: int = MOST_BYTES) -> Plan[list[VendorRetry]]:
-    """Find the `retry` events in the first `most` bytes of what there is of a stream.
+    """Return the retries in the first `most` bytes of a stream.
 
     A round trip for every PAGE entries.
     """

@@ -1,4 +1,4 @@
-"""Reads what a plugin may have written into the hash of its job, as far as it can be read."""
+"""Read fields of a job record leniently: a plugin may have written anything there."""
 
 from datetime import datetime
 from typing import Final
@@ -9,18 +9,18 @@ _MOST_DIGITS: Final = 7  # of an attempt that the claim script believes
 
 
 def text_of(value: Reply) -> str:
-    """Give a text, with `\\ufffd` for bytes that are none."""
+    """Return a text, with `\\ufffd` for bytes that are not UTF-8."""
     return value.decode(errors="replace") if value else ""
 
 
 def number_of(value: Reply) -> int:
-    """Give a count, and 0 for what is none."""
+    """Return a count, and 0 for a value that is no count."""
     text = text_of(value)
     return int(text) if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS else 0
 
 
 def time_of(value: Reply) -> datetime | None:
-    """Give a time that has a zone, and None for what is none."""
+    """Return a time with a zone, and None for a value that is no such time."""
     try:
         time = datetime.fromisoformat(text_of(value))
     except ValueError:

@@ -1,4 +1,4 @@
-"""What a caller may ask for beside the request itself, and what a session is set up with."""
+"""The options of a call beside its request, and the options of a session."""
 
 import time
 from dataclasses import dataclass, replace
@@ -27,7 +27,7 @@ RETRY_FOR_SECONDS: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class SessionOptions:
-    """Who calls, and the bounds on waiting. Times are in seconds.
+    """The sender of a session, and its bounds on waiting and size. Times are in seconds.
 
     `lane` is the plugin whose lane is written to, where that is not `plugin_id` itself.
     """
@@ -51,13 +51,13 @@ class SessionOptions:
     def on_behalf_of(
         self, plugin_id: str, tenant_id: str | None, user_id: str | None
     ) -> "SessionOptions":
-        """Give the same options for another sender, in the lane that these are for."""
+        """Return the same options for another sender, in the same lane."""
         lane = self.lane or self.plugin_id
         return replace(self, plugin_id=plugin_id, tenant_id=tenant_id, user_id=user_id, lane=lane)
 
 
 class CallExtras(TypedDict, total=False):
-    """What every call of `session.model` takes beside its own arguments, by keyword.
+    """The keyword arguments that every call of `session.model` takes beside its own.
 
     `request_id` is 32 lower-case hex characters: an id that is known already attaches to the
     invocation of that id. `deadline` is in seconds from now, or an aware datetime. A call of

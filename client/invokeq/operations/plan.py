@@ -1,7 +1,7 @@
-"""Plans: what a client says to Redis and what it makes of the replies, without doing any I/O.
+"""Plans: the commands that a client sends to Redis and the use of the replies, without any I/O.
 
 A plan is a generator that yields batches of commands and is sent the replies; each `yield` is one
-round trip. The sync and the async shell differ only in how they carry a batch out (see
+round trip. The sync and the async transport differ only in how they execute a batch (see
 `invokeq.transport.blocking` and `invokeq.transport.aio`).
 """
 
@@ -61,10 +61,10 @@ _EXEC: Command = ("EXEC",)
 
 
 def gather_plans(plans: Sequence[Plan[T]]) -> Plan[list[T | InvokeqError]]:
-    """Carry plans that wait for nothing out side by side: each round trip is the next of them all.
+    """Run plans without waits together: one round trip is the next step of every plan.
 
-    Gives what each plan gives, or the InvokeqError that it raises. Anything else that one of them
-    raises ends all of them.
+    Returns the result of each plan, or the InvokeqError that the plan raised. Any other exception
+    of a plan ends all plans.
     """
     outcomes: list[T | InvokeqError | None] = [None] * len(plans)
     batches: dict[int, Batch] = {}

@@ -1,7 +1,7 @@
-"""Puts many calls into their lanes at once: all of them, or none.
+"""Push many calls into their lanes: all of them, or none.
 
-They go in groups, each of which takes as many round trips as a single call. Calls of one group that
-go into one lane ring its bell once, behind the last of them.
+Calls go in groups; a group takes as many round trips as a single call. Calls of one group in one
+lane wake a worker once, with the last of these calls.
 """
 
 from collections.abc import Iterator, Sequence
@@ -34,14 +34,14 @@ T = TypeVar("T")
 def submit_many(
     session: SessionOptions, directory: Directory, calls: Sequence[Call[Any, Any]]
 ) -> Plan[list[SubmitResult]]:
-    """Submit calls in order; gives what became of each.
+    """Submit calls in order; return the result of each.
 
     One round trip a group; one more when the directory is over a second old, one more for a group
     with request ids that the caller gave. When a call is refused, or the broker fails, what was
-    submitted is taken back, and the first error is raised: see `_withdraw_all`.
+    submitted is withdrawn, and the first error is raised: see `_withdraw_all`.
     """
     entries: list[PendingJob] = []
-    for call in calls:  # whatever nobody serves is found before anything is sent
+    for call in calls:  # a call that no worker serves is found before anything is sent
         entry = yield from choose_lane(session, directory, call)
         entries.append(entry)
     submitted: list[SubmitResult] = []
@@ -51,7 +51,9 @@ def submit_many(
             taken = yield from _all_of([claim_request_id(entry) for entry in group])
             fresh = [entry for entry, ours in zip(group, taken, strict=True) if ours]
             before = len(entered)
-            entered += fresh  # from now on they may be there, whatever the broker says
+            # Race: when the connection breaks, the server may have executed the push all the same.
+            # So from here on every job of the group counts as pushed.
+            entered += fresh
             last = {entry.admitted.lane: entry for entry in fresh}.values()
             waking = {entry.request_id for entry in last}
             outcomes = yield from gather_plans(
@@ -69,10 +71,11 @@ def submit_many(
 def _withdraw_all(
     directory: Directory, entries: Sequence[PendingJob], error: InvokeqError
 ) -> Plan[None]:
-    """Take back what may be in its lane, and cancel what a worker has claimed.
+    """Withdraw the jobs that may be in their lanes, and cancel those that a worker has claimed.
 
-    Of the former nothing is left, and their request ids are free again. `taken_back` of the error
-    counts both; it is None if the broker cannot be reached: then they lapse with their leases.
+    Of withdrawn jobs nothing is left, and their request ids are free again. `taken_back` of the
+    error counts both; it is None if the broker cannot be reached: then the jobs lapse with their
+    leases.
     """
     error.taken_back = None
     count = 0
@@ -89,13 +92,13 @@ def _withdraw_all(
 
 
 def note_withdrawn(error: InvokeqError, count: int) -> None:
-    """Add to an error how many calls were taken back because of it."""
+    """Add to an error how many calls were withdrawn because of the error."""
     error.taken_back = count
     error.add_note(f"{count} calls that were submitted together with it have been taken back.")
 
 
 def _groups(entries: Sequence[PendingJob]) -> Iterator[Sequence[PendingJob]]:
-    """Part entries, in order, so that no group is over the bounds unless it is a single one."""
+    """Split jobs, in order, into groups within the bounds; a job over the bounds is alone."""
     start = size = 0
     for at, entry in enumerate(entries):
         if at > start and (at - start == GROUP_CALLS or size + entry.call.size > GROUP_BYTES):
@@ -107,12 +110,12 @@ def _groups(entries: Sequence[PendingJob]) -> Iterator[Sequence[PendingJob]]:
 
 
 def _all_of(plans: Sequence[Plan[T]]) -> Plan[list[T]]:
-    """Carry plans out side by side; raises the first error among them, once all have ended."""
+    """Run plans in the same round trips; raise the first error once all have ended."""
     return _all((yield from gather_plans(plans)))
 
 
 def _all(outcomes: Sequence[T | InvokeqError]) -> list[T]:
-    """Give the outcomes, or raise the first error among them."""
+    """Return the outcomes, or raise the first error among the outcomes."""
     good: list[T] = []
     for outcome in outcomes:
         if isinstance(outcome, InvokeqError):

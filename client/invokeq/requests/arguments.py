@@ -1,4 +1,4 @@
-"""Turns what callers pass into our entities: ours, those of Dify's SDK, or plain dicts."""
+"""Turn the arguments of callers into entities: from ours, Dify's SDK's, or plain dicts."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar, cast
@@ -13,7 +13,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 def entity_of(field: str, entity: type[M], value: object) -> M:
-    """Give `value` as an `entity`; InvalidRequestError names the field within it."""
+    """Return `value` as an `entity`; InvalidRequestError names the field at fault."""
     if isinstance(value, entity):
         return value
     # Enums of the SDK are not ours: what both understand is their JSON.
@@ -30,7 +30,7 @@ def entity_of(field: str, entity: type[M], value: object) -> M:
 
 
 def config_of(entity: type[M], value: object, **fallbacks: Any) -> M:
-    """Give a model config; `fallbacks` stand in for what a model-selector's dict may lack."""
+    """Return a model config; `fallbacks` fill fields that the dict of a model-selector lacks."""
     if isinstance(value, Mapping):
         given = cast(Mapping[str, Any], value)
         present = {key: item for key, item in given.items() if item is not None}
@@ -39,7 +39,7 @@ def config_of(entity: type[M], value: object, **fallbacks: Any) -> M:
 
 
 def items_of(field: str, value: object, what: str) -> list[object]:
-    """Give the items of a list; a single text is no list."""
+    """Return the items of a list; a single text is no list."""
     if not isinstance(value, Sequence) or isinstance(value, str | bytes):
         raise InvalidRequestError(
             field=field, problem=f"must be a list of {what}, not {kind_of(value)}"
@@ -48,20 +48,20 @@ def items_of(field: str, value: object, what: str) -> list[object]:
 
 
 def texts_of(field: str, value: object) -> list[str]:
-    """Give a list of texts; InvalidRequestError names the one that is none."""
+    """Return a list of texts; InvalidRequestError names the item that is no text."""
     items = items_of(field, value, "texts")
     return [text_of(f"{field}[{i}]", item) for i, item in enumerate(items)]
 
 
 def text_of(field: str, value: object) -> str:
-    """Give a text, or raise InvalidRequestError."""
+    """Return a text, or raise InvalidRequestError."""
     if not isinstance(value, str):
         raise InvalidRequestError(field=field, problem=f"must be a text, not {kind_of(value)}")
     return value
 
 
 def spoken_text_of(field: str, value: object) -> str:
-    """Give a text that says something, or raise InvalidRequestError."""
+    """Return a text that is not blank, or raise InvalidRequestError."""
     text = text_of(field, value)
     if not text.strip():
         raise InvalidRequestError(field=field, problem="must not be empty or only white space")
@@ -69,11 +69,11 @@ def spoken_text_of(field: str, value: object) -> str:
 
 
 def kind_of(value: object) -> str:
-    """Name the type of a value, for a sentence."""
+    """Return the name of the type of a value, for messages."""
     return type(value).__name__
 
 
 def contents_of(field: str, value: object) -> list[MultiModalContent]:
-    """Take a list of multimodal contents."""
+    """Return a list of multimodal contents, or raise InvalidRequestError."""
     items: Sequence[object] = items_of(field, value, "multimodal contents")
     return [entity_of(f"{field}[{i}]", MultiModalContent, item) for i, item in enumerate(items)]

@@ -26,7 +26,7 @@ def build_embedding_request(
 def build_multimodal_embedding_request(
     model_config: object, documents: object, input_type: object
 ) -> MultiModalEmbeddingRequest:
-    """Validate the arguments of a multimodal embedding call; its tenant is not believed."""
+    """Validate the arguments of a multimodal embedding call; the tenant of the config is unused."""
     config = config_of(MultiModalEmbeddingModelConfig, model_config, tenant_id="")
     return MultiModalEmbeddingRequest(
         provider=config.provider,
@@ -37,7 +37,7 @@ def build_multimodal_embedding_request(
 
 
 def _input_type(value: object) -> EmbeddingInputType:
-    """Take our enum, that of Dify's SDK, or the text."""
+    """Return the input type, from our enum, the enum of Dify's SDK, or its text."""
     try:
         return EmbeddingInputType(getattr(value, "value", value))
     except ValueError:

@@ -1,4 +1,4 @@
-"""Builds the requests that go to large language models."""
+"""Build the requests of calls to large language models."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -86,7 +86,7 @@ def _named(params: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def _message(index: int, value: object) -> PromptMessage:
-    """Take a message of ours, one of Dify's SDK, or a dict with a role."""
+    """Return a message made from one of ours, one of Dify's SDK, or a dict with a role."""
     if isinstance(value, PromptMessage):
         return value
     given = value.model_dump(mode="json") if isinstance(value, BaseModel) else value

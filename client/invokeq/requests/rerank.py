@@ -35,7 +35,7 @@ def build_multimodal_rerank_request(
 
 
 def _rerank_config(value: object) -> MultiModalRerankModelConfig:
-    """Take bounds where they are given: the dict of a model-selector has none."""
+    """Return the model config; its bounds may be missing, as in the dict of a model-selector."""
     config = config_of(MultiModalRerankModelConfig, value)
     if config.top_n is not None and config.top_n < 1:
         raise InvalidRequestError(field="model_config.top_n", problem="must be at least 1, or None")

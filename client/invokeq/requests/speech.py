@@ -48,7 +48,7 @@ def build_moderation_request(model_config: object, text: object) -> ModerationRe
 
 
 def read_audio(file: IO[bytes], limit: int) -> bytes:
-    """Read a file to its end, in parts; stops with RequestTooLargeError as soon as it is over."""
+    """Read a file to its end, in parts; raise RequestTooLargeError as soon as `limit` is passed."""
     read: Any = getattr(file, "read", None)
     if read is None:
         raise InvalidRequestError(field="file", problem="must be a file that is open for reading")

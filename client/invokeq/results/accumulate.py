@@ -1,4 +1,4 @@
-"""Makes one LLM result of many chunks, the way Dify's SDK does it."""
+"""Accumulate chunks into one LLM result, by the rules of Dify's SDK."""
 
 from collections.abc import Iterable
 
@@ -11,11 +11,10 @@ from invokeq.protocol.entities import (
 
 
 def accumulate(model: str, chunks: Iterable[LLMResultChunk]) -> LLMResult:
-    """Make one result of chunks.
+    """Return one result of all chunks, under the caller's name of the model.
 
     Text contents are joined (lists are left out), the last tool calls that are not empty win, token
-    counts are summed; prices, currency and latency are those of the last usage. `model` is the
-    caller's.
+    counts are summed. Prices, currency and latency are those of the last usage.
     """
     message = AssistantPromptMessage(content="", tool_calls=[])
     usage = LLMUsage.empty_usage()

@@ -19,7 +19,7 @@ from invokeq.protocol.requests import MultiModalRerankRequest, RerankRequest
 
 
 class RankedBatch(NamedTuple):
-    """The ranks `start` and on, best first."""
+    """Consecutive ranks, best first, the first of which is the rank `start`."""
 
     start: int
     docs: list[RerankDocument]
@@ -27,14 +27,14 @@ class RankedBatch(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RankingEnd:
-    """What comes after the last rank; `count` is how many there were."""
+    """The item after the last rank; `count` is the number of ranks."""
 
     model: str
     count: int
 
 
 def texts_in(request: RerankRequest | MultiModalRerankRequest) -> list[str]:
-    """Give the text of each document; that of a picture is empty."""
+    """Return the text of each document; a picture has an empty text."""
     if isinstance(request, RerankRequest):
         return request.docs
     text = MultiModalContentType.TEXT
@@ -42,7 +42,7 @@ def texts_in(request: RerankRequest | MultiModalRerankRequest) -> list[str]:
 
 
 def unpack_scores(texts: Sequence[str] | None, event: Event) -> RankedBatch:
-    """Give the documents of a `scores` event, with their texts, or with none if nobody has them."""
+    """Return the documents of a `scores` event, with their texts where these are known."""
     docs: list[RerankDocument] = []
     for place, score in event.data["scores"]:
         index = int(place)
@@ -54,18 +54,18 @@ def unpack_scores(texts: Sequence[str] | None, event: Event) -> RankedBatch:
 
 
 def ranking_end(event: Event) -> RankingEnd:
-    """Give what the `result` event of a rerank says."""
+    """Return the end of a ranking from its `result` event."""
     return RankingEnd(str(event.data["model"]), int(event.data["ranked"]))
 
 
 def join_ranking(pieces: Iterable[RankedBatch | RankingEnd]) -> RerankResult:
-    """Put the pieces of a ranking together; as for vectors, none may be missing."""
+    """Join the batches of a ranking; raises as `join_vectors` does."""
     docs, end = _joined(pieces)
     return RerankResult(model=end.model, docs=docs)
 
 
 def join_multimodal_ranking(pieces: Iterable[RankedBatch | RankingEnd]) -> MultiModalRerankResult:
-    """As `join_ranking`, for documents."""
+    """Join as `join_ranking`, for documents."""
     docs, end = _joined(pieces)
     return MultiModalRerankResult(model=end.model, docs=docs)
 

@@ -1,4 +1,4 @@
-"""Makes one structured result of many chunks, the way Dify's SDK does it."""
+"""Accumulate chunks into one structured result, by the rules of Dify's SDK."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -14,7 +14,7 @@ from invokeq.results.accumulate import accumulate
 def accumulate_structured(
     model: str, chunks: Iterable[LLMResultChunk]
 ) -> LLMResultWithStructuredOutput:
-    """As `accumulate`; the last structured output that is not empty wins."""
+    """Accumulate as `accumulate`; the last structured output that is not empty wins."""
     output: Mapping[str, Any] | None = None
     taken = list(chunks)
     for chunk in taken:

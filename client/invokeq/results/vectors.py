@@ -18,7 +18,7 @@ _TYPECODES: Final = {"<f4": "f", "<f8": "d"}
 
 
 class VectorBatch(NamedTuple):
-    """The vectors of the texts `start` and on."""
+    """The vectors of consecutive texts, the first of which has the index `start`."""
 
     start: int
     vectors: list[list[float]]
@@ -26,7 +26,7 @@ class VectorBatch(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingEnd:
-    """What comes after the last vector; `count` is how many there were."""
+    """The item after the last vector; `count` is the number of vectors."""
 
     model: str
     count: int
@@ -34,7 +34,7 @@ class EmbeddingEnd:
 
 
 def unpack_vectors(event: Event) -> VectorBatch:
-    """Give the vectors of a `vectors` event, bit by bit as they were packed."""
+    """Return the vectors of a `vectors` event, bit-exact."""
     meta: Mapping[str, Any] = event.data
     typecode = _TYPECODES.get(str(meta.get("dtype")))
     if typecode is None:
@@ -55,7 +55,7 @@ def unpack_vectors(event: Event) -> VectorBatch:
 
 
 def embedding_end(event: Event) -> EmbeddingEnd:
-    """Give what the `result` event of an embedding says."""
+    """Return the end of an embedding from its `result` event."""
     return EmbeddingEnd(
         str(event.data["model"]),
         int(event.data["count"]),
@@ -64,9 +64,10 @@ def embedding_end(event: Event) -> EmbeddingEnd:
 
 
 def join_vectors(pieces: Iterable[VectorBatch | EmbeddingEnd]) -> TextEmbeddingResult:
-    """Put the pieces of an embedding together; a piece that is missing is a ProtocolError.
+    """Join the batches of an embedding.
 
-    Without the first of them, which were read before, it is a PartialAnswerError.
+    Raises PartialAnswerError if the first batches are missing because reading began behind them,
+    ProtocolError if any other batch is missing.
     """
     rows, end = _joined(pieces)
     # Not validated: a million floats take longer to look at than they took to travel.
@@ -76,7 +77,7 @@ def join_vectors(pieces: Iterable[VectorBatch | EmbeddingEnd]) -> TextEmbeddingR
 def join_multimodal_vectors(
     pieces: Iterable[VectorBatch | EmbeddingEnd],
 ) -> MultiModalEmbeddingResult:
-    """As `join_vectors`, for documents."""
+    """Join as `join_vectors`, for documents."""
     rows, end = _joined(pieces)
     return MultiModalEmbeddingResult.model_construct(
         model=end.model, embeddings=rows, usage=end.usage

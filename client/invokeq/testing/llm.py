@@ -1,4 +1,4 @@
-"""What fake large language models answer, and how that becomes the chunks that a caller gets."""
+"""Answers of fake large language models, and the chunks made of an answer."""
 
 import json
 import re
@@ -21,14 +21,14 @@ LLMPiece: TypeAlias = str | AssistantPromptMessage | LLMResultChunk | InvokeqErr
 """A piece of an answer: text, a message (for tool calls), a whole chunk, or what goes wrong."""
 
 LLMAnswer: TypeAlias = LLMPiece | Iterable[LLMPiece]
-"""What one call gets: a text is streamed word by word, of other things each is a chunk."""
+"""The answer to one call: a text streams word by word, any other piece is one chunk."""
 
 StructuredPiece: TypeAlias = (
     str | AssistantPromptMessage | LLMResultChunkWithStructuredOutput | InvokeqError
 )
 
 StructuredAnswer: TypeAlias = Mapping[str, Any] | StructuredPiece | Iterable[StructuredPiece]
-"""What one call gets: the object, or what the model writes instead, whole or piece by piece."""
+"""The answer to one call: the object, or the text of the model, whole or piece by piece."""
 
 ToolCall = AssistantPromptMessage.ToolCall
 

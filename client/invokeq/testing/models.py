@@ -43,7 +43,7 @@ A = TypeVar("A")
 
 
 class Scripted(Generic[R, A]):
-    """What calls have in addition that answer by a script."""
+    """Adds a script, and the record of calls, to the calls of a kind."""
 
     _script: Script[R, A]
 

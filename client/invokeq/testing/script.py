@@ -1,4 +1,4 @@
-"""What is scripted for the calls of one kind, and what it is allowed to be."""
+"""The script of one kind of call, and the check of its answers."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,7 +18,7 @@ A = TypeVar("A")
 class UnscriptedCallError(AssertionError):
     """A call came for which no answer that fits was scripted.
 
-    It is no InvokeqError, so that nothing handles it.
+    Not an InvokeqError, so that code which handles the errors of a model does not swallow it.
     """
 
 
@@ -34,7 +34,7 @@ class FakeEvent(NamedTuple):
 _NO_SERIES: Final = (str, bytes, bytearray, memoryview, Mapping, BaseModel, type)
 
 Output: TypeAlias = FakeEvent | InvokeqError
-"""What a fake model says next; an error is the last."""
+"""The next output of a fake model; an error is the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class FakeKind(Generic[R, A]):
     nothing: Callable[[R], A | None] = lambda _: None
 
     def refusal(self, value: object) -> TypeError:
-        """Give the error for what is no answer."""
+        """Return the error for a value that is no answer."""
         return TypeError(
             f"an answer of {self.attribute} is {self.answer}, an InvokeqError, or a function of"
             f" the request that gives one; not {type(value).__name__}"
@@ -87,8 +87,7 @@ class Script(Generic[R, A]):
     def answer(
         self, request: R, file: bytes | None, number: int
     ) -> Iterator[Output] | InvokeqError:
-        """Give the answer to call `number` of the session, from 1; UnscriptedCallError if there is
-        none."""
+        """Return the answer to call `number` of the session, from 1; raises UnscriptedCallError."""
         self.calls.append(request)
         if file is not None:
             self.files.append(file)
@@ -120,7 +119,7 @@ class Script(Generic[R, A]):
 
 
 def pieces_of(answer: Iterable[Any]) -> Iterator[Any]:
-    """Give the pieces of an answer; one that is a generator may fail on its way."""
+    """Yield the pieces of an answer; an answer that is a generator may fail on its way."""
     try:
         yield from answer
     except InvokeqError as error:
@@ -128,12 +127,12 @@ def pieces_of(answer: Iterable[Any]) -> Iterator[Any]:
 
 
 def is_series(value: object) -> bool:
-    """Tell whether a value gives one piece after another: a list, a tuple, a generator."""
+    """Return whether a value is a series of pieces: a list, a tuple, a generator."""
     return isinstance(value, Iterable) and not isinstance(value, _NO_SERIES)
 
 
 def model_of(request: object) -> str:
-    """Name the model of a request, for messages; that of a summary is the operator's choice."""
+    """Return the name of the model of a request, for messages; summaries name none."""
     provider = getattr(request, "provider", None)
     return (
         "the summary model" if provider is None else f"{provider}/{getattr(request, 'model', '')}"

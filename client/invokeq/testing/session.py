@@ -19,7 +19,7 @@ from invokeq.transport.blocking import Transport
 
 
 class _Scripted:
-    """What both fake sessions have: the server in memory, its worker, and the record of calls."""
+    """The server in memory, its worker, and the record of calls, for both fake sessions."""
 
     def __init__(
         self, plugin_id: str = "test", tenant_id: str | None = None, user_id: str | None = None

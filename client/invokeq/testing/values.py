@@ -1,4 +1,4 @@
-"""What fake models other than large language models answer, and how that becomes events."""
+"""Answers of all other fake models, and the events made of an answer."""
 
 import math
 import sys
@@ -57,7 +57,7 @@ EmbeddingAnswer: TypeAlias = (
 RerankAnswer: TypeAlias = Iterable[float] | RerankResult | MultiModalRerankResult
 """One score a document, in the order of the documents, or the whole result.
 
-Of that the texts do not count: a caller always gets those of its own documents.
+The texts of a result are ignored: a caller always gets those of its own documents.
 """
 
 TTSAnswer: TypeAlias = bytes | Iterable[bytes | InvokeqError]
@@ -109,7 +109,7 @@ def _rerank_entries(request: AnyRerankRequest, answer: RerankAnswer) -> Iterator
 
 
 def _tts_entries(request: TTSRequest, answer: TTSAnswer) -> Iterator[Output]:
-    del request  # its voice is none of a fake model's business
+    del request  # a fake model has one voice
     for piece in [answer] if isinstance(answer, bytes) else pieces_of(answer):
         if isinstance(piece, InvokeqError):
             yield piece
@@ -121,7 +121,7 @@ def _tts_entries(request: TTSRequest, answer: TTSAnswer) -> Iterator[Output]:
 
 
 def _summary_entries(request: SummaryRequest, text: str) -> Iterator[Output]:
-    """Count a word as a token; it costs nothing."""
+    """Count a word as a token, free of charge."""
     read, written = len(request.text.split()), len(text.split())
     counts = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
     usage = LLMUsage.empty_usage().model_copy(update=counts)
@@ -199,7 +199,7 @@ def _check_count(request: object, what: str, given: int, wanted: int) -> None:
 
 
 def _usage(texts: list[str]) -> EmbeddingUsage:
-    """Count a word as a token; it costs nothing."""
+    """Count a word as a token, free of charge."""
     tokens = sum(len(text.split()) for text in texts)
     free = Decimal(0)
     return EmbeddingUsage(
