@@ -1,6 +1,6 @@
-"""Runs calls of every shape on a cluster and prints what came of them; needs RQ_KEY_PREFIX='{rq}'.
+"""Run every kind of call on a cluster and print the results; needs RQ_KEY_PREFIX='{rq}'.
 
-A process of its own, because RQ reads its prefix when it is imported.
+A separate process, because RQ reads the key prefix at import.
 """
 
 import asyncio
@@ -47,13 +47,13 @@ async def read_async(url: str) -> list[int]:
 
 
 def submit_many(session: Session) -> dict[str, Any]:
-    """Submit a group whose jobs are in one slot, and their leases in one each."""
+    """Submit a group: all jobs are in one slot, each lease in a slot of its own."""
     exchanges: list[int] = []
     once = Transport.once
 
-    def counted(broker: Transport, batch: Batch) -> list[Reply]:
+    def counted(transport: Transport, batch: Batch) -> list[Reply]:
         exchanges.append(len(batch.commands))
-        return once(broker, batch)
+        return once(transport, batch)
 
     calls = [session.model.llm.prepare(ECHO, user(f"text {n}")) for n in range(CALLS)]
     with patch.object(Transport, "once", counted):
@@ -100,7 +100,7 @@ def read_while_moving(session: Session, replicas: list[str]) -> list[int]:
 
 
 def read_from_a_slot_that_moves(session: Session, masters: list[str]) -> int:
-    """A slot is on its way to another node, which new keys are to be asked of."""
+    """Read a stream while its slot migrates; the target node has the new keys."""
     rid = new_request_id()
     slot = key_slot(keys.events(rid))
     clients = [redis.Redis.from_url(url, protocol=2) for url in masters]

@@ -1,8 +1,8 @@
 """A program that uses Dify's SDK bound to invokeq, driven over pipes by JSON lines.
 
-It is a program of its own because importing `dify_plugin` patches its whole process with gevent. A
-line in names an `operation` and its arguments; the line out is `{"answer": ...}`, or
-`{"raised": ...}` with the classes of the error, and its text. It ends when its input does.
+A separate program, because importing `dify_plugin` patches the whole process with gevent. An input
+line names an `operation` and arguments. The output line is `{"answer": ...}`, or `{"raised": ...}`
+with the classes and the text of the error. The program ends at the end of input.
 """
 
 import inspect
@@ -75,12 +75,12 @@ def text_of(chunks: list[LLMResultChunk]) -> str:
 
 
 def sdk_version() -> str:
-    """Tell which SDK this is."""
+    """Return the version of the SDK."""
     return version("dify_plugin")
 
 
 def stream(text: str, params: dict[str, Any]) -> dict[str, Any]:
-    """Stream an answer; tells what came and whether it is made of the SDK's classes."""
+    """Stream an answer; return the chunks and whether all are of the SDK's classes."""
     chunks = chunks_of(text, **params)
     return {
         "texts": [chunk.delta.message.content for chunk in chunks],
@@ -95,7 +95,7 @@ def stream(text: str, params: dict[str, Any]) -> dict[str, Any]:
 
 
 class Replay(LLMInvocation):
-    """The SDK's own LLM call, with given chunks in place of a daemon's."""
+    """Return the SDK's own LLM call, with given chunks in place of a daemon's."""
 
     def __init__(self, chunks: list[LLMResultChunk]) -> None:
         super().__init__(None)
@@ -114,7 +114,7 @@ def result_of(value: Any, *, latency: bool = True) -> dict[str, Any]:
 
 
 def whole(text: str, params: dict[str, Any]) -> list[dict[str, Any]]:
-    """Ask for a whole result; gives ours, and what the SDK makes of the streamed chunks."""
+    """Ask for a whole result; return ours, and the SDK's result of the streamed chunks."""
     messages: Any = [SystemPromptMessage(content="Be brief."), UserPromptMessage(content=text)]
     sdks = Replay(chunks_of(text, **params)).invoke(config(**params), messages, stream=False)
     result = BOUND.model.llm.invoke(config(**params), messages, stream=False)
@@ -122,7 +122,7 @@ def whole(text: str, params: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def accumulated(chunks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Accumulate the same chunks; gives our result, and the SDK's."""
+    """Accumulate the same chunks; return our result and the SDK's."""
     sdks = Replay([LLMResultChunk.model_validate(chunk) for chunk in chunks])
     own = accumulate("asked-for", [ours.LLMResultChunk.model_validate(chunk) for chunk in chunks])
     whole = sdks.invoke(config("asked-for"), [UserPromptMessage(content="?")], stream=False)
@@ -130,7 +130,7 @@ def accumulated(chunks: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 class StructuredReplay(LLMStructuredOutputInvocation):
-    """The SDK's own structured call, with given chunks in place of a daemon's."""
+    """Return the SDK's own structured call, with given chunks in place of a daemon's."""
 
     def __init__(self, chunks: list[LLMResultChunkWithStructuredOutput]) -> None:
         super().__init__(None)
@@ -141,7 +141,7 @@ class StructuredReplay(LLMStructuredOutputInvocation):
 
 
 def accumulated_structured(chunks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Accumulate the same structured chunks; gives our result, and the SDK's."""
+    """Accumulate the same structured chunks; return our result and the SDK's."""
     entity = LLMResultChunkWithStructuredOutput
     sdks = StructuredReplay([entity.model_validate(chunk) for chunk in chunks])
     kept = [ours.LLMResultChunkWithStructuredOutput.model_validate(chunk) for chunk in chunks]
@@ -152,17 +152,17 @@ def accumulated_structured(chunks: list[dict[str, Any]]) -> list[dict[str, Any]]
 
 
 def selector(value: dict[str, Any], text: str) -> str:
-    """Ask with the value of a model-selector, which is a dict."""
+    """Ask with the value of a model-selector, a dict."""
     return text_of(list(BOUND.model.llm.invoke(value, [UserPromptMessage(content=text)])))
 
 
 def plain_messages(messages: list[Any]) -> str:
-    """Ask with messages that are dicts."""
+    """Ask with dicts as messages."""
     return text_of(list(BOUND.model.llm.invoke(config(), messages)))
 
 
 def tools(model: str) -> dict[str, Any]:
-    """Offer a tool, answer its call, and give both answers."""
+    """Offer a tool, answer the call of the tool, and return both answers."""
     question = UserPromptMessage(content="Rain in Oslo?")
     params = {"tool_calls": '[{"arguments": {"city": "Oslo"}}]'} if model == "tools" else {}
     asked = list(BOUND.model.llm.invoke(config(model, **params), [question], [WEATHER]))
@@ -182,23 +182,23 @@ def tools(model: str) -> dict[str, Any]:
 
 
 def begin(name: str, attribute: str, arguments: list[Any]) -> None:
-    """Call and keep the generator under a name, without asking for anything."""
+    """Call, and keep the generator under a name without taking an item."""
     OPEN[name] = getattr(BOUND.model, attribute).invoke(*decoded(arguments))
 
 
 def advance(name: str) -> Any:
-    """Tell the next item of a generator."""
+    """Return the next item of a generator."""
     return described(next(OPEN[name]))
 
 
 def start(name: str, params: dict[str, Any]) -> None:
-    """Call and keep the generator under a name, without asking for anything."""
+    """Call, and keep the generator under a name without taking an item."""
     messages: Any = [UserPromptMessage(content="a b c")]
     OPEN[name] = BOUND.model.llm.invoke(config(**params), messages, stream=True)
 
 
 def take(name: str) -> str:
-    """Give the text of the next chunk."""
+    """Return the text of the next chunk."""
     return next(OPEN[name]).delta.message.content
 
 
@@ -213,12 +213,12 @@ def drop(name: str) -> None:
 
 
 def call_it(call: str) -> None:
-    """Call a part of `session.model` as if it were a function, as two official plugins do."""
+    """Call a part of `session.model` like a function, as two official plugins do."""
     getattr(BOUND.model, call)(content="text")
 
 
 def call(attribute: str, method: str, arguments: list[Any], named: dict[str, Any]) -> Any:
-    """Call anything of `session.model`; tells what came, item by item if it came like that."""
+    """Call any method of `session.model`; return the result, or all items of a stream."""
     function = getattr(getattr(BOUND.model, attribute), method)
     return described(function(*decoded(arguments), **decoded(named)))
 
@@ -235,7 +235,7 @@ def sdks(attribute: str, method: str, arguments: list[Any], payloads: list[dict[
 
 
 def decoded(value: Any) -> Any:
-    """Make what JSON cannot say: {"entity": "module:Class", ...fields} and {"file": hex}."""
+    """Decode objects beyond JSON: {"entity": "module:Class", ...fields} and {"file": hex}."""
     if isinstance(value, list):
         return [decoded(item) for item in cast(list[Any], value)]
     if not isinstance(value, dict):
@@ -251,7 +251,7 @@ def decoded(value: Any) -> Any:
 
 
 def described(value: Any) -> Any:
-    """Tell the class of a value, and the value."""
+    """Return the class name of a value, and the value."""
     if isinstance(value, Generator):
         return [described(item) for item in cast(Generator[Any, None, None], value)]
     kind = f"{type(value).__module__}.{type(value).__qualname__}"
@@ -261,7 +261,7 @@ def described(value: Any) -> Any:
 
 
 def signatures() -> list[dict[str, Any]]:
-    """Give the names, kinds and defaults of all parameters: ours, and the SDK's."""
+    """Return the names, kinds and defaults of all parameters: ours, and the SDK's."""
     return [
         {
             f"{attribute}.{name}": [
@@ -296,7 +296,7 @@ def together(texts: list[str]) -> list[str]:
 
 
 def beside_a_silent_one(text: str) -> str:
-    """Get an answer while a greenlet waits for one that never ends, then kill that greenlet."""
+    """Get an answer while a greenlet waits for an endless answer, then kill the greenlet."""
     begun = threading.Event()
 
     def wait() -> None:
@@ -314,7 +314,7 @@ def beside_a_silent_one(text: str) -> str:
 
 
 def bind_existing() -> dict[str, bool]:
-    """Bind a session that a host has made."""
+    """Bind a session made by a host."""
     existing = DifySession.empty_session()
     storage = existing.storage
     bound = bind(SESSION, existing)
@@ -327,7 +327,7 @@ def bind_existing() -> dict[str, bool]:
 
 
 def run_tool(name: str, parameters: dict[str, Any]) -> list[str]:
-    """Load a tool of the example plugin and run it; gives its text messages."""
+    """Run a tool of the example plugin; return the text messages."""
     tool = load_tool(PLUGIN, name).open(BOUND)
     messages = list(tool.invoke(parameters))
     assert are(ToolInvokeMessage, messages)
@@ -335,7 +335,7 @@ def run_tool(name: str, parameters: dict[str, Any]) -> list[str]:
 
 
 def declared(name: str) -> list[dict[str, Any]]:
-    """Give the parameters that a tool of the example plugin declares."""
+    """Return the declared parameters of a tool of the example plugin."""
     parameters: Any = load_tool(PLUGIN, name).declaration.parameters
     return [
         {"name": p.name, "type": p.type.value, "scope": p.scope, "required": p.required}
@@ -380,7 +380,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
-    """Carry one request out."""
+    """Execute one request; return the reply."""
     try:
         return {"answer": OPERATIONS[request.pop("operation")](**request)}
     except Exception as error:  # noqa: BLE001 - whatever a plugin would see is told

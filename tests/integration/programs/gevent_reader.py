@@ -1,5 +1,4 @@
-"""Reads streams under gevent's monkey patch; run as a script, since the patch is for a whole
-process."""
+"""Read streams under gevent's monkey patch; a script, because the patch changes the process."""
 
 from gevent import monkey
 
@@ -16,8 +15,7 @@ from invokeq.protocol.entities import UserPromptMessage  # noqa: E402
 
 
 def main(url: str, count: int) -> None:
-    """Read `count` streams side by side from one session and print what shows that they
-    overlapped."""
+    """Read `count` streams side by side from one session; print chunk counts and overlap."""
     with Session("acme", redis=url) as session:
         spans: list[tuple[float, float]] = []
 

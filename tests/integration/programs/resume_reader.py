@@ -1,4 +1,4 @@
-"""Reads an answer and prints what it has taken; a process of its own, so that it can be killed."""
+"""Read an answer and print each chunk; a separate process that tests can kill."""
 
 import sys
 
@@ -7,7 +7,7 @@ from tests.integration.conftest import stream_config, user
 
 
 def main(url: str, chunks: int) -> None:
-    """Print the request id, then for each chunk the id of its event and its index."""
+    """Print the request id, then the event id and the index of each chunk."""
     with Session("acme", redis=url) as session:
         invocation = session.model.llm.submit(stream_config(chunks=chunks, rate=200), user("x"))
         sys.stdout.write(f"{invocation.request_id}\n")

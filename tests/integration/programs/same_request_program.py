@@ -1,4 +1,4 @@
-"""Submits one request id from many threads at once, and prints what each of them read."""
+"""Submit one request id from many threads at once, and print each thread's answer."""
 
 import sys
 import threading

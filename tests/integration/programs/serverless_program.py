@@ -1,9 +1,9 @@
 """Dify's SDK in its install method serverless, driven over pipes by JSON lines.
 
-It is a program of its own because importing `dify_plugin` patches its whole process with gevent,
-and knows nothing of invokeq: it runs on any interpreter that has the SDK. Its argument is what a
-plugin gets as DIFY_PLUGIN_DAEMON_URL. A line in names an `operation` and its arguments; the line
-out is `{"answer": ...}`, or `{"raised": ...}` with the class of the error, and its text.
+A separate program, because importing `dify_plugin` patches the whole process with gevent. Without
+any import of invokeq, the program runs on every interpreter with the SDK. The argument is a
+plugin's DIFY_PLUGIN_DAEMON_URL. An input line names an `operation` and arguments. The output line
+is `{"answer": ...}`, or `{"raised": ...}` with the class and the text of the error.
 """
 
 import io
@@ -27,7 +27,7 @@ OPEN: dict[str, Any] = {}
 
 
 def session(session_id: str, daemon: str | None = None) -> Session:
-    """Make the session that a plugin process gets with a request."""
+    """Return a session as a plugin process gets with a request."""
     return Session(
         session_id=session_id,
         executor=ThreadPoolExecutor(),
@@ -39,7 +39,7 @@ def session(session_id: str, daemon: str | None = None) -> Session:
 
 
 def sdk_version() -> str:
-    """Tell which SDK this is."""
+    """Return the version of the SDK."""
     return version("dify_plugin")
 
 
@@ -50,18 +50,18 @@ def call(
     method: str = "invoke",
     daemon: str | None = None,
 ) -> Any:
-    """Call anything of `session.model`; tells what came, item by item if it came like that."""
+    """Call any method of `session.model`; return the result, or all items of a stream."""
     function = getattr(getattr(session(session_id, daemon).model, attribute), method)
     return described(function(**decoded(arguments)))
 
 
 def begin(name: str, session_id: str, attribute: str, arguments: dict[str, Any]) -> None:
-    """Call and keep the generator under a name, without asking for anything."""
+    """Call, and keep the generator under a name without taking an item."""
     OPEN[name] = getattr(session(session_id).model, attribute).invoke(**decoded(arguments))
 
 
 def advance(name: str) -> Any:
-    """Tell the next item of a generator."""
+    """Return the next item of a generator."""
     return described(next(OPEN[name]))
 
 
@@ -71,12 +71,12 @@ def close(name: str) -> None:
 
 
 def store(session_id: str) -> None:
-    """Ask for something that is no model."""
+    """Ask for storage, which is no model call."""
     session(session_id).storage.get("key")
 
 
 def decoded(value: Any) -> Any:
-    """Make what JSON cannot say: {"entity": "module:Class", ...fields}, {"audio": hex} and
+    """Decode objects beyond JSON: {"entity": "module:Class", ...fields}, {"audio": hex} and
     {"repeat": text, "times": n}."""
     if isinstance(value, list):
         return [decoded(item) for item in cast(list[Any], value)]
@@ -95,7 +95,7 @@ def decoded(value: Any) -> Any:
 
 
 def described(value: Any) -> Any:
-    """Tell the class of a value, and the value."""
+    """Return the class name of a value, and the value."""
     if isinstance(value, Generator):
         return [described(item) for item in cast(Generator[Any, None, None], value)]
     if isinstance(value, BaseModel):
@@ -109,7 +109,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
-    """Carry one request out."""
+    """Execute one request; return the reply."""
     try:
         return {"answer": OPERATIONS[request.pop("operation")](**request)}
     except Exception as error:  # noqa: BLE001 - whatever a plugin would see is told

@@ -1,4 +1,4 @@
-"""A worker whose clocks run fast: a lease of 0.6 s instead of 5, renewed every 0.1 s; and so on."""
+"""A worker with short bounds: a lease of 0.6 s, renewed every 0.1 s, instead of 5 s and 1 s."""
 
 import sys
 from pathlib import Path

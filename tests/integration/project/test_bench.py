@@ -1,4 +1,4 @@
-"""The bench runs, without its peers, and judges by what was measured."""
+"""The bench runs without peers, and judges goals by the measured values."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""compose.yaml and the Dockerfile: what they start is started here, without Docker."""
+"""Run the commands of compose.yaml and the Dockerfile here, without Docker."""
 
 import json
 import os
@@ -41,13 +41,13 @@ def command(dockerfile: str, instruction: str) -> list[str]:
 
 
 def here(words: list[str]) -> list[str]:
-    """The same command line with the `invokeq` of this interpreter."""
+    """Return the command line with the `invokeq` of this interpreter."""
     assert words[0] == "invokeq"
     return [sys.executable, "-m", "invokeq.cli", *words[1:]]
 
 
 def configuration(services: dict[str, Any]) -> Path:
-    """The file that is mounted where INVOKEQ_CONFIG points to."""
+    """Return the file mounted at the path of INVOKEQ_CONFIG."""
     service = services["llm"]
     (mount,) = service["volumes"]
     source, target = re.fullmatch(r"\$\{\w+:-(.+?)\}:(.+):ro", mount).groups()  # pyright: ignore[reportOptionalMemberAccess]
@@ -158,14 +158,14 @@ def test_weights_that_there_are_not_are_an_error(dockerfile: str, tmp_path: Path
 
 
 def argument(dockerfile: str, name: str) -> str:
-    """The default of a build argument."""
+    """Return the default of a build argument."""
     match = re.search(rf"^ARG {name}=(.+)$", dockerfile, re.MULTILINE)
     assert match is not None
     return match[1].strip('"')
 
 
 def install_weights(dockerfile: str, directory: Path, weights: str) -> int:
-    """Run the image's own command, with a pip that only notes what it was to install."""
+    """Run the image's own command, with a pip that only records the requested packages."""
     match = re.search(r"^RUN (for name in .+)$", dockerfile, re.MULTILINE)
     assert match is not None
     script = match[1].replace("/tmp/weights.txt", str(directory / "weights.txt"))

@@ -33,7 +33,7 @@ PATH = re.compile(
 
 @dataclass(slots=True)
 class Demo:
-    """The demo as a process of its own session, with what it has printed so far."""
+    """The demo in a process session of its own, with the output so far."""
 
     process: "subprocess.Popen[bytes]"
     printed: str = ""
@@ -49,12 +49,12 @@ class Demo:
         self.family |= descendants(self.process.pid)
 
     def end(self) -> int:
-        """Read to the end and give the exit code."""
+        """Read to the end and return the exit code."""
         self.printed += self.process.communicate()[0].decode()
         return self.process.returncode
 
     def leaves_nothing(self) -> None:
-        """Wait until every process that was seen under it is gone."""
+        """Wait until every process ever seen under the demo has ended."""
         eventually("all of it is gone", lambda: not [p for p in self.family if is_running(p)])
 
 
@@ -80,7 +80,7 @@ def is_running(pid: int) -> bool:
 
 
 def stat_of(pid: int) -> list[str]:
-    """Give the fields of /proc/<pid>/stat after the name: state, parent and so on."""
+    """Return the fields of /proc/<pid>/stat after the name: state, parent and so on."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
@@ -88,7 +88,7 @@ def stat_of(pid: int) -> list[str]:
 
 
 def descendants(pid: int) -> set[int]:
-    """Give the processes below `pid`."""
+    """Return the descendants of process `pid`."""
     parents = {int(p.name): stat_of(int(p.name)) for p in Path("/proc").glob("[0-9]*")}
     found, new = set[int](), {pid}
     while new:
@@ -116,7 +116,7 @@ def test_all_calls_work_and_nothing_stays_behind(tmp_path: Path) -> None:
 
 
 def check_tour(told: dict[str, str]) -> None:
-    """Check what each call of the tour gave."""
+    """Check the output of each call of the tour."""
     assert list(told) == [
         "tts",
         "speech2text",

@@ -1,4 +1,4 @@
-"""Every example of `examples/calls`, run as it stands, against the local models."""
+"""Every example of `examples/calls`, run unchanged against the local models."""
 
 import os
 import re
@@ -46,7 +46,7 @@ Example = Callable[..., list[str]]
 
 @pytest.fixture(scope="module")
 def example(redis_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Example]:
-    """Run an example, which must succeed, and give what it prints."""
+    """Run an example without errors; return the output."""
     redis_server.erase()
     tables = {"local": {"type": "local"}}
 

