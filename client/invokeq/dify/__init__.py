@@ -1,9 +1,14 @@
 """Everything of Dify on the caller's side; `bind` puts the real `dify_plugin` SDK on invokeq.
 
-`import invokeq.dify` is cheap and needs no SDK: code on top of the SDK is loaded when `bind`,
-`load_tool` or `LoadedTool` is first used. That imports `dify_plugin`, which patches sockets,
-threads and standard streams of the whole process with gevent. Let `import dify_plugin` be the first
-import of the program: whatever took locks or subclassed sockets before keeps the unpatched ones.
+Here live the binding to the SDK, the rules of model-selectors, plugin processes (`plugins`), the
+platform of such processes (`platform`), and answers to the calls of plugins (`reverse`). HTTP lives
+in `invokeq.gateway`, running plugins as providers of a worker in `invokeq_providers.dify_plugin`.
+Public are `bind`, `load_tool` and `LoadedTool`; the folders are internal.
+
+`import invokeq.dify` is cheap and needs no SDK: the first use of a public name loads the SDK.
+Importing `dify_plugin` patches sockets, threads and standard streams of the whole process with
+gevent. Let `import dify_plugin` be the first import of the program: locks and subclasses of sockets
+from earlier imports stay unpatched.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -203,4 +203,4 @@ def wildcard_entries(workers: tuple[LiveWorker, ...]) -> list[tuple[str, AIModel
 def _unknown_word(word: str, known: list[str]) -> InvalidRequestError:
     close = get_close_matches(word, known, n=1)
     hint = f"did you mean {close[0]}?" if close else f"there are: {', '.join(known)}"
-    return InvalidRequestError(field="scope", problem=f"knows no {word!r}; {hint}")
+    return InvalidRequestError(field="scope", problem=f"has the unknown word {word!r}; {hint}")

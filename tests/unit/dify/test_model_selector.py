@@ -82,9 +82,9 @@ def test_a_scope_offers_one_type_of_models_that_have_its_features(
 @pytest.mark.parametrize(
     ("scope", "hint"),
     [
-        ("lmm", "scope: knows no 'lmm'; did you mean llm?"),
-        ("tool-call&", "scope: knows no ''; there are: all, llm, "),
-        ("llm|vision", "scope: knows no 'llm|vision'; did you mean vision?"),
+        ("lmm", "scope: has the unknown word 'lmm'; did you mean llm?"),
+        ("tool-call&", "scope: has the unknown word ''; there are: all, llm, "),
+        ("llm|vision", "scope: has the unknown word 'llm|vision'; did you mean vision?"),
     ],
 )
 def test_a_word_that_is_none_is_an_error_with_those_there_are(scope: str, hint: str) -> None:

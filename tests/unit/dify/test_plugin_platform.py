@@ -46,7 +46,7 @@ ASK, PROVIDER = "tools/ask.yaml", "provider/toolbox.yaml"
     [
         (
             *(ASK, "tool-call&llm", "tool-cal&llm", "parameters"),
-            "the scope of model knows no 'tool-cal'; did you mean tool-call?",
+            "the scope of model has the unknown word 'tool-cal'; did you mean tool-call?",
         ),
         (ASK, "type: string", "type: strnig", "parameters.0.type", "Input should be 'string'"),
         (ASK, "name: model", "name: prompt", "parameters", "declares prompt twice"),

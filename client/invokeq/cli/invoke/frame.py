@@ -77,7 +77,7 @@ def invoke_command(command: Callable[..., None]) -> Callable[..., None]:
         detach: Detach = False,
         redis: Redis = None,
         plugin: Plugin = "cli",
-        **own: Any,
+        **own: object,
     ) -> None:
         from invokeq.cli.render.meter import Meter
 

@@ -66,7 +66,7 @@ def parse_manifest(content: Mapping[str, Any], source: str) -> PluginManifest:
         raise InvalidConfigurationError(source=source, setting=field, problem=problem) from None
     runner = manifest.meta.runner
     if runner.language != "python":
-        problem = f"{runner.language!r} is none that invokeq runs; there is: python"
+        problem = f"must be python, not {runner.language!r}"
         raise InvalidConfigurationError(
             source=source, setting="meta.runner.language", problem=problem
         )

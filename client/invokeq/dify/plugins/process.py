@@ -12,7 +12,6 @@ import contextlib
 import os
 import signal
 from asyncio.subprocess import PIPE, Process
-from collections import deque
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Self, cast
@@ -26,6 +25,7 @@ from invokeq.dify.plugins.lines import LineReader, Message, Noise, OversizedMess
 from invokeq.dify.plugins.package import PluginPackage
 from invokeq.dify.plugins.process_session import OnReverse, ProcessSession, forward_request, refusal
 from invokeq.dify.plugins.redaction import Redactor
+from invokeq.dify.plugins.stderr_tail import MAX_WIDTH, StderrTail
 from invokeq.dify.plugins.variables import plugin_variables
 from invokeq.protocol.errors import InvokeqError, PluginCrashedError, PluginStartError
 
@@ -42,8 +42,6 @@ EXIT_TIMEOUT: Final = 1.0
 """Seconds from the end of a process's output to the exit; then the process is killed."""
 
 _READ_BYTES: Final = 256 * 1024
-_TAIL_LINES: Final = 40
-_TAIL_WIDTH: Final = 1_000  # characters of a line that are kept
 
 # Output of a plugin may quote its callers' requests, so output is logged at debug only.
 log: Final = EventLogger(__name__)
@@ -58,7 +56,7 @@ class PluginProcess:
         self._redactor = redactor
         self._sessions: dict[str, ProcessSession] = {}
         self._stray: set[str] = set()
-        self._stderr: deque[str] = deque(maxlen=_TAIL_LINES)
+        self._stderr = StderrTail(redactor, self._log_output)
         self._ready = asyncio.Event()
         self._gone = asyncio.Event()
         self._last_output_at = asyncio.get_running_loop().time()
@@ -174,7 +172,7 @@ class PluginProcess:
 
         Open sessions end with PluginCrashedError.
         """
-        self._reason = self._reason or "it was closed"
+        self._reason = self._reason or "the process was closed"
         await self._end()
         # Not the task that runs `close`: a task can neither cancel nor await itself.
         own = asyncio.current_task()
@@ -204,7 +202,8 @@ class PluginProcess:
 
     async def _wait_until_ready(self, start_timeout: float, heartbeat_timeout: float) -> None:
         loop = asyncio.get_running_loop()
-        errors = loop.create_task(self._read_stderr())
+        assert self._process.stderr is not None
+        errors = loop.create_task(self._stderr.read(self._process.stderr))
         reads = loop.create_task(self._read_stdout(errors))
         self._tasks += [errors, reads]
         ready = loop.create_task(self._ready.wait())
@@ -218,13 +217,14 @@ class PluginProcess:
         if self.ended:
             raise self._start_error(self._crash().problem)
         if not self._ready.is_set():
-            raise self._start_error(f"it did not listen within {start_timeout:g} s")
+            raise self._start_error(f"no heartbeat within {start_timeout:g} s")
         self._tasks.append(loop.create_task(self._watch(heartbeat_timeout)))
 
     def _start_error(self, problem: str) -> PluginStartError:
-        last = f"; it said: {self._stderr[-1]}" if self._stderr else ""
+        line = self._stderr.last_line
+        last = "" if line is None else f"; last line of stderr: {line}"
         return PluginStartError(
-            plugin=self.package.id, problem=problem + last, stderr=self._stderr_text()
+            plugin=self.package.id, problem=problem + last, stderr=str(self._stderr)
         )
 
     async def _read_stdout(self, errors: asyncio.Task[None]) -> None:
@@ -242,31 +242,16 @@ class PluginProcess:
         await asyncio.wait({errors}, timeout=CLOSE_TIMEOUT)  # a grandchild may hold stderr open
         self._fail_sessions()
 
-    async def _read_stderr(self) -> None:
-        assert self._process.stderr is not None
-        rest = ""
-        while data := await self._process.stderr.read(_READ_BYTES):
-            *whole, rest = (rest + data.decode(errors="replace")).split("\n")
-            self._keep(whole)
-            rest = rest[-_TAIL_WIDTH:]
-        self._keep([rest])
-
-    def _keep(self, lines: Sequence[str]) -> None:
-        for line in lines:
-            if text := self.redact(line.rstrip())[:_TAIL_WIDTH]:
-                self._stderr.append(text)
-                self._note(text)
-
-    def _note(self, text: str) -> None:
+    def _log_output(self, text: str) -> None:
         if log.debugs:
-            shown = self.redact(text)[:_TAIL_WIDTH]
+            shown = self.redact(text)[:MAX_WIDTH]
             log.debug("plugin output", plugin=self.package.id, text=shown)
 
     def _take(self, item: Message | Noise | OversizedMessage) -> None:
         if isinstance(item, OversizedMessage):
             self._take_oversized(item)
         elif isinstance(item, Noise):
-            self._note(item)
+            self._log_output(item)
         else:
             self._take_message(item)
 
@@ -277,12 +262,12 @@ class PluginProcess:
             case "heartbeat":
                 self._ready.set()
             case "log":
-                self._note(f"{content.get('level')}: {content.get('message')}")
+                self._log_output(f"{content.get('level')}: {content.get('message')}")
             case "session":
                 self._take_session(str(session_id), content)
             case "error":
                 log.warning("plugin could not parse a message", plugin=self.package.id)
-                self._note(str(content.get("error")))
+                self._log_output(str(content.get("error")))
             case _:  # such as the manifest, the first message of every plugin
                 pass
 
@@ -301,7 +286,7 @@ class PluginProcess:
         session = self._sessions.get(item.session_id or "")
         log.warning("message too long", plugin=self.package.id)
         if session is not None:
-            error = {"error_type": "ProtocolError", "message": "a message of it was too long"}
+            error = {"error_type": "ProtocolError", "message": "a message is too long"}
             session.take({"type": "error", "data": error})
 
     async def _watch(self, heartbeat_timeout: float) -> None:
@@ -312,7 +297,7 @@ class PluginProcess:
             if left <= 0:
                 break
             await asyncio.sleep(left)
-        self._reason = f"it gave no sign of life for {heartbeat_timeout:g} s"
+        self._reason = f"no output for {heartbeat_timeout:g} s"
         await self._end(signal.SIGKILL)
 
     async def _end(self, number: signal.Signals = signal.SIGTERM) -> None:
@@ -340,12 +325,7 @@ class PluginProcess:
 
     def _crash(self) -> PluginCrashedError:
         problem = self._reason or _ending(self._process.returncode)
-        return PluginCrashedError(
-            plugin=self.package.id, problem=problem, stderr=self._stderr_text()
-        )
-
-    def _stderr_text(self) -> str:
-        return "\n".join(self._stderr)
+        return PluginCrashedError(plugin=self.package.id, problem=problem, stderr=str(self._stderr))
 
 
 def _variables(own: Mapping[str, str]) -> dict[str, str]:
@@ -360,7 +340,7 @@ def _variables(own: Mapping[str, str]) -> dict[str, str]:
 
 def _ending(status: int | None) -> str:
     if status is None:
-        return "it closed its output"
+        return "stdout was closed"
     if status >= 0:
         return f"exit status {status}"
     try:

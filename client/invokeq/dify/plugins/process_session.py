@@ -15,7 +15,7 @@ OnReverse: TypeAlias = Callable[[str, Mapping[str, Any]], AsyncIterator[dict[str
 An exception reaches the plugin as text, because the SDK shows only text.
 """
 
-_NO_REVERSE_CALLS: Final = "this plugin can invoke nothing from here"
+_NO_REVERSE_CALLS: Final = "this plugin may make no calls here"
 _CLOSED: Final = "the session was closed"
 # Race: the SDK sends its call before it listens for the answer, and drops an earlier answer.
 _SDK_READY_S: Final = 0.01
@@ -102,7 +102,7 @@ class ProcessSession:
                 PluginFailedError(
                     plugin=self._plugin,
                     error_type="ProtocolError",
-                    message="it made a call without type, backwards_request_id or request",
+                    message="a call lacks type, backwards_request_id or request",
                 )
             )
             return

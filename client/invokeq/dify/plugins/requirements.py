@@ -36,7 +36,7 @@ def read_requirements(package: PluginPackage) -> Requirements:
         try:
             wanted = (directory / "requirements.txt").read_text(encoding="utf-8")
         except OSError:
-            problem = "there is none, nor a pyproject.toml that lists dependencies"
+            problem = "is missing, and no pyproject.toml lists dependencies"
             raise InvalidConfigurationError(
                 source=str(directory), setting="requirements.txt", problem=problem
             ) from None
