@@ -151,7 +151,7 @@ def test_a_project_without_dependencies_leaves_it_to_requirements_txt(tmp_path: 
 @pytest.mark.parametrize(
     ("project", "problem"),
     [
-        (None, "there is none"),
+        (None, "is missing, and no pyproject.toml lists dependencies"),
         ("[project", "is not TOML"),
         ('[project]\ndependencies = "a"', "must be a list"),
     ],
