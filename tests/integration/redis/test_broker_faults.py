@@ -131,6 +131,6 @@ def test_streams_survive_the_servers_death(tmp_path: Path) -> None:
                 answers = [reader.result(40) for reader in readers]
                 assert [len(answer) for answer in answers] == [101] * 20
                 assert all(len(set(answer)) == 101 for answer in answers)
-                assert "redis is back" in worker.log.read_text()
+                assert "redis reconnected" in worker.log.read_text()
                 assert list(session.model.llm.invoke(ECHO, user("after")))
                 assert worker.stop() == 0

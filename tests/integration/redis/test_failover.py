@@ -72,7 +72,7 @@ def test_streams_go_on_after_a_failover(sentinel: RunningSentinel, tmp_path: Pat
         assert "whole" in ends
         assert also.result(BOUND) == CHUNKS + 1
         assert list(session.model.llm.invoke(stream_config(chunks=1), user("after")))
-        assert "redis is back" in worker.log.read_text()
+        assert "redis reconnected" in worker.log.read_text()
         assert worker.stop() == 0
 
 

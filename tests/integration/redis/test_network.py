@@ -98,7 +98,7 @@ def test_the_whole_network_is_cut_while_streams_run(
         assert max(reading.taken) < CHUNKS
         proxy.resume()
         reading.check_all_came_once()
-        assert "redis is back" in worker.log.read_text()
+        assert "redis reconnected" in worker.log.read_text()
         assert worker.stop() == 0
 
 
@@ -220,7 +220,7 @@ def test_half_open_connections_of_a_worker_are_noticed_before_it_is_taken_for_de
         proxy.resume()
         reading.check_all_came_once()
         assert list(session.model.llm.invoke(stream_config(chunks=1), user("after")))
-        assert "worker is dead" not in near.log.read_text()
+        assert "worker dead" not in near.log.read_text()
 
 
 def test_redis_is_gone_for_good(server: EmbeddedValkey, tmp_path: Path) -> None:

@@ -366,7 +366,7 @@ def test_a_wait_for_the_reader_outlives_the_servers_death(tmp_path: Path) -> Non
         os.kill(first.pid, signal.SIGKILL)
         eventually("it is dead", lambda: not first.running)
         first.stop()
-        eventually("it is missed", lambda: "readers cannot be seen" in worker.log.read_text())
+        eventually("it is missed", lambda: "reader leases unavailable" in worker.log.read_text())
         with EmbeddedValkey.start(port=first.port, data_directory=data, options=options):
             with redis.Redis.from_url(first.url) as admin:
                 admin.delete(keys.reader(invocation.request_id))

@@ -2,7 +2,11 @@
 
 from structlog.testing import capture_logs
 
-from invokeq_worker.vendor.ignored import LONGEST, MOST, IgnoredParameters
+from invokeq_worker.engine.run_context import (
+    LONGEST_NAMES,
+    MOST_FINDINGS,
+    IgnoredParameters,
+)
 
 
 def test_each_finding_is_told_once() -> None:
@@ -24,7 +28,7 @@ def test_each_finding_is_told_once() -> None:
 def test_made_up_names_fill_neither_log_nor_memory() -> None:
     ignored = IgnoredParameters()
     with capture_logs() as logs:
-        for number in range(2 * MOST):
+        for number in range(2 * MOST_FINDINGS):
             ignored.note("p", "m", [f"{number} {'x' * 1000}"])
-    assert len(logs) == MOST
-    assert max(len(line["parameters"]) for line in logs) == LONGEST
+    assert len(logs) == MOST_FINDINGS
+    assert max(len(line["parameters"]) for line in logs) == LONGEST_NAMES

@@ -15,7 +15,6 @@ from invokeq.transport.batch import RedisConnectionLostError
 from invokeq.transport.connection import RedisConnection
 from invokeq_worker.config.values import Window
 from invokeq_worker.engine.readers import GRACE, RETURN_GRACE, Readers
-from invokeq_worker.engine.run import Run
 from invokeq_worker.redis.scripts import Claimed
 from invokeq_worker.streams.event_stream import EventWriter
 from tests.support.waiting import eventually_async
@@ -51,10 +50,10 @@ class FakeRun:
     def cancel(self, reason: str) -> None:
         self.cancelled.append(reason)
 
-    def fill(self) -> Run:
-        while not self.stream.full:
+    def fill(self) -> "FakeRun":
+        while not self.stream.is_over_window:
             self.stream.event(EventKind.CHUNK, b"[1]")
-        return cast(Run, self)
+        return self
 
     @property
     def key(self) -> str:
@@ -111,7 +110,7 @@ async def test_all_that_wait_are_looked_at_together_and_go_on_one_by_one() -> No
     runs = [FakeRun(number) for number in range(3)]
     table.server.leases = {run.key: b"" for run in runs}
     async with table.running():
-        waits = [asyncio.create_task(table.readers.room(run.fill())) for run in runs]
+        waits = [asyncio.create_task(table.readers.wait_for_capacity(run.fill())) for run in runs]
         all_keys = [run.key for run in runs]
         await eventually_async("all are asked for", lambda: all_keys in table.server.asked)
         table.server.leases[runs[1].key] = position_lease(EventId(1, 3), 1)
@@ -129,7 +128,7 @@ async def test_a_run_that_is_stopped_is_asked_for_no_longer() -> None:
     run = FakeRun(1)
     table.server.leases = {run.key: b""}
     async with table.running():
-        wait = asyncio.create_task(table.readers.room(run.fill()))
+        wait = asyncio.create_task(table.readers.wait_for_capacity(run.fill()))
         await eventually_async("it is asked for", lambda: table.server.asked)
         wait.cancel()
         await asyncio.wait([wait])
@@ -144,7 +143,7 @@ async def test_a_reader_that_lets_go_sets_its_run_free() -> None:
     run = FakeRun(1, window=WINDOW._replace(detached_bytes=1))  # to fail at the other bound
     table.server.leases = {run.key: DETACHED}
     async with table.running():
-        await table.readers.room(run.fill())
+        await table.readers.wait_for_capacity(run.fill())
     assert not run.stream.has_reader
     assert run.cancelled == []
 
@@ -167,20 +166,20 @@ def test_what_a_lease_means_for_its_run(
 ) -> None:
     run = FakeRun(1, age)
     if not has_reader:
-        run.stream.unattend()
-    Table().readers.hear([cast(Run, run)], [lease])
+        run.stream.detach()
+    Table().readers.apply_leases([run], [lease])
     assert run.cancelled == cancelled
 
 
 def test_readers_get_time_to_return_after_the_server_was_away(clock: Clock) -> None:
     table = Table()
     run = FakeRun(1)
-    table.readers.missed("away")
+    table.readers.on_unavailable("away")
     clock.now += RETURN_GRACE / 2
-    table.readers.hear([cast(Run, run)], [None])
+    table.readers.apply_leases([run], [None])
     assert run.cancelled == []
     clock.now += RETURN_GRACE
-    table.readers.hear([cast(Run, run)], [None])
+    table.readers.apply_leases([run], [None])
     assert run.cancelled == ["consumer_gone"]
 
 
@@ -191,7 +190,7 @@ async def test_a_server_that_stays_away_ends_the_wait_though_nothing_is_to_be_wr
     table = Table()
     table.server.leases = None
     async with table.running():
-        wait = asyncio.create_task(table.readers.room(FakeRun(1).fill()))
+        wait = asyncio.create_task(table.readers.wait_for_capacity(FakeRun(1).fill()))
         await eventually_async("it was missed", lambda: len(table.server.asked) > 1)
         assert not table.lost
         clock.now += 31.0
@@ -201,20 +200,20 @@ async def test_a_server_that_stays_away_ends_the_wait_though_nothing_is_to_be_wr
 
 def test_a_server_that_stays_away_while_no_run_waits_is_the_writers_to_miss(clock: Clock) -> None:
     table = Table()
-    table.readers.missed("away")
+    table.readers.on_unavailable("away")
     clock.now += 100.0
-    table.readers.missed("away")
+    table.readers.on_unavailable("away")
     assert not table.lost
 
 
 async def test_a_server_that_comes_back_in_time_is_not_given_up(clock: Clock) -> None:
     table = Table()
     run = FakeRun(1).fill()
-    wait = asyncio.create_task(table.readers.room(run))
+    wait = asyncio.create_task(table.readers.wait_for_capacity(run))
     await asyncio.sleep(0)
     for _ in range(5):
-        table.readers.missed("away")
+        table.readers.on_unavailable("away")
         clock.now += 20.0
-        table.readers.hear([run], [b""])
+        table.readers.apply_leases([run], [b""])
     assert not table.lost
     wait.cancel()

@@ -17,7 +17,9 @@ from invokeq.transport.connection import RedisConnection
 from invokeq_providers.scripted import ScriptedProvider
 from invokeq_worker.config.permissions import Permissions
 from invokeq_worker.config.values import Retention, Window
-from invokeq_worker.engine.run import Run, RunContext
+from invokeq_worker.engine.finalize import Attempt, Finalizer
+from invokeq_worker.engine.run import Run
+from invokeq_worker.engine.run_context import BodyFetcher, RunContext
 from invokeq_worker.redis.scripts import Claimed
 from invokeq_worker.streams.writer import Writer
 
@@ -47,21 +49,19 @@ def _data(**plan: Any) -> bytes:
 
 
 async def _run(data: bytes) -> None:
-    """Execute a run as the worker does: in a task that it knows, until its books are closed."""
-    link = _Taking()
-    writer = Writer(link, "w", Window())
+    """Execute a run as the worker does: in a task that it knows, until its job is finalized."""
+    connection = _Taking()
+    writer = Writer(connection, "w", Window())
     context = RunContext(
         worker="w",
         providers={"scripted": ScriptedProvider("scripted", {})},
         writer=writer,
-        bodies=link,
-        bodies_lock=asyncio.Lock(),
-        reader_room=_never,
-        retention=Retention(600, 600, 600),
+        bodies=BodyFetcher(connection),
+        finalizer=Finalizer("w", writer, Retention(600, 600, 600), lambda _: None),
+        wait_for_reader=_never,
         provider_silence=60.0,
         trusted=(),
         permissions=Permissions({}, serve_unknown=True),
-        on_closed=lambda _: None,
         summary_model_of=lambda _: None,
     )
     writing = asyncio.create_task(writer.run())
@@ -69,11 +69,11 @@ async def _run(data: bytes) -> None:
         run = Run(Claimed("llm:acme", RID, "cd" * 16, 1, False, data), context)
         run.task = asyncio.create_task(run.execute())
         await run.task
-        await writer.settled()
+        await writer.flushed()
     writing.cancel()
 
 
-async def _never(_: Run) -> None:
+async def _never(_: Attempt) -> None:
     await asyncio.get_running_loop().create_future()
 
 

@@ -13,32 +13,32 @@ WINDOW = Window(events=100, bytes=64_000, detached_bytes=200_000)
 
 
 class Stream:
-    """A backlog, and beside it what Redis would hold: the size of each entry by its event."""
+    """A stream window, and what Redis would hold: the size of each entry by its event."""
 
     def __init__(self, window: Window = WINDOW) -> None:
-        self.backlog = StreamWindow(window)
+        self.window = StreamWindow(window)
         self.last = -1
         self.entries: dict[int, int] = {}
 
     @property
     def full(self) -> bool:
-        return self.backlog.is_full(self.last)
+        return self.window.is_over(self.last)
 
     @property
     def held(self) -> int:
         return sum(self.entries.values())
 
     def say(self, size: int) -> None:
-        self.backlog.entry(self.last)
-        self.backlog.bytes += size
+        self.window.begin_entry(self.last)
+        self.window.bytes += size
         self.last += 1
         self.entries[self.last] = size + ENTRY_OVERHEAD
 
     def take(self, position: int) -> None:
-        self.backlog.take(position, self.last)
+        self.window.acknowledge(position, self.last)
 
     def trim(self) -> int | None:
-        upto = self.backlog.trim()
+        upto = self.window.trim()
         for gone in [at for at in self.entries if upto is not None and at <= upto]:
             del self.entries[gone]
         return upto
@@ -139,7 +139,7 @@ def test_redis_holds_about_the_window_whatever_the_reader_does(seed: int) -> Non
 
 def test_a_stream_without_a_reader_is_neither_held_back_nor_trimmed_up_to_its_own_bound() -> None:
     stream = Stream()
-    stream.backlog.has_reader = False
+    stream.window.has_reader = False
     while stream.held <= WINDOW.detached_bytes:
         assert not stream.full
         stream.say(1000)
@@ -154,32 +154,32 @@ def test_commands_trim_before_they_add_and_never_within_an_entry() -> None:
     for _ in range(4):
         for _ in range(20):
             writer.chunk(b"x" * 1000)
-        writer.take()
-        writer.taken(EventId(3, 1000))
+        writer.take_commands()
+        writer.acknowledge(EventId(3, 1000))
     writer.chunk(b"x" * 20_000)
-    (trim, none), (add, sequence) = [c for c in writer.take() if c[0][0] != "EXPIRE"]
+    (trim, none), (add, sequence) = [c for c in writer.take_commands() if c[0][0] != "EXPIRE"]
     assert (trim[0], trim[2:], none) == ("XTRIM", ("MINID", "=", "3-41"), None)
     assert (add[0], sequence) == ("XADD", 81)
 
 
 def test_a_reader_in_another_attempt_says_nothing_of_this_one() -> None:
     writer = EventWriter("ab" * 16, 2, lambda _, __: None, lambda: None, WINDOW)
-    while not writer.full:
+    while not writer.is_over_window:
         writer.event(EventKind.SEGMENT, b"{}", b"x" * 1000)
     for attempt in (1, 3):
-        writer.taken(EventId(attempt, 10**6))
-    assert writer.full
-    writer.taken(EventId(2, 10))
-    assert not writer.full
+        writer.acknowledge(EventId(attempt, 10**6))
+    assert writer.is_over_window
+    writer.acknowledge(EventId(2, 10))
+    assert not writer.is_over_window
 
 
 def test_reading_on_makes_room_for_trimming_without_waiting_for_more_to_be_said() -> None:
     dirty: list[int] = []
     writer = EventWriter("ab" * 16, 1, lambda _, size: dirty.append(size), lambda: None, WINDOW)
-    while not writer.full:
+    while not writer.is_over_window:
         writer.event(EventKind.SEGMENT, b"{}", b"x" * 1000)
-    writer.take()
+    writer.take_commands()
     dirty.clear()
-    writer.taken(EventId(1, 30))
+    writer.acknowledge(EventId(1, 30))
     assert dirty == [0]
-    assert [command[0] for command, _ in writer.take()] == ["XTRIM"]
+    assert [command[0] for command, _ in writer.take_commands()] == ["XTRIM"]

@@ -1,8 +1,8 @@
-"""Takes jobs from the lanes, as many as there is room for, and starts a run for each.
+"""Claims jobs from the lanes, as many as there are free slots, and starts a run for each.
 
-Idle, it blocks on the bell of its queues and polls nothing: the claim is sent along behind the
-wait, so that the server carries it out the moment the bell rings. Cost: one round trip a claim of
-up to CLAIM_SIZE jobs, also for the first one after it has been idle.
+An idle worker blocks on the wakeup keys of its queues and polls nothing. The claim is pipelined
+behind the blocking pop, so that the server runs the claim script the moment a wakeup arrives. Cost:
+one round trip for a claim of up to CLAIM_SIZE jobs, also for the first one after an idle time.
 """
 
 import asyncio
@@ -22,68 +22,86 @@ from invokeq_worker.redis import scripts
 from invokeq_worker.redis.scripts import Claim, Claimed
 
 CLAIM_SIZE: Final = 32
-"""Jobs a claim; a larger one would hold the server up for over a millisecond."""
+"""Jobs of one claim; more would block the server for over a millisecond."""
 
 BLOCK: Final = 5.0
-"""Seconds to block on the bell before asking again, so that a half-open connection is noticed."""
+"""Seconds to block on a wakeup before asking again, so that a half-open connection is noticed."""
 
 MARGIN: Final = 5.0
-"""Seconds beyond BLOCK after which the connection is given up."""
+"""Seconds beyond BLOCK after which the connection is closed."""
 
 PAUSE: Final = 0.5
-"""Seconds to wait when Redis is away."""
+"""Seconds to wait while Redis is unavailable."""
 
 HEAD_START: Final = 3
-"""Turns of the loop that new runs have before this worker waits for more: to call their vendor, and
-to say what can be said at once."""
+"""Loop turns for new runs before the worker waits for more: to call their vendor, and to emit what
+is ready at once."""
 
 log: Final = structlog.get_logger(__name__)
+
+
+class Slots:
+    """How many more runs a worker may start."""
+
+    def __init__(self, concurrency: int) -> None:
+        self.free = concurrency
+        self._freed = asyncio.Event()
+
+    def take(self) -> None:
+        """Take a slot for a new run."""
+        self.free -= 1
+
+    def release(self) -> None:
+        """Give a slot back after a run has ended."""
+        self.free += 1
+        self._freed.set()
+
+    async def wait_for_free(self) -> None:
+        """Wait until there is a free slot."""
+        while self.free <= 0:
+            self._freed.clear()
+            await self._freed.wait()
 
 
 class Claimer:
     """The claim loop of one worker.
 
-    `start_run` is called on the loop for every claimed job; `reconcile` when a claim broke and jobs
-    may have been claimed that nobody here knows of.
+    `start_run` is called on the loop for every claimed job. `reconcile` requeues jobs that a broken
+    claim may have claimed without this worker knowing.
     """
 
     def __init__(
         self,
-        link: RedisConnection,
+        connection: RedisConnection,
         worker: str,
         queues: Sequence[str],
-        concurrency: int,
+        slots: Slots,
         start_run: Callable[[Claimed], None],
         reconcile: Callable[[], Awaitable[None]],
     ) -> None:
-        self._link = link
+        self._connection = connection
         self._worker = worker
         self._queues = queues
-        self._free = concurrency
+        self._slots = slots
         self._start_run = start_run
         self._reconcile = reconcile
-        self._slot_freed = asyncio.Event()
         self._resumed = asyncio.Event()
         self._resumed.set()
         self._task: asyncio.Task[None] | None = None
         self._claiming = False
         self._stopped = False
 
-    def run_ended(self) -> None:
-        """A run has ended: there is room for one more."""
-        self._free += 1
-        self._slot_freed.set()
-
-    def suspended(self, state: bool) -> None:
-        """Learn, from the heartbeat, whether RQ's workers are suspended."""
-        if state:
+    def set_suspended(self, suspended: bool) -> None:
+        """Pause or resume claiming, as `rq suspend` and `rq resume` ask for."""
+        if suspended:
             self._resumed.clear()
         else:
             self._resumed.set()
 
     def stop(self) -> None:
-        """Claim nothing more; a claim on its way is still taken in."""
+        """Claim no more jobs; those of a claim on its way are still run."""
         self._stopped = True
+        # Cancelling a claim on its way would lose its reply, and with it the claimed jobs.
         if self._task is not None and not self._claiming:
             self._task.cancel("stop")
 
@@ -100,43 +118,45 @@ class Claimer:
                 if burst and not left:
                     return
             except RedisConnectionLostError as error:
-                log.warning("redis is away", problem=str(error))
+                log.warning("redis unavailable", problem=str(error))
+                # The server may have executed the claim whose reply was lost.
                 left = unsure = True
                 await asyncio.sleep(PAUSE)
             except asyncio.CancelledError:
                 if not self._stopped:
                     raise
                 with contextlib.suppress(RedisConnectionLostError):
-                    await self._reconcile()  # the bell may have rung as the connection closed
+                    # A wakeup may have started the pipelined claim as the connection closed.
+                    await self._reconcile()
 
     async def _claim_next(self, *, wait: bool) -> bool:
-        """Claim once there is room, with `wait` once the bell rings; tells whether there may be
-        more."""
+        """Claim once there is a free slot; return whether the lanes may hold more jobs.
+
+        `wait` blocks on a wakeup first.
+        """
         await self._resumed.wait()
-        while self._free <= 0:
-            self._slot_freed.clear()
-            await self._slot_freed.wait()
-        claim = await self._claim(min(self._free, CLAIM_SIZE), wait)
+        await self._slots.wait_for_free()
+        claim = await self._claim(min(self._slots.free, CLAIM_SIZE), wait)
         if claim.suspended:
             self._resumed.clear()
             return True
         for job in claim.jobs:
-            self._free -= 1
+            self._slots.take()
             self._start_run(job)
         if not claim.left:
             for _ in range(HEAD_START):
                 await asyncio.sleep(0)
         return claim.left
 
-    async def _claim(self, room: int, wait: bool) -> Claim:
-        """Claim up to `room` jobs: one round trip; `stop()` cuts it short only while it waits."""
-        command = scripts.claim(self._worker, self._queues, room, secrets.token_hex(12))
-        bells = (keys.wakeup(queue) for queue in self._queues)
-        before: list[Command] = [("BLPOP", *bells, BLOCK)] if wait else []
+    async def _claim(self, count: int, wait: bool) -> Claim:
+        """Claim up to `count` jobs. One round trip, which `stop()` interrupts only in its wait."""
+        command = scripts.claim(self._worker, self._queues, count, secrets.token_hex(12))
+        wakeups = (keys.wakeup(queue) for queue in self._queues)
+        before: list[Command] = [("BLPOP", *wakeups, BLOCK)] if wait else []
         self._claiming = not wait
         try:
             timeout = BLOCK + MARGIN if wait else MARGIN
-            replies = await scripts.exchange(self._link, [*before, command], timeout)
+            replies = await scripts.exchange(self._connection, [*before, command], timeout)
         finally:
             self._claiming = False
         if isinstance(replies[-1], ResponseError):

@@ -1,7 +1,7 @@
-"""Orders from outside: RQ's worker commands, and request ids to cancel on invokeq's own channel.
+"""Listen for commands: RQ's worker commands, and request ids to cancel on invokeq's own channel.
 
-Delivery is at most once, as Redis' publish is. Nothing depends on it alone: a cancel is also
-written to the reader's lease, which the heartbeat reads every second.
+Redis publishes at most once, so a command can be lost. Nothing depends on delivery alone: a cancel
+is also written to the reader's lease, which the heartbeat polls every second.
 """
 
 import asyncio
@@ -18,29 +18,31 @@ from redis.exceptions import RedisError
 from invokeq.protocol.redis import keys
 
 REMEMBER: Final = 10.0
-"""Seconds to remember a cancel for a job that this worker may just be claiming."""
+"""Seconds to remember a cancel for a job that this worker may be claiming right now."""
 
 REMEMBERED: Final = 10_000
-"""Cancels to remember at most."""
+"""Most cancels that are remembered."""
 
 PAUSE: Final = 0.5
+"""Seconds to wait while Redis is unavailable."""
 
 log: Final = structlog.get_logger(__name__)
 
 
 class EarlyCancels:
-    """Cancels that overtook the claim of their job, for a few seconds."""
+    """Cancels that overtook the claim of their job, kept for REMEMBER seconds."""
 
     def __init__(self) -> None:
         self._reasons: OrderedDict[str, tuple[str, float]] = OrderedDict()
 
     def add(self, request_id: str, reason: str) -> None:
+        """Remember a cancel; workers hear all cancels, so most are of jobs elsewhere."""
         self._reasons[request_id] = (reason, time.monotonic())
         while len(self._reasons) > REMEMBERED:
             self._reasons.popitem(last=False)
 
     def take(self, request_id: str) -> str | None:
-        """Give the reason if this id was to be cancelled within the last seconds."""
+        """Forget the cancel of a request and return its reason, or None if there is none."""
         if not self._reasons:
             return None
         reason, at = self._reasons.pop(request_id, ("", 0.0))
@@ -48,7 +50,7 @@ class EarlyCancels:
 
 
 class Commands:
-    """Listens on the worker's RQ channel and on the cancel channel."""
+    """Subscribes to the worker's RQ channel and to the cancel channel."""
 
     def __init__(
         self,
@@ -64,19 +66,19 @@ class Commands:
         self.subscribed: asyncio.Event = asyncio.Event()
 
     async def run(self) -> None:
-        """Listen for ever; a broken connection is made anew."""
+        """Listen forever; reconnect when the connection breaks."""
         while True:
             try:
-                pubsub: Any = self._redis.pubsub()  # redis-py gives its messages no type
+                pubsub: Any = self._redis.pubsub()  # redis-py does not type its messages
                 async with pubsub:
                     await pubsub.subscribe(*self._channels)
                     async for message in pubsub.listen():
-                        self._take(message)
+                        self._dispatch(message)
             except (RedisError, OSError) as error:
-                log.warning("not listening for commands", problem=str(error))
+                log.warning("command channel unavailable", problem=str(error))
                 await asyncio.sleep(PAUSE)
 
-    def _take(self, message: dict[str, Any]) -> None:
+    def _dispatch(self, message: dict[str, Any]) -> None:
         if message["type"] == "subscribe":
             self.subscribed.set()
         elif message["type"] == "message":
@@ -84,9 +86,9 @@ class Commands:
                 request_id, _, reason = message["data"].decode(errors="replace").partition(" ")
                 self._on_cancel(request_id, reason or "caller")
             else:
-                self._take_command(message["data"])
+                self._dispatch_command(message["data"])
 
-    def _take_command(self, data: bytes) -> None:
+    def _dispatch_command(self, data: bytes) -> None:
         try:
             command: Any = orjson.loads(data)
         except orjson.JSONDecodeError:
@@ -94,4 +96,4 @@ class Commands:
         if isinstance(command, dict):
             self._on_command(cast(dict[str, Any], command))
         else:
-            log.warning("command cannot be read", size=len(data))
+            log.warning("command malformed", size=len(data))

@@ -1,8 +1,7 @@
-"""Once a second: renew the lease, hear which readers have gone, which workers are dead, who is
-silent.
+"""Once a second: renew the lease, poll the readers' leases, find dead workers and silent vendors.
 
-Cost: one round trip a second, whatever runs: the lease script and one MGET over the readers'
-leases, which also say how far the readers have come.
+Cost: one round trip a second, however many runs there are: the heartbeat script, and one MGET over
+the readers' leases, which also hold how far the readers have read.
 """
 
 import asyncio
@@ -21,7 +20,7 @@ from invokeq.protocol.redis.rq_time import iso
 from invokeq.transport.batch import RedisConnectionLostError
 from invokeq.transport.connection import RedisConnection
 from invokeq_worker.engine.claimer import Claimer
-from invokeq_worker.engine.readers import Readers, is_settled, leases_of
+from invokeq_worker.engine.readers import Readers, is_past_grace, lease_query
 from invokeq_worker.engine.run import Run
 from invokeq_worker.redis import scripts
 
@@ -29,23 +28,27 @@ REFRESH: Final = 1.0
 """Seconds between heartbeats."""
 
 LEASE_MS: Final = 5_000
-"""A worker that has not been heard of for this long is dead."""
+"""Milliseconds without a heartbeat after which a worker is dead."""
 
 CATALOG_REFRESH: Final = 60.0
 """Seconds between renewals of the catalog's TTL."""
 
 TIMEOUT: Final = 2.0
-"""Seconds for one beat: half open, a connection is replaced before the lease lapses."""
+"""Seconds for one heartbeat: a half-open connection is replaced before the lease lapses."""
 
 log: Final = structlog.get_logger(__name__)
 
 
 class Heartbeat:
-    """The lease of one worker, and what it learns while renewing it."""
+    """The lease of one worker, and the state of the cluster that each renewal returns.
+
+    `catalog` is its digest and its bytes. `worker_ttl` is the TTL of RQ's record of the worker, in
+    seconds. `reap` cleans up after a dead worker.
+    """
 
     def __init__(
         self,
-        link: RedisConnection,
+        connection: RedisConnection,
         entry: WorkerEntry,
         catalog: tuple[str, bytes],
         worker_ttl: int,
@@ -54,7 +57,7 @@ class Heartbeat:
         readers: Readers,
         reap: Callable[[str], Awaitable[None]],
     ) -> None:
-        self._link = link
+        self._connection = connection
         self._entry = entry
         self._catalog = catalog
         self._catalog_due = 0.0
@@ -65,45 +68,47 @@ class Heartbeat:
         self._reap = reap
 
     async def run(self) -> None:
-        """Beat for ever; a beat that fails is only logged, the next one may succeed."""
+        """Send heartbeats forever; a failed one is only logged, since the next may succeed."""
         while True:
             try:
                 for dead in await self.beat():
                     await self._reap(dead)
             except (RedisConnectionLostError, ResponseError) as error:
                 log.warning("heartbeat failed", problem=str(error))
-                self._readers.missed(str(error))
+                self._readers.on_unavailable(str(error))
             await asyncio.sleep(REFRESH)
 
     async def beat(self) -> Sequence[str]:
-        """Renew the lease, act on what came back, and name the dead workers. One round trip."""
-        settled = [run for run in self._runs.values() if is_settled(run)]
-        commands = [self._tick(), *self._publish_catalog()]
-        if settled:
-            commands.append(leases_of(settled))
-        replies = await scripts.exchange(self._link, commands, TIMEOUT)
+        """Renew the lease, apply what came back, and return the dead workers. One round trip."""
+        # A fresh run has no lease to miss: the reader writes it apart from the job.
+        polled = [run for run in self._runs.values() if is_past_grace(run)]
+        commands = [self._heartbeat_command(), *self._publish_catalog()]
+        if polled:
+            commands.append(lease_query(polled))
+        replies = await scripts.exchange(self._connection, commands, TIMEOUT)
         if isinstance(replies[0], ResponseError):
             raise replies[0]
         _, suspended, dead = replies[0]
-        self._claimer.suspended(bool(suspended))
-        if settled:
+        self._claimer.set_suspended(bool(suspended))
+        if polled:
             if isinstance(replies[-1], ResponseError):
                 raise replies[-1]
-            self._readers.hear(settled, replies[-1])
+            self._readers.apply_leases(polled, replies[-1])
         now = time.time()
         for run in list(self._runs.values()):
             run.check_silence(now)
+        # After a long pause of this process its own lease has lapsed, too; it is alive again now.
         return [name.decode() for name in dead if name.decode() != self._entry.name]
 
-    async def resign(self) -> None:
-        """Give the lease up, so that clients and other workers know at once."""
+    async def deregister(self) -> None:
+        """Give up the lease, so that clients and other workers need not wait until it lapses."""
         name = self._entry.name
         with contextlib.suppress(RedisConnectionLostError):
-            await self._link.exchange(
+            await self._connection.exchange(
                 [("HDEL", keys.DIRECTORY, name), ("ZREM", keys.LEASES, name)], TIMEOUT
             )
 
-    def _tick(self) -> Command:
+    def _heartbeat_command(self) -> Command:
         entry = self._entry.model_copy(update={"running": len(self._runs)})
         return scripts.heartbeat(
             entry.name,

@@ -1,11 +1,11 @@
-"""The readers of runs: how far they have come, whether they are still there, and the wait for them.
+"""The readers of runs: how far they have read, whether they are alive, and backpressure.
 
-A run whose reader is a window behind waits here instead of asking its provider for more, and the
-vendor's connection fills up in turn. A wait ends when the reader has taken something, has let go,
-or has gone; cancel, deadline and shutdown end it as they end everything else a run does.
+A run whose reader is a window behind waits here instead of reading on from its provider, so that
+the vendor's connection fills up in turn. A wait ends when the reader has read enough, has detached,
+or has gone. Cancel, deadline and shutdown end a wait as they end everything else a run does.
 
-Cost: nothing while no run waits. Else one MGET for all that wait, at once for a run that has just
-begun to and then every PAUSE seconds. Runs that do not wait are looked at by the heartbeat.
+Cost: none while no run waits. Otherwise one MGET for all waiting runs: at once for a run that has
+just begun to wait, then every PAUSE seconds. The heartbeat polls the leases of all other runs.
 """
 
 import asyncio
@@ -23,103 +23,112 @@ from invokeq.protocol.redis.resp import Command
 from invokeq.transport.batch import RedisConnectionLostError
 from invokeq.transport.connection import RedisConnection
 from invokeq_worker.config.values import REDIS_RETENTION
-from invokeq_worker.engine.run import Run
+from invokeq_worker.engine.finalize import Attempt
 
 PAUSE: Final = 0.025
-"""Seconds between looks; a reader that reads on finds more before it could notice."""
+"""Seconds between polls; short enough that a reader never waits for the next events."""
 
 TIMEOUT: Final = 4.0
-"""Seconds for one look."""
+"""Seconds for one poll."""
 
 GRACE: Final = 2.0
 """Seconds after the claim before a missing reader counts; its lease and the job travel apart."""
 
 RETURN_GRACE: Final = 5.0
-"""Seconds after Redis was away before a missing reader counts; it reconnects on its own."""
+"""Seconds after Redis was unavailable before a missing reader counts; readers reconnect."""
 
 log: Final = structlog.get_logger(__name__)
 
 
 class Readers:
-    """Looks at the leases of readers; `run()` is to be run as a task."""
+    """Polls the leases of readers; run `run()` as a task."""
 
     def __init__(
-        self, link: RedisConnection, on_lost: Callable[[], None], retention: float = REDIS_RETENTION
+        self,
+        connection: RedisConnection,
+        on_lost: Callable[[], None],
+        retention: float = REDIS_RETENTION,
     ) -> None:
-        self._link = link
+        self._connection = connection
         self._on_lost = on_lost
         self._retention = retention
-        self._waiting: dict[Run, asyncio.Future[None]] = {}
-        self._stirred = asyncio.Event()
-        self._away_since: float | None = None
+        self._waiting: dict[Attempt, asyncio.Future[None]] = {}
+        self._new_wait = asyncio.Event()
+        self._unavailable_since: float | None = None
         self._missing_count_from = 0.0
 
-    async def room(self, run: Run) -> None:
-        """Wait until the reader of a run has taken enough for more to be said."""
+    async def wait_for_capacity(self, run: Attempt) -> None:
+        """Wait until the reader of a run has read enough for more events (backpressure)."""
         self._waiting[run] = asyncio.get_running_loop().create_future()
-        self._stirred.set()
+        self._new_wait.set()
         try:
             await self._waiting[run]
         finally:
             del self._waiting[run]
 
     async def run(self) -> None:
-        """Look after the runs that wait, for ever."""
+        """Poll the leases of waiting runs, forever."""
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stirred.wait(), PAUSE if self._waiting else None)
-            self._stirred.clear()
+                await asyncio.wait_for(self._new_wait.wait(), PAUSE if self._waiting else None)
+            self._new_wait.clear()
             if self._waiting:
-                await self._look()
+                await self._poll()
 
-    async def _look(self) -> None:
-        """Hear how far the readers of those that wait have come. One round trip."""
+    async def _poll(self) -> None:
+        """Read the leases of all waiting runs. One round trip."""
         runs = list(self._waiting)
         try:
-            leases = await self._link.execute(*leases_of(runs), timeout=TIMEOUT)
+            leases = await self._connection.execute(*lease_query(runs), timeout=TIMEOUT)
         except (RedisConnectionLostError, ResponseError) as error:
-            self.missed(str(error))
+            self.on_unavailable(str(error))
         else:
-            self.hear(runs, leases)
+            self.apply_leases(runs, leases)
 
-    def missed(self, problem: str) -> None:
-        """Learn that Redis could not be asked; when it stays away, nobody can be waited for."""
+    def on_unavailable(self, problem: str) -> None:
+        """Record a failed poll; give up when Redis stays unavailable while runs wait."""
         now = time.monotonic()
+        # Leases lapse while Redis is down or its clients are cut off: a lapsed lease is no sign
+        # that its reader has gone until readers have had the time to renew.
         self._missing_count_from = now + RETURN_GRACE
-        if self._away_since is None:
-            self._away_since = now
-            log.warning("readers cannot be seen", problem=problem)
-        elif self._waiting and now - self._away_since > self._retention:
+        if self._unavailable_since is None:
+            self._unavailable_since = now
+            log.warning("reader leases unavailable", problem=problem)
+        elif self._waiting and now - self._unavailable_since > self._retention:
+            # Waiting runs write no events, so the writer would never notice the loss.
             self._on_lost()
 
-    def hear(self, runs: Iterable[Run], leases: Iterable[bytes | None]) -> None:
-        """Act on what the leases say: a place, an order, or that a reader has gone."""
-        self._away_since = None
-        patient = time.monotonic() < self._missing_count_from
+    def apply_leases(self, runs: Iterable[Attempt], leases: Iterable[bytes | None]) -> None:
+        """Act on polled leases: a position, an order, or a reader that has gone."""
+        self._unavailable_since = None
+        forgiving = time.monotonic() < self._missing_count_from
         for run, lease in zip(runs, leases, strict=True):
             if lease is not None:
-                self._obey(run, lease)
-            elif run.stream.has_reader and not patient and is_settled(run):
+                self._apply_lease(run, lease)
+            elif run.stream.has_reader and not forgiving and is_past_grace(run):
                 run.cancel("consumer_gone")
+            # The run may have ended, or been released, while the poll was on its way.
             waiting = self._waiting.get(run)
-            if waiting and not waiting.done() and not (run.stream.full and run.stream.has_reader):
+            blocked = run.stream.is_over_window and run.stream.has_reader
+            if waiting and not waiting.done() and not blocked:
                 waiting.set_result(None)
 
     @staticmethod
-    def _obey(run: Run, value: bytes) -> None:
+    def _apply_lease(run: Attempt, value: bytes) -> None:
         lease = parse_lease(value)
         if lease.cancel is not None:
             run.cancel(lease.cancel)
         elif lease.detached:
-            run.stream.unattend()
+            run.stream.detach()
         else:
-            run.stream.taken(lease.position)
+            run.stream.acknowledge(lease.position)
 
 
-def is_settled(run: Run) -> bool:
-    """Tell whether a run is old enough for its lease to be there if there is one."""
+def is_past_grace(run: Attempt) -> bool:
+    """Return whether the lease of a run must be in Redis by now, if there is one."""
     return time.time() - run.started_at > GRACE
 
 
-def leases_of(runs: Iterable[Run]) -> Command:
+def lease_query(runs: Iterable[Attempt]) -> Command:
+    """Return the command that reads the leases of the readers of `runs`."""
     return ("MGET", *(keys.reader(run.job.id) for run in runs))

@@ -1,17 +1,20 @@
-"""Cleans up after dead workers: what they had said nothing about yet goes back, the rest ends in an
-error.
+"""Clean up after dead workers: redeliver jobs without output, end all others with an error.
 
-Of each attempt of a dead worker the stream is shut first (a `lost` event with the highest sequence
-there is), so that a worker that was only frozen cannot write into it any more. Only then is it
-decided: ended, but for the books, which on a cluster are elsewhere: they are closed as the last
-event says. Nothing said, and the attempts not used up: back to the head of its lane. Otherwise a
-`failed` event with WorkerLostError. Whoever finds a dead worker does this; a lock of some seconds
-keeps two from doing it at once, and both doing it would do no harm.
+The stream of a dead worker's attempt is fenced first: a `lost` event with the highest possible
+sequence, so that a worker that was only frozen can write no more. Then the stream decides:
+
+- It has a terminal event: only RQ's job records are missing, which a cluster keeps on another node.
+  They are finalized as that event says.
+- It has no output, and attempts are left: the job goes back to the head of its lane.
+- Otherwise: a `failed` event with WorkerLostError.
+
+Any worker that finds a dead one reaps it. A short lock keeps two from doing the work twice; reaping
+is idempotent, so both together would do no harm.
 """
 
 import time
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import structlog
 from redis.exceptions import ResponseError
@@ -23,15 +26,15 @@ from invokeq.protocol.redis import keys
 from invokeq.protocol.redis.resp import Command, Reply
 from invokeq.transport.connection import RedisConnection
 from invokeq_worker.config.values import Retention
-from invokeq_worker.engine import job_records
-from invokeq_worker.engine.job_records import Ending
+from invokeq_worker.engine.finalize import Ending, build_closing
 from invokeq_worker.redis import scripts
 from invokeq_worker.redis.scripts import Claimed
 
 LOCK_MS: Final = 10_000
-"""How long one worker has the cleaning of a dead one to itself."""
+"""Milliseconds for which one worker alone may reap a dead one."""
 
 TIMEOUT: Final = 10.0
+"""Seconds for one exchange with Redis."""
 
 _ENDINGS: Final = {
     EventKind.DONE: Ending.FINISHED,
@@ -43,141 +46,156 @@ _UNKNOWN: Final = "The worker died before it had written down why; the stream sa
 log: Final = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What is known of an attempt whose worker is dead."""
+class Written(NamedTuple):
+    """What the stream of one attempt holds."""
 
-    job: Claimed
-    spoken: int
-    """Events of the answer that were written; 0 if it may be run again without anyone noticing."""
+    emitted: int
+    """Events of the answer; 0 if a redelivery goes unnoticed."""
 
     ended: EventKind | None
-    """Its terminal event, if that was written."""
+    """The terminal event, or None."""
 
 
-def may_run_again(found: Found, max_attempts: int) -> bool:
-    """Nothing of an answer may be said twice, and a job that kills its workers must not go on for
-    ever."""
-    return found.ended is None and found.spoken == 0 and found.job.attempt < max_attempts
+@dataclass(frozen=True, slots=True)
+class DeadAttempt:
+    """An attempt whose worker is dead, and what its stream holds."""
+
+    job: Claimed
+    written: Written
+
+
+def can_redeliver(attempt: DeadAttempt, max_attempts: int) -> bool:
+    """Return whether the job may run again.
+
+    No part of an answer may be emitted twice, and a job that kills its workers must not go on
+    forever.
+    """
+    written = attempt.written
+    return written.ended is None and written.emitted == 0 and attempt.job.attempt < max_attempts
 
 
 class Reaper:
-    """Cleans up after the workers that the heartbeat names."""
+    """Cleans up after the dead workers that the heartbeat finds."""
 
     def __init__(
-        self, link: RedisConnection, worker: str, retention: Retention, max_attempts: int
+        self, connection: RedisConnection, worker: str, retention: Retention, max_attempts: int
     ) -> None:
-        self._link = link
+        self._connection = connection
         self._worker = worker
         self._retention = retention
         self._max_attempts = max_attempts
 
     async def reap(self, dead: str) -> None:
-        """Settle everything that `dead` was running, then strike it off; repeatable at any
-        point."""
-        lock = await self._link.execute(
+        """Resolve all attempts of a dead worker, then deregister the worker; idempotent."""
+        lock = await self._connection.execute(
             "SET", keys.reaping(dead), self._worker, "NX", "PX", LOCK_MS, timeout=TIMEOUT
         )
         if not lock:
             return
-        members = await self._link.execute(
-            "SMEMBERS", keys.worker_executions(dead), timeout=TIMEOUT
-        )
-        log.warning("worker is dead", dead=dead, executions=len(members))
+        executions = keys.worker_executions(dead)
+        members = await self._connection.execute("SMEMBERS", executions, timeout=TIMEOUT)
+        log.warning("worker dead", dead=dead, executions=len(members))
         for member in members:
             request_id, _, execution = member.decode().partition(":")
             try:
-                await self.settle(dead, request_id, execution)
-            except ResponseError as error:  # the others are not to suffer for one that is odd
-                log.warning("could not settle", request_id=request_id, problem=str(error))
-        await self._strike_off(dead)
+                await self.resolve(dead, request_id, execution)
+            except ResponseError as error:  # one malformed job must not keep the others waiting
+                log.warning("reap failed", request_id=request_id, problem=str(error))
+        await self._deregister_dead(dead)
 
-    async def settle(self, dead: str, request_id: str, execution: str) -> None:
-        """End one attempt of a dead worker, or put its job back."""
-        found = await self._find(dead, request_id, execution)
-        if found is None:
+    async def resolve(self, dead: str, request_id: str, execution: str) -> None:
+        """End one attempt of a dead worker, or redeliver its job."""
+        attempt = await self._fence(dead, request_id, execution)
+        if attempt is None:
             return
-        job = found.job
-        if may_run_again(found, self._max_attempts):
-            log.warning("taken over", request_id=job.id, attempt=job.attempt)
+        job = attempt.job
+        if can_redeliver(attempt, self._max_attempts):
+            log.warning("invocation redelivered", request_id=job.id, attempt=job.attempt)
             await self._send(
                 scripts.requeue(dead, job.lane, job.id, job.execution, self._retention.queue_ttl)
             )
-            return
-        if found.ended is not None:
-            await self._close_books(dead, job, found.ended)
-            return
-        error = WorkerLostError(
-            request_id=job.id, attempt=job.attempt, worker=dead, events=found.spoken
-        )
-        log.warning("invocation lost", request_id=job.id, attempt=job.attempt, events=found.spoken)
-        now = time.time()
-        closing = job_records.close(
-            job,
-            Ending.FAILED,
-            started=now,
-            ended=now,
-            retention=self._retention,
-            exception=f"WorkerLostError: {error}",
-        )
+        elif attempt.written.ended is not None:
+            await self._finalize_ended(dead, job, attempt.written.ended)
+        else:
+            await self._fail_lost(dead, job, attempt.written.emitted)
+
+    async def _fail_lost(self, dead: str, job: Claimed, emitted: int) -> None:
+        """Emit WorkerLostError to the reader of a job that cannot run again."""
+        error = WorkerLostError(request_id=job.id, attempt=job.attempt, worker=dead, events=emitted)
+        log.warning("invocation lost", request_id=job.id, attempt=job.attempt, events=emitted)
         key = keys.events(job.id)
+        # Above the fence, which is the last id of the dead attempt.
+        event_id = EventId(job.attempt + 1, 0)
         await self._send(
-            _append(
-                key, EventId(job.attempt + 1, 0), EventKind.FAILED, events.failed(error.to_wire())
-            ),
-            ("EXPIRE", key, self._retention.result_ttl),
-            scripts.finish(dead, [closing]),
+            _append(key, event_id, EventKind.FAILED, events.failed(error.to_wire())),
+            *self._finalize(dead, job, Ending.FAILED, f"WorkerLostError: {error}"),
         )
 
-    async def _close_books(self, dead: str, job: Claimed, ended: EventKind) -> None:
-        """Do what a worker did not live to do after its last event."""
-        log.warning("books closed", request_id=job.id, attempt=job.attempt, ended=ended)
+    async def _finalize_ended(self, dead: str, job: Claimed, ended: EventKind) -> None:
+        """Finalize a job whose worker died after the terminal event."""
+        log.warning(
+            "rq job finalized for dead worker", request_id=job.id, attempt=job.attempt, ended=ended
+        )
         ending = _ENDINGS[ended]
+        exception = _UNKNOWN if ending is Ending.FAILED else ""
+        await self._send(*self._finalize(dead, job, ending, exception))
+
+    def _finalize(
+        self, dead: str, job: Claimed, ending: Ending, exception: str
+    ) -> tuple[Command, Command]:
+        """Return the commands that let the stream expire and write RQ's job records."""
         now = time.time()
-        closing = job_records.close(
+        closing = build_closing(
             job,
             ending,
             started=now,
             ended=now,
             retention=self._retention,
-            exception=_UNKNOWN if ending is Ending.FAILED else "",
+            exception=exception,
         )
-        await self._send(
+        return (
             ("EXPIRE", keys.events(job.id), self._retention.result_ttl),
             scripts.finish(dead, [closing]),
         )
 
-    async def _find(self, dead: str, request_id: str, execution: str) -> Found | None:
-        """Shut the attempt's stream and look at what it says. Two round trips."""
-        (lane, attempt), (request_id_lock, status) = await self._send(
-            # A plugin can write to the hash of its job, so this is where its lane is believed.
+    async def _fence(self, dead: str, request_id: str, execution: str) -> DeadAttempt | None:
+        """Fence an attempt and read its stream; return None for a job of another worker.
+
+        Two round trips.
+        """
+        (lane, attempt), (owner, status) = await self._send(
+            # The lane of the execution is trusted: a plugin can write to the hash of its job only.
             ("HMGET", keys.execution(request_id, execution), "lane", "attempt"),
             ("HMGET", keys.job(request_id), "worker_name", "status"),
         )
         composite = f"{request_id}:{execution}"
-        if lane is None or request_id_lock != dead.encode() or status != b"started":
+        # An earlier reaper may have been here and died, and the job may be with another worker now.
+        if lane is None or owner != dead.encode() or status != b"started":
             await self._send(("SREM", keys.worker_executions(dead), composite))
             return None
         key = keys.events(request_id)
         number = int(attempt)
-        shut = _append(key, EventId(number, LAST_SEQUENCE), EventKind.LOST, events.lost(dead))
-        said = ("XRANGE", key, f"{number}-0", str(EventId(number, LAST_SEQUENCE - 1)))
-        _, entries = await self._send(shut, said)
+        fence = _append(key, EventId(number, LAST_SEQUENCE), EventKind.LOST, events.lost(dead))
+        written = ("XRANGE", key, f"{number}-0", str(EventId(number, LAST_SEQUENCE - 1)))
+        # In this order: what is read after the fence cannot grow any more.
+        _, entries = await self._send(fence, written)
         job = Claimed(lane.decode(), request_id, execution, number, False, b"")
-        return Found(job, *_said(entries))
+        return DeadAttempt(job, _read_attempt(entries))
 
     async def _send(self, *commands: Command) -> list[Reply]:
-        """Exchange commands of which only an XADD may be refused: then its event is there
-        already."""
-        replies = await scripts.exchange(self._link, commands, TIMEOUT)
+        """Exchange commands, and raise the error of any but an XADD.
+
+        An XADD is refused when its event is there already, from an earlier reaper.
+        """
+        replies = await scripts.exchange(self._connection, commands, TIMEOUT)
         for command, reply in zip(commands, replies, strict=True):
             if isinstance(reply, ResponseError) and command[0] != "XADD":
                 raise reply
         return replies
 
-    async def _strike_off(self, dead: str) -> None:
-        """Remove a worker from RQ's books and ours, as RQ does when one says good-bye."""
-        found = await self._link.execute("SMEMBERS", keys.QUEUES, timeout=TIMEOUT)
+    async def _deregister_dead(self, dead: str) -> None:
+        """Remove a dead worker's records, RQ's and invokeq's, as a worker does that ends."""
+        found = await self._connection.execute("SMEMBERS", keys.QUEUES, timeout=TIMEOUT)
         lanes = [keys.lane_of(lane.decode(errors="replace")) for lane in found]
         key = keys.worker(dead)
         await self._send(
@@ -194,9 +212,11 @@ def _append(key: str, event_id: EventId, kind: EventKind, payload: bytes) -> Com
     return ("XADD", key, str(event_id), "k", kind.value, "d", payload)
 
 
-def _said(entries: Any) -> tuple[int, EventKind | None]:
-    """Count the events of the answer in the entries of one attempt, of which one that nobody can
-    read is one; and give its terminal event."""
+def _read_attempt(entries: Any) -> Written:
+    """Count the events of the answer in the entries of one attempt, and find its terminal event.
+
+    An entry that cannot be decoded counts as one event.
+    """
     count, ended = 0, None
     for entry_id, flat in entries:
         try:
@@ -204,8 +224,8 @@ def _said(entries: Any) -> tuple[int, EventKind | None]:
         except ProtocolError:
             count += 1
             continue
-        if entry_id == entries[0][0]:  # what was trimmed before it were answers, but for `started`
+        if entry_id == entries[0][0]:  # trimmed events were of the answer, except for `started`
             count += max(0, found[0].id.sequence - 1)
         count += sum(event.kind in ANSWERS for event in found)
         ended = next((event.kind for event in found if event.kind in TERMINAL), ended)
-    return count, ended
+    return Written(count, ended)

@@ -1,23 +1,19 @@
 """One attempt of one invocation, from the claimed job to the terminal event.
 
-A run says `started`, then what the provider yields, then exactly one terminal event, and hands over
-the closing of RQ's books in the same batch. A run that has been shut out by a later attempt says
-nothing more and closes nothing.
+A run emits `started`, then the provider's outputs, then exactly one terminal event, and has RQ's
+job records finalized in the same batch. A run that was fenced by a later attempt emits no more
+events and finalizes no job.
 """
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, Literal, NamedTuple
 
 import structlog
-from redis.exceptions import ResponseError
 
 from invokeq.protocol import codec, events
-from invokeq.protocol.entities import LLMResultChunk
 from invokeq.protocol.errors import (
     InternalError,
     InvokeqError,
@@ -26,76 +22,33 @@ from invokeq.protocol.errors import (
 )
 from invokeq.protocol.events import EventKind
 from invokeq.protocol.redis import keys
-from invokeq.protocol.redis.resp import Command, Reply
-from invokeq.protocol.requests import BodyRef, Envelope, Request
+from invokeq.protocol.requests import Envelope, Request
 from invokeq.protocol.usage import Usage
-from invokeq.transport.batch import RedisConnectionLostError
-from invokeq.transport.connection import RedisConnection
-from invokeq_providers.base import Provider
-from invokeq_providers.calls import (
-    Output,
-    Result,
-    Scores,
-    Segment,
-    Services,
-    UsageReport,
-    Vectors,
-)
-from invokeq_providers.chunks import TextChunk
+from invokeq_providers.calls import Services
 from invokeq_providers.registry import find_provider
 from invokeq_worker.config.identity import decide_identity
-from invokeq_worker.config.permissions import Permissions
-from invokeq_worker.config.retry_policy import RetryPolicy
-from invokeq_worker.config.values import Fallbacks, ModelRef, Retention
-from invokeq_worker.engine import job_records
-from invokeq_worker.engine.decoding import decode_request, join_body
-from invokeq_worker.engine.job_records import Ending
-from invokeq_worker.engine.vectors import vectors_payload
-from invokeq_worker.redis import scripts
+from invokeq_worker.engine.decoding import decode_request
+from invokeq_worker.engine.event_mapping import emit_output
+from invokeq_worker.engine.finalize import Ending
+from invokeq_worker.engine.run_context import RunContext
 from invokeq_worker.redis.scripts import Claimed
 from invokeq_worker.streams.event_stream import EventWriter
-from invokeq_worker.streams.writer import Writer
 from invokeq_worker.vendor.fallbacks import serve_with_fallbacks
-from invokeq_worker.vendor.ignored import IgnoredParameters
 from invokeq_worker.vendor.retrying import RetryingProvider
 from invokeq_worker.vendor.vendor_calls import FailedCall, VendorCalls
-
-BODY_TIMEOUT: Final = 30.0
-"""Seconds to fetch a request body that travels beside its job."""
 
 log: Final = structlog.get_logger(__name__)
 
 
 class Interruption(NamedTuple):
-    """Why a run was stopped from outside: cancel, hand back, silence or shut out."""
+    """Why a run was stopped from outside."""
 
-    kind: Literal["cancel", "hand back", "silence", "shut out"]
+    kind: Literal["cancel", "requeue", "silence", "fenced"]
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class RunContext:
-    """What all runs of a worker share."""
-
-    worker: str
-    providers: Mapping[str, Provider]
-    writer: Writer
-    bodies: RedisConnection
-    bodies_lock: asyncio.Lock
-    reader_room: Callable[["Run"], Awaitable[None]]
-    retention: Retention
-    provider_silence: float
-    trusted: Collection[str]
-    permissions: Permissions
-    on_closed: Callable[[Claimed], None]
-    summary_model_of: Callable[[str | None], str | None]
-    ignored: IgnoredParameters = field(default_factory=IgnoredParameters)
-    policy_of: Callable[[str], RetryPolicy] = lambda _: RetryPolicy()
-    fallbacks: Fallbacks = field(default_factory=dict[ModelRef, list[ModelRef]])
-
-
 class Run:
-    """One attempt; `task` is what executes it, `cancel()` the only way to stop it from outside."""
+    """One attempt; `task` executes `execute()`, and `cancel()` stops the run from outside."""
 
     def __init__(self, job: Claimed, context: RunContext) -> None:
         self.job = job
@@ -105,7 +58,7 @@ class Run:
         self.last_activity_at: float = self.started_at
         self._context = context
         self._begun = False
-        self._held = False
+        self._is_waiting = False
         self._request: Request | None = None
         self._interruption: Interruption | None = None
         self._ending = Ending.CANCELED
@@ -113,152 +66,135 @@ class Run:
         self._calls: VendorCalls | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self.stream: EventWriter = context.writer.open(
-            job.id, job.attempt, fresh=job.ended, on_fenced=self._shut_out
+            job.id, job.attempt, fresh=job.ended, on_fenced=self._on_fenced
         )
 
     def cancel(self, reason: str, ending: Ending = Ending.CANCELED) -> None:
-        """Stop the run: the provider's connection is closed, then `cancelled` is written."""
+        """Stop the run: close the provider's connection, then emit `cancelled`."""
         if self._interrupt(Interruption("cancel", reason)):
             self._ending = ending
 
-    def hand_back(self) -> bool:
-        """Stop the run and put its job back, unless it has begun to speak; tells whether it did."""
-        return not self.stream.events and self._interrupt(Interruption("hand back"))
+    def requeue(self) -> bool:
+        """Stop the run and requeue its job; return False if the run has emitted output."""
+        return not self.stream.events and self._interrupt(Interruption("requeue"))
 
     def check_silence(self, now: float) -> None:
-        """Stop the run when the provider has been silent for too long; called every second."""
-        if not self._held and now - self.last_activity_at > self._context.provider_silence:
+        """Stop the run when its provider has been silent for too long; called every second."""
+        # A wait for the reader or for Redis is no silence of the provider.
+        if not self._is_waiting and now - self.last_activity_at > self._context.provider_silence:
             self._interrupt(Interruption("silence"))
 
     def _interrupt(self, interruption: Interruption) -> bool:
-        """Stop the task for the first reason that is given; a task that has not begun finds it
-        there."""
+        """Stop the task; return False if the run has ended or was interrupted before."""
         if self._interruption is not None or self.stream.ended:
             return False
         self._interruption = interruption
+        # A task cancelled before its first step would never enter `execute()` and its `except`, so
+        # a run that has not begun finds the interruption there instead.
         if self._begun and self.task is not None:
             self.task.cancel(interruption.kind)
         return True
 
     async def execute(self) -> None:
-        """Run the attempt to its end; raises nothing but what is a fault of this very function."""
+        """Run the attempt to its end; every failure of the invocation becomes an event."""
         self._begun = True
         try:
             if self._interruption is not None:
                 raise asyncio.CancelledError(self._interruption.kind)
-            self._say_started()
+            self._emit_started()
             await self._answer()
         except asyncio.CancelledError:
             self._end_interrupted(self._interruption or Interruption("cancel", "shutdown"))
         except InvokeqError as error:
-            self._fail(error)
+            self._context.finalizer.failed(self, error)
         except Exception as error:
-            log.exception("invocation broke", request_id=self.job.id)
-            # Its text may quote a prompt or a credential: it stays in the worker's log.
-            self._fail(InternalError(detail=f"{type(error).__name__}; the worker's log has more"))
+            log.exception("invocation crashed", request_id=self.job.id)
+            # The text may quote a prompt or a credential: it stays in the worker's log.
+            detail = f"{type(error).__name__}; the worker's log has more"
+            self._context.finalizer.failed(self, InternalError(detail=detail))
         else:
             usage = self._usage.model_dump(mode="json") if self._usage else None
-            self._end(EventKind.DONE, events.done(usage), Ending.FINISHED)
+            self._context.finalizer.done(self, usage)
         finally:
             if self._deadline is not None:
                 self._deadline.cancel()
+            # Both refer back to the run: without them it needs no garbage collector.
             self._calls = None
-            self.stream.leave()
+            self.stream.release_run()
 
     async def _answer(self) -> None:
+        """Decode the request, call the provider, and emit each output."""
+        context = self._context
         envelope = self.envelope = codec.decode_job(self.job.data)
-        if envelope.detached or self.job.ended:  # queued again by an operator: nobody reads it
-            self.stream.unattend()
+        if envelope.detached or self.job.ended:  # an ended job was requeued by an operator
+            self.stream.detach()
         if envelope.request_id != self.job.id:
             raise InternalError(detail=f"job {self.job.id} carries request {envelope.request_id}")
-        identity = decide_identity(keys.Lane.parse(self.job.lane), envelope, self._context.trusted)
+        identity = decide_identity(keys.Lane.parse(self.job.lane), envelope, context.trusted)
         self._watch_deadline(envelope.deadline)
         request = self._request = await decode_request(await self._payload(envelope))
-        check = partial(self._context.permissions.check, identity)
         calls = self._calls = VendorCalls(
-            self.job.id, self._context.policy_of, envelope.deadline, self._say_failed
+            self.job.id, context.policy_of, envelope.deadline, self._emit_failed_call
         )
         services = Services(
             request_id=self.job.id,
             user=identity.user,
-            provider=lambda name: RetryingProvider(
-                find_provider(self._context.providers, name), calls
-            ),
-            file=await self._fetch(keys.file_part, envelope.file) if envelope.file else None,
-            summary_model=self._context.summary_model_of(identity.tenant),
-            heard=self._heard,
-            ignored=self._context.ignored.note,
+            provider=lambda name: RetryingProvider(find_provider(context.providers, name), calls),
+            file=await context.bodies.fetch(self.job.id, keys.file_part, envelope.file)
+            if envelope.file
+            else None,
+            summary_model=context.summary_model_of(identity.tenant),
+            heard=self._record_activity,
+            ignored=context.ignored.note,
         )
-        writer = self._context.writer
-        turns = serve_with_fallbacks(request, services, self._context.fallbacks, calls, check)
-        async with aclosing(turns) as pieces:
-            async for piece in pieces:
-                self._heard()
-                self._say(piece)
-                if writer.congested or self.stream.full:
-                    await self._room()
+        check = partial(context.permissions.check, identity)
+        answer = serve_with_fallbacks(request, services, context.fallbacks, calls, check)
+        writer, stream = context.writer, self.stream
+        async with aclosing(answer) as outputs:
+            async for output in outputs:
+                self._record_activity()
+                usage = emit_output(stream, output)
+                if usage is not None:
+                    self._usage = usage
+                if writer.is_congested or stream.is_over_window:
+                    await self._wait_for_capacity()
 
-    async def _room(self) -> None:
-        """Wait until Redis and the reader have taken enough; none of it is the provider's
-        silence."""
-        self._held = True
+    async def _payload(self, envelope: Envelope) -> bytes | dict[str, Any]:
+        """Return the request from the envelope, or fetch the body that travels beside the job."""
+        if envelope.body is None:
+            return envelope.request or {}
+        return await self._context.bodies.fetch(self.job.id, keys.body_part, envelope.body)
+
+    async def _wait_for_capacity(self) -> None:
+        """Wait until Redis and the reader have taken enough: backpressure towards the vendor."""
+        self._is_waiting = True
         try:
-            await self._context.writer.room()
-            while self.stream.full:
+            await self._context.writer.wait_for_capacity()
+            # The reader may detach during the wait, which turns the window into the other bound.
+            while self.stream.is_over_window:
                 if not self.stream.has_reader:
                     limit = self.stream.window.detached_bytes
                     raise StreamFullError(limit=limit, setting="limits.detached_bytes")
-                await self._context.reader_room(self)
+                await self._context.wait_for_reader(self)
         finally:
-            self._held = False
+            self._is_waiting = False
             self.last_activity_at = time.time()
 
-    def _heard(self) -> None:
+    def _record_activity(self) -> None:
+        # Never back: a failed call sets the time ahead, to the end of the wait for the next one.
         self.last_activity_at = max(self.last_activity_at, time.time())
 
-    def _say_failed(self, failed: FailedCall) -> None:
-        """Tell of a vendor call that failed; nobody can be silent before the next one is made."""
+    def _emit_started(self) -> None:
+        payload = events.started(self._context.worker, self.started_at)
+        self.stream.event(EventKind.STARTED, payload)
+
+    def _emit_failed_call(self, failed: FailedCall) -> None:
+        """Emit `retry` for a failed vendor call; the pause before the next is no silence."""
         self.last_activity_at = max(self.last_activity_at, time.time() + failed.wait)
         payload = events.retry(
             failed.error.to_wire(), str(failed.model), failed.call, failed.wait, failed.next
         )
         self.stream.event(EventKind.RETRY, payload)
-
-    def _say(self, piece: Output) -> None:
-        match piece:
-            case TextChunk():
-                self.stream.chunk(piece.json())
-            case LLMResultChunk():
-                if piece.delta.usage is not None:
-                    self._usage = piece.delta.usage
-                self.stream.chunk(piece.model_dump_json(exclude_defaults=True).encode())
-            case Segment():
-                self.stream.event(EventKind.SEGMENT, events.segment(piece.mime_type), piece.audio)
-            case Vectors():
-                self.stream.event(EventKind.VECTORS, *vectors_payload(piece))
-            case Scores():
-                self.stream.event(EventKind.SCORES, events.scores(piece.start, piece.ranked))
-            case UsageReport():
-                self._usage = piece.usage
-            case Result():
-                self._usage = piece.usage
-                self.stream.event(EventKind.RESULT, events.result(dict(piece.value)))
-
-    async def _payload(self, envelope: Envelope) -> bytes | dict[str, Any]:
-        """Give the request as it lies in the envelope, or fetch it from beside the job."""
-        if envelope.body is None:
-            return envelope.request or {}
-        return await self._fetch(keys.body_part, envelope.body)
-
-    async def _fetch(self, part: Callable[[str, int], str], ref: BodyRef) -> bytes:
-        """Fetch what travels beside the job. One round trip."""
-        fetch: list[Command] = [("GET", part(self.job.id, n)) for n in range(ref.parts)]
-        try:
-            async with self._context.bodies_lock:
-                parts = await self._context.bodies.exchange(fetch, BODY_TIMEOUT)
-        except RedisConnectionLostError as error:
-            raise InternalError(detail=f"the request body could not be fetched: {error}") from None
-        return await join_body(ref, parts)
 
     def _watch_deadline(self, deadline: float | None) -> None:
         if deadline is None:
@@ -270,28 +206,18 @@ class Run:
         loop = asyncio.get_running_loop()
         self._deadline = loop.call_later(left, self.cancel, events.DEADLINE)
 
-    def _say_started(self) -> None:
-        payload = events.started(self._context.worker, self.started_at)
-        self.stream.event(EventKind.STARTED, payload)
-
-    def _fail(self, error: InvokeqError) -> None:
-        error.request_id = self.job.id
-        error.attempt = self.job.attempt
-        log.info("invocation failed", request_id=self.job.id, code=error.code)
-        payload = events.failed(error.to_wire())
-        self._end(EventKind.FAILED, payload, Ending.FAILED, f"{type(error).__name__}: {error}")
-
     def _end_interrupted(self, interruption: Interruption) -> None:
+        finalizer = self._context.finalizer
         match interruption:
-            case Interruption("hand back"):
-                self._requeue()
-            case Interruption("shut out"):
-                self._context.on_closed(self.job)
-                log.info("invocation was taken over", request_id=self.job.id)
+            case Interruption("requeue"):
+                finalizer.requeue(self.job)
+            case Interruption("fenced"):
+                finalizer.fenced(self.job)
             case Interruption("silence"):
-                self._fail(self._silence_error())
+                finalizer.failed(self, self._silence_error())
             case Interruption(reason=reason):
-                self._end_cancelled(reason)
+                stage = self._stage() if reason == events.DEADLINE else None
+                finalizer.cancelled(self, reason, self._usage_so_far(), stage, self._ending)
 
     def _silence_error(self) -> InvokeqError:
         request = self._request
@@ -301,48 +227,16 @@ class Run:
             seconds=int(self._context.provider_silence),
         )
 
-    def _end_cancelled(self, reason: str) -> None:
-        usage = self._usage.model_dump(mode="json") if self._usage else None
-        if usage is None and self._calls is not None:
-            usage = self._calls.usage_meter.usage()
-        log.info("invocation cancelled", request_id=self.job.id, reason=reason)
-        text = "Job stopped by user" if self._ending is Ending.STOPPED else ""
-        stage = self._stage() if reason == events.DEADLINE else None
-        self._end(EventKind.CANCELLED, events.cancelled(reason, usage, stage), self._ending, text)
+    def _usage_so_far(self) -> dict[str, Any] | None:
+        """Return the reported usage, else the estimate of the vendor calls, as JSON."""
+        if self._usage is not None:
+            return self._usage.model_dump(mode="json")
+        return None if self._calls is None else self._calls.usage_meter.usage()
 
     def _stage(self) -> str:
-        """Say how far the run had come when its deadline passed."""
+        """Return how far the run had come when its deadline passed."""
         asked = self._calls is not None and self._calls.made
         return "while the model answered" if asked else "before the model was asked"
 
-    def _end(self, kind: EventKind, payload: bytes, ending: Ending, exception: str = "") -> None:
-        """Write the terminal event, let the stream expire, close the books: one batch."""
-        retention = self._context.retention
-        self.stream.ttl = retention.result_ttl
-        self.stream.event(kind, payload)
-        closing = job_records.close(
-            self.job,
-            ending,
-            started=self.started_at,
-            ended=time.time(),
-            retention=retention,
-            exception=exception,
-        )
-        self._context.writer.close_books(closing, self._closed)
-
-    def _requeue(self) -> None:
-        ttl = self._context.retention.queue_ttl
-        job = self.job
-        self._context.writer.command(
-            scripts.requeue(self._context.worker, job.lane, job.id, job.execution, ttl),
-            self._closed,
-        )
-        log.info("invocation handed back", request_id=job.id)
-
-    def _closed(self, reply: Reply) -> None:
-        if isinstance(reply, ResponseError):
-            log.error("books were not closed", request_id=self.job.id, problem=str(reply))
-        self._context.on_closed(self.job)
-
-    def _shut_out(self) -> None:
-        self._interrupt(Interruption("shut out"))
+    def _on_fenced(self) -> None:
+        self._interrupt(Interruption("fenced"))

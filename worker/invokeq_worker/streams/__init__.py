@@ -1,4 +1,4 @@
 """Write result streams: one writer a process, one event stream a run, with its window.
 
-Knows nothing of providers.
+Nothing here knows providers, requests or settings files. Internal: may change without notice.
 """

@@ -1,6 +1,6 @@
-"""The stream of one attempt, on the worker's side: what it has to say, packed into stream entries.
+"""The event stream of one attempt on the worker's side: events, packed into stream entries.
 
-Does no I/O: the process's one Writer takes what waits here and sends it.
+Does no I/O: the one Writer of the process collects the commands and sends them.
 """
 
 from collections.abc import Callable
@@ -14,15 +14,15 @@ from invokeq_worker.config.values import Window
 from invokeq_worker.streams.window import StreamWindow
 
 MAX_ENTRY: Final = 256 * 1024
-"""Bytes of chunks packed into one entry; a reader decodes an entry at once."""
+"""Bytes of events packed into one entry; a reader decodes an entry in one go."""
 
 RUNNING_TTL: Final = 86_400
-"""Seconds that a stream outlives its last event while its invocation runs."""
+"""Seconds for which a stream outlives its last event while the invocation runs."""
 
 
 @dataclass(slots=True)
 class _Entry:
-    """What will be one entry of a stream; `sequence` is that of its last event."""
+    """A stream entry that has not been sent; `sequence` is that of its last event."""
 
     kinds: list[EventKind]
     payloads: list[bytes]
@@ -76,7 +76,7 @@ class EventWriter:
         self.ended: bool = False
 
     def event(self, kind: EventKind, payload: bytes, blob: bytes = b"") -> None:
-        """Append an event; it shares an entry with what has not been sent, unless it has bytes."""
+        """Append an event; events without a `blob` coalesce into the last unsent entry."""
         size = len(payload) + len(blob)
         last = self._entries[-1] if self._entries else None
         self._sequence += 1
@@ -86,7 +86,7 @@ class EventWriter:
             last.sequence += 1
             last.size += size
         else:
-            self._window.entry(self._sequence - 1)
+            self._window.begin_entry(self._sequence - 1)
             self._entries.append(_Entry([kind], [payload], self._sequence, size, blob))
         self._window.bytes += size
         self.ended = kind in TERMINAL
@@ -98,39 +98,39 @@ class EventWriter:
         self.event(EventKind.CHUNK, payload)
 
     @property
-    def full(self) -> bool:
-        """Whether no more of the answer may be said before the reader has taken some."""
-        return self._window.is_full(self._sequence)
+    def is_over_window(self) -> bool:
+        """Whether the run must wait until the reader has read more (backpressure)."""
+        return self._window.is_over(self._sequence)
 
     @property
     def has_reader(self) -> bool:
-        """Whether there is a reader to wait for."""
+        """Whether the stream has a reader to wait for."""
         return self._window.has_reader
 
     @property
     def window(self) -> Window:
+        """The bounds of the stream."""
         return self._window.window
 
-    def unattend(self) -> None:
-        """Wait for no reader, and trim nothing any more."""
+    def detach(self) -> None:
+        """Go on without a reader: wait for none, and trim no more events."""
         self._window.has_reader = False
 
-    def taken(self, position: EventId) -> None:
-        """Learn how far the reader has come; a position in another attempt says nothing here."""
+    def acknowledge(self, position: EventId) -> None:
+        """Record how far the reader has read; positions in other attempts are ignored."""
         if position.attempt == self.attempt:
-            self._window.take(position.sequence, self._sequence)
+            self._window.acknowledge(position.sequence, self._sequence)
             if self._window.can_trim:
                 self._on_dirty(self, 0)
 
-    def take(self) -> list[tuple[Command, int | None]]:
-        """Turn what waits into commands and forget it; the XADDs come with their sequence
-        numbers."""
+    def take_commands(self) -> list[tuple[Command, int | None]]:
+        """Remove the unsent entries and return their commands; an XADD comes with its sequence."""
         entries, self._entries = self._entries, []
         if self.fenced:
             return []
         commands: list[tuple[Command, int | None]] = []
         trimmed = self._window.trim()
-        if trimmed is not None:  # before more is added, so that the two are never there at once
+        if trimmed is not None:  # trim before adding, so that Redis never holds both at once
             first = str(EventId(self.attempt, trimmed + 1))
             commands.append((("XTRIM", self.key, "MINID", "=", first), None))
         commands += [(entry.command(self.key, self.attempt), entry.sequence) for entry in entries]
@@ -139,17 +139,19 @@ class EventWriter:
             commands.append((("EXPIRE", self.key, self.ttl), None))
         return commands
 
-    def leave(self) -> None:
-        """Its owner has ended and need not hear of anything: without a way back to it, neither has
-        to wait for the garbage collector."""
-        self._on_fenced = _tell_nobody
+    def release_run(self) -> None:
+        """Drop the reference to the run, which has ended.
+
+        Run and stream would otherwise keep each other alive until the garbage collector looks.
+        """
+        self._on_fenced = _no_op
 
     def fence(self) -> None:
-        """Another attempt owns the stream: say nothing more, and let the invocation know."""
+        """Stop writing, because a later attempt owns the stream, and notify the run."""
         if not self.fenced:
             self.fenced = True
             self._on_fenced()
 
 
-def _tell_nobody() -> None:
+def _no_op() -> None:
     pass

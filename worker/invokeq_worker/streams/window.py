@@ -1,13 +1,12 @@
-"""How much of one stream Redis holds, and how much of that its reader has not taken yet.
+"""Backpressure of one stream: the bytes that Redis holds, and the part that the reader has read.
 
-Arithmetic only. While a stream has a reader, its run waits once the reader is a window behind, and
-what the reader has taken is trimmed once Redis holds more than the window in bytes. So a stream
-that is smaller than the window keeps everything, for readers that come late, and a larger one keeps
-its last window. A stream without a reader never waits and is never trimmed; it has a bound of its
-own.
+Arithmetic only. While a stream has a reader, its run waits once the reader is a window behind. What
+the reader has read is trimmed once Redis holds more bytes than the window. So a stream smaller than
+the window keeps every event, for readers that come late, and a larger one keeps its last window. A
+stream without a reader never waits and is never trimmed; its length has a bound of its own.
 
-Cost: an addition for each event and a comparison for each piece of an answer; memory for at most
-MARKS places, and nothing for a stream that is smaller than a MARKS-th of the window.
+Cost: an addition for each event and a comparison for each output; memory for at most MARKS
+positions, and none for a stream smaller than a MARKS-th of the window.
 """
 
 from bisect import bisect_left, bisect_right
@@ -16,20 +15,23 @@ from typing import Final
 from invokeq_worker.config.values import Window
 
 MARKS: Final = 64
-"""Places of a window at which it can be trimmed; more would trim by smaller bits, more often."""
+"""Positions in a window at which a stream can be trimmed; more would mean more, smaller trims."""
 
 ENTRY_OVERHEAD: Final = 64
-"""Bytes that Redis needs for an entry beside what is in it, about."""
+"""Bytes that Redis needs for a stream entry besides the payload, approximately."""
 
 
 class StreamWindow:
-    """The bytes of one attempt's stream, and who has taken them; sequences are of its events."""
+    """The bytes of one attempt's stream, and how far its reader has read.
+
+    Sequences are those of events.
+    """
 
     __slots__ = (
+        "_acknowledged",
+        "_acknowledged_bytes",
         "_ends",
         "_marks",
-        "_taken",
-        "_taken_bytes",
         "_trimmed",
         "bytes",
         "has_reader",
@@ -40,14 +42,14 @@ class StreamWindow:
         self.window: Window = window
         self.has_reader: bool = True
         self.bytes: int = 0
-        self._taken = -1
-        self._taken_bytes = 0
+        self._acknowledged = -1
+        self._acknowledged_bytes = 0
         self._trimmed = 0
         self._marks: list[int] = []  # sequences of events that end an entry
-        self._ends: list[int] = []  # the bytes that had been said with them
+        self._ends: list[int] = []  # total bytes emitted up to each mark
 
-    def entry(self, last: int) -> None:
-        """Note that a new entry begins after event `last`."""
+    def begin_entry(self, last: int) -> None:
+        """Record that a new entry begins after event `last`."""
         if self.has_reader:
             marked = self._ends[-1] if self._ends else self._trimmed
             if self.bytes - marked >= self.window.bytes // MARKS:
@@ -55,43 +57,44 @@ class StreamWindow:
                 self._ends.append(self.bytes)
         self.bytes += ENTRY_OVERHEAD
 
-    def is_full(self, last: int) -> bool:
-        """Tell whether no more may be said after event `last`."""
+    def is_over(self, last: int) -> bool:
+        """Return whether the stream, which ends with event `last`, has reached its bound."""
         if self.has_reader:
-            behind = self.bytes - self._taken_bytes
-            return behind > self.window.bytes or last - self._taken > self.window.events
+            behind = self.bytes - self._acknowledged_bytes
+            return behind > self.window.bytes or last - self._acknowledged > self.window.events
         return self.bytes - self._trimmed > self.window.detached_bytes
 
-    def take(self, position: int, last: int) -> None:
-        """Learn that the reader is done with event `position`, of those up to `last`.
-
-        A position never goes back: after a restart, Redis may know an older one.
-        """
+    def acknowledge(self, position: int, last: int) -> None:
+        """Record that the reader has read event `position` of a stream that ends with `last`."""
         position = min(position, last)
-        if position <= self._taken:
+        # A replica that took over may know an older lease: a position never goes back.
+        if position <= self._acknowledged:
             return
-        self._taken = position
+        self._acknowledged = position
         passed = bisect_right(self._marks, position)
         if position == last:
-            self._taken_bytes = self.bytes
+            self._acknowledged_bytes = self.bytes
         elif passed:
-            self._taken_bytes = self._ends[passed - 1]
+            self._acknowledged_bytes = self._ends[passed - 1]
 
     @property
     def can_trim(self) -> bool:
-        """Whether there is too much of the stream, and something that may go."""
+        """Whether Redis holds more than the window, and some of that has been read."""
         return (
             self.has_reader
             and self.bytes - self._trimmed > self.window.bytes
             and bool(self._marks)
-            and self._marks[0] <= self._taken
+            and self._marks[0] <= self._acknowledged
         )
 
     def trim(self) -> int | None:
-        """Give the event up to which the stream is to be trimmed now; the last entry stays."""
+        """Return the event up to which the stream must be trimmed now, or None.
+
+        The last entry always stays.
+        """
         if not self.can_trim:
             return None
-        passed = bisect_right(self._marks, self._taken)
+        passed = bisect_right(self._marks, self._acknowledged)
         enough = min(bisect_left(self._ends, self.bytes - self.window.bytes) + 1, passed)
         last, self._trimmed = self._marks[enough - 1], self._ends[enough - 1]
         del self._marks[:enough], self._ends[:enough]
