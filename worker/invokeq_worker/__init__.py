@@ -1,1 +1,4 @@
-"""The worker side of invokeq: what an operator runs."""
+"""Run model calls as RQ jobs: the side of invokeq that an operator deploys.
+
+`invokeq_worker.entry` is public. Everything else is Internal: may change without notice.
+"""

@@ -1,4 +1,4 @@
-"""One worker process of a pool, as the supervisor starts it; people use `invokeq worker`."""
+"""Run one worker process of a pool, for the supervisor; people use `invokeq worker`."""
 
 import argparse
 import os
@@ -10,10 +10,10 @@ from invokeq_worker.process.parent_death import die_with_parent
 
 
 def main() -> int:
-    """Tie this process to its parent before anything else, then run the worker."""
+    """Tie the process to its parent first, then run the worker."""
     arguments = _parser().parse_args()
     die_with_parent(arguments.parent, signal.Signals(arguments.death_signal))
-    # What takes long to import comes after the tie.
+    # Slow imports come after: a parent that dies during them would leave an orphan.
     from invokeq_worker.config.loading import load_settings
     from invokeq_worker.engine.worker import run_worker
     from invokeq_worker.logs import configure_logging

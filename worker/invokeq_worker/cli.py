@@ -1,6 +1,6 @@
-"""What the worker adds to the `invokeq` command: worker, up, health, acl and config check.
+"""Add the worker's subcommands to `invokeq`: worker, up, health, acl and config check.
 
-Whatever takes long to import is imported by the command that needs it, so that `--help` stays fast.
+Slow modules are imported by the command that needs them, so that `--help` stays fast.
 """
 
 from pathlib import Path
@@ -13,7 +13,7 @@ from invokeq_worker.commands.acl_cli import acl
 Config = Annotated[
     Path | None,
     typer.Option(
-        help="The configuration file; else $INVOKEQ_CONFIG, else ./invokeq.toml, else defaults."
+        help="Configuration file. Default: $INVOKEQ_CONFIG, else ./invokeq.toml, else built-in."
     ),
 ]
 
@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
         (health, ("invokeq health --pool llm",)),
     ):
         app.command(epilog=_examples(*lines))(command)
-    config = typer.Typer(help="Look at the configuration.", no_args_is_help=True)
+    config = typer.Typer(help="Inspect the configuration.", no_args_is_help=True)
     config.command("check", epilog=_examples("invokeq config check"))(check)
     app.add_typer(config, name="config")
     app.add_typer(acl, name="acl")
@@ -37,22 +37,24 @@ def _examples(*lines: str) -> str:
 
 
 def worker(
-    pool: Annotated[str, typer.Option(help="Which pool of the configuration to serve.")],
+    pool: Annotated[str, typer.Option(help="Name of the pool to serve.")],
     processes: Annotated[
         int | None,
-        typer.Option(min=1, max=256, help="How many processes; else what the pool says."),
+        typer.Option(min=1, max=256, help="Number of processes. Default: that of the pool."),
     ] = None,
     config: Config = None,
     name: Annotated[
-        str | None, typer.Option(help="The worker's name; several processes get NAME.1, NAME.2 ...")
+        str | None,
+        typer.Option(help="Worker name. Several processes get NAME.1, NAME.2 ..."),
     ] = None,
-    burst: Annotated[bool, typer.Option("--burst", help="End once the queues are empty.")] = False,
+    burst: Annotated[bool, typer.Option("--burst", help="Exit once the queues are empty.")] = False,
 ) -> None:
     """Serve a pool until SIGTERM or Ctrl-C.
 
-    The first signal lets what runs finish within the grace time; the second ends it at once.
+    After the first signal, running invocations may finish within the grace time. A second signal
+    ends them at once.
 
-    Of several processes, one that dies is started again.
+    With several processes, a process that dies is restarted.
     """
     from invokeq_worker.config.loading import load_settings
     from invokeq_worker.logs import configure_logging
@@ -76,12 +78,13 @@ def worker(
 def up(
     config: Config = None,
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port of the embedded server; 0 takes a free one.")
+        int,
+        typer.Option(min=0, max=65535, help="Port of the embedded server; 0 takes a free one."),
     ] = 0,
 ) -> None:
     """Run an embedded Valkey server and all pools, for development.
 
-    The server is left out when the configuration or INVOKEQ_REDIS_URL names one.
+    No server is started when the configuration or INVOKEQ_REDIS_URL names one.
 
     Without a configuration there is one pool, llm, with the embedded local model.
     """
@@ -98,13 +101,13 @@ def up(
 
 
 def health(
-    pool: Annotated[str | None, typer.Option(help="Only workers of this pool count.")] = None,
+    pool: Annotated[str | None, typer.Option(help="Count workers of this pool only.")] = None,
     config: Config = None,
 ) -> None:
     """Exit with 0 if a live worker runs on this host.
 
-    Live means that its event loop renews its lease, once a second. Made for container health
-    checks; prints the names of the workers.
+    A worker is live while its event loop renews its lease, once a second. The command prints the
+    names of the live workers and is made for container health checks.
     """
     from invokeq_worker.config.loading import load_settings
     from invokeq_worker.process.exit_status import exit_on_error
@@ -120,9 +123,9 @@ def health(
 
 
 def check(config: Config = None) -> None:
-    """Check the configuration, the providers' options and the Redis server, and show them.
+    """Check and show the configuration, the options of the providers, and the Redis server.
 
-    Credentials are shown as ***. Each problem is one line, and the exit code is then 1.
+    Credentials are shown as ***. Each problem is one line on stderr, and makes the exit code 1.
     """
     from invokeq_worker.commands.config_check import check_config
 

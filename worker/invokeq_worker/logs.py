@@ -1,7 +1,7 @@
-"""Logging: one line a change of state on stderr, for a person or as JSON; no credential passes.
+"""Set up logging: one line on stderr for each change of state, for people or as JSON.
 
-Ours and the standard library's loggers (RQ's, asyncio's) take the same way. Local variables are
-never part of a traceback, because they hold prompts.
+All loggers share one pipeline, also those of the standard library (RQ, asyncio), which masks
+credentials. Tracebacks never show local variables, which hold prompts.
 """
 
 import json
@@ -21,16 +21,16 @@ from invokeq_worker.config.models import LogSettings
 MASK: Final = "***"
 
 SHORTEST_SECRET: Final = 8
-"""Shorter ones are placeholders such as EMPTY or ollama; masking them would mangle every line."""
+"""Characters; shorter secrets are placeholders such as EMPTY, which occur in ordinary lines."""
 
 _SENTINEL_PASSWORD: Final = re.compile(r"(?:^|&)sentinel_password=([^&]+)")
 
 _CHATTY: Final = ("httpcore", "httpx", "openai", "urllib3")
-"""At debug these log whole requests, prompts included."""
+"""Loggers that write whole requests at debug level, prompts included."""
 
 
 class Redactor:
-    """Masks known secrets wherever they stand in a line."""
+    """Masks known secrets anywhere in a line."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         spellings = {text for secret in secrets for text in _spellings(secret)}
@@ -38,12 +38,12 @@ class Redactor:
         self._pattern = re.compile("|".join(map(re.escape, longest_first))) if spellings else None
 
     def redact(self, line: str) -> str:
-        """Give the line with every secret masked."""
+        """Return the line with every secret masked."""
         return line if self._pattern is None else self._pattern.sub(MASK, line)
 
 
 class Renderer:
-    """Last processor: turns an event into a line, then masks secrets, also those in tracebacks."""
+    """The last processor: renders an event as a line, then masks secrets, also in tracebacks."""
 
     def __init__(self, render: Processor, redactor: Redactor) -> None:
         self._render = render
@@ -56,7 +56,7 @@ class Renderer:
 def configure_logging(
     settings: LogSettings, secrets: Iterable[str] = (), stream: TextIO | None = None
 ) -> None:
-    """Set up structlog and the root logger of this process; `stream` is stderr by default."""
+    """Set up structlog and the root logger of the process; `stream` is stderr by default."""
     out = stream or sys.stderr
     level = logging.getLevelNamesMapping()[settings.level.upper()]
     shared: list[Processor] = [
@@ -105,7 +105,7 @@ def _add_logger_name(logger: WrappedLogger, method: str, event: EventDict) -> Ev
 
 
 def _spellings(secret: str) -> Iterator[str]:
-    """Give every way in which a secret, or the secret inside it, may stand in a line."""
+    """Yield the spellings of a secret, or of its secret part, that a line may contain."""
     for text in _parts(secret):
         if len(text) >= SHORTEST_SECRET:
             yield from {text, quote(text, safe=""), json.dumps(text)[1:-1], repr(text)[1:-1]}
@@ -113,7 +113,7 @@ def _spellings(secret: str) -> Iterator[str]:
 
 
 def _parts(secret: str) -> list[str]:
-    """Split `Bearer <token>` and URLs with a password; anything else is its only part."""
+    """Return a secret and its parts: the token of `Bearer <token>`, the password of a URL."""
     try:
         url = urlsplit(secret)
         passwords = [url.password] if url.password is not None else []

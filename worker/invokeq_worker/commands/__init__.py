@@ -1,1 +1,4 @@
-"""Implement the worker's subcommands of `invokeq`."""
+"""Implement the worker's subcommands of `invokeq`; `cli` registers them.
+
+Internal: may change without notice.
+"""

@@ -1,10 +1,10 @@
-"""Redis ACL rules: what each role needs, and nothing else.
+"""Build Redis ACL rules: the least privileges of each role.
 
-A plugin's rules are selectors, each of which ties commands to the keys they are for. Redis 6.2 has
-no selectors: there every command of a role goes with every key of it, so that a plugin can tamper
-with what it must only read; see docs/operators.md. Key patterns can name lanes but not request ids,
-so whoever knows an id can read and stop that invocation: ids are unguessable, and nothing that a
-plugin may read lists those of others.
+A plugin's rules are selectors: each ties commands to the keys that need them. Redis 6.2 has no
+selectors: there a role may use each of its commands on each of its keys, so that a plugin can
+tamper with keys that it must only read; see docs/operators.md. Key patterns can name lanes but not
+request ids, so every plugin that knows an id can read and stop the invocation. Ids are unguessable,
+and no key that a plugin may read lists ids of others.
 """
 
 import hashlib
@@ -16,13 +16,13 @@ from rq.defaults import RQ_KEY_PREFIX
 from invokeq.protocol.redis import keys
 
 PLACEHOLDER: Final = "#SHA256-OF-THE-PASSWORD"
-"""Stands where the password's hash belongs; no server takes it as it is."""
+"""The placeholder for the hash of a password; no server accepts it."""
 
 Role = Literal["plugin", "gateway", "worker", "operator"]
 
 
 class Grant(NamedTuple):
-    """Commands that may be used on keys; both as words, separated by spaces."""
+    """Commands, separated by spaces, that a role may use on keys."""
 
     commands: str
     keys: Sequence[str] = ()
@@ -30,7 +30,7 @@ class Grant(NamedTuple):
 
 
 class Rights(NamedTuple):
-    """What one role may do; `commands` are those without keys, or ACL categories."""
+    """The privileges of one role; `commands` are those without keys, or ACL categories."""
 
     commands: str
     publish: Sequence[str]
@@ -42,7 +42,7 @@ _ANY_ID: Final = "*"
 _CONNECTION: Final = "+ping +select +cluster|slots +asking"
 
 _NAMED: Final = f"{_CONNECTION} +client|setname +client|info"
-"""RQ's workers, and its tools, tell the server who they are."""
+"""RQ's workers and tools set the name and the library of their connections."""
 
 
 def _plugin(name: str) -> Rights:
@@ -113,15 +113,15 @@ def _rights(role: Role, name: str | None) -> Rights:
 
 
 def user_name(role: Role, name: str | None) -> str:
-    """Give the name that a role's user gets unless somebody chooses one."""
+    """Return the default name of a role's user."""
     return f"{role}-{name}" if name else f"invokeq-{role}"
 
 
 def acl_rules(role: Role, name: str | None = None, *, selectors: bool = True) -> list[str]:
-    """Give the rules of a role, for ACL SETUSER after `reset` and the password.
+    """Return the rules of a role, for ACL SETUSER after `reset` and the password.
 
-    `name` is that of the plugin or gateway; InvalidRequestError if it can be none. Without
-    `selectors` the rules are for Redis 6.2.
+    `name` is that of the plugin or gateway. Without `selectors` the rules are for Redis 6.2. Raises
+    InvalidRequestError for a name that no plugin can have.
     """
     rights = _rights(role, name)
     channels = ["resetchannels", *(f"&{channel}" for channel in rights.publish)]
@@ -134,8 +134,10 @@ def acl_rules(role: Role, name: str | None = None, *, selectors: bool = True) ->
 
 
 def set_user(user: str, password: str | None, rules: Iterable[str]) -> str:
-    """Give the ACL SETUSER command that makes or replaces a user; it holds the password's hash
-    only."""
+    """Return the ACL SETUSER command that creates or replaces a user.
+
+    The command contains the SHA-256 of the password only.
+    """
     secret = PLACEHOLDER if password is None else f"#{_sha256(password)}"
     return " ".join(["ACL SETUSER", user, "reset", "on", secret, *rules])
 

@@ -1,4 +1,4 @@
-"""`invokeq acl`: prints the Redis users that an operator sets up."""
+"""`invokeq acl`: print the commands that set up Redis users."""
 
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -8,22 +8,24 @@ import typer
 if TYPE_CHECKING:
     from invokeq_worker.commands.acl import Role
 
-User = Annotated[str | None, typer.Option(help="The user's name; else ROLE-NAME.")]
+User = Annotated[str | None, typer.Option(help="Name of the Redis user. Default: ROLE-NAME.")]
 PasswordStdin = Annotated[
     bool,
     typer.Option(
         "--password-stdin",
-        help="Read the password from stdin; only its SHA-256 is printed. Else a placeholder is.",
+        help="Read the password from stdin and print its SHA-256. Default: a placeholder.",
     ),
 ]
 Redis6 = Annotated[
     bool,
     typer.Option(
         "--redis6",
-        help="For Redis 6.2, which cannot tie commands to keys: the rules are wider.",
+        help="Print rules for Redis 6.2. They are wider: 6.2 cannot tie commands to keys.",
     ),
 ]
-Name = Annotated[str, typer.Argument(help="The name that it uses as plugin_id.", metavar="NAME")]
+Name = Annotated[
+    str, typer.Argument(help="The plugin_id of the plugin or gateway.", metavar="NAME")
+]
 
 acl: typer.Typer = typer.Typer(
     help="Print Redis ACL rules, for redis-cli or valkey-cli.", no_args_is_help=True
@@ -34,7 +36,7 @@ acl: typer.Typer = typer.Typer(
 def plugin(
     name: Name, user: User = None, password_stdin: PasswordStdin = False, redis6: Redis6 = False
 ) -> None:
-    """Enqueue into the lanes of one plugin, and read streams by their id."""
+    """Rules for a plugin: enqueue into its lanes, and read streams by request id."""
     _print("plugin", name, user, password_stdin, redis6)
 
 
@@ -42,19 +44,19 @@ def plugin(
 def gateway(
     name: Name, user: User = None, password_stdin: PasswordStdin = False, redis6: Redis6 = False
 ) -> None:
-    """What a plugin may, and keep the sessions of plugin processes behind a gateway."""
+    """Rules for a gateway: those of a plugin, and the sessions of plugin processes."""
     _print("gateway", name, user, password_stdin, redis6)
 
 
 @acl.command(epilog="\b\nExamples:\n  invokeq acl worker --password-stdin < password")
 def worker(user: User = None, password_stdin: PasswordStdin = False) -> None:
-    """Claim and run invocations, and keep RQ's books."""
+    """Rules for workers: claim and run invocations, and write RQ's job records."""
     _print("worker", None, user, password_stdin)
 
 
 @acl.command(epilog="\b\nExamples:\n  invokeq acl operator --password-stdin < password")
 def operator(user: User = None, password_stdin: PasswordStdin = False) -> None:
-    """Use RQ's tools, `invokeq status` and `invokeq cancel` on all lanes."""
+    """Rules for operators: RQ's tools, `invokeq status` and `invokeq cancel` on all lanes."""
     _print("operator", None, user, password_stdin)
 
 

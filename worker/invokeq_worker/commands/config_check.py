@@ -1,4 +1,4 @@
-"""Shows what a configuration comes to, and everything that is wrong with it."""
+"""Show the effective configuration, and all problems in it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +20,7 @@ from invokeq_worker.vendor.fallbacks import check_fallbacks
 
 
 def check_config(path: Path | None) -> int:
-    """Print the configuration, and one line on stderr for each problem; gives the exit code."""
+    """Print the configuration, and each problem on stderr; return the exit code."""
     loaded = read_settings(path)
     problems: list[InvokeqError] = []
     if isinstance(loaded, Settings):
@@ -50,7 +50,7 @@ def _check(settings: Settings) -> list[InvokeqError]:
 
 
 def _build_each(settings: Settings) -> tuple[dict[str, Provider], list[InvokeqError]]:
-    """Build the providers one by one, so that the fault of one does not hide the others'."""
+    """Build the providers one by one, so that one problem does not hide others."""
     providers: dict[str, Provider] = {}
     problems: list[InvokeqError] = []
     for name, table in settings.provider_tables().items():
@@ -62,7 +62,7 @@ def _build_each(settings: Settings) -> tuple[dict[str, Provider], list[InvokeqEr
 
 
 def _with_source(error: InvokeqError, source: str) -> InvokeqError:
-    """Name the file that was read: providers only know that there is one."""
+    """Return the error with the name of the settings file, which providers do not know."""
     if not isinstance(error, InvalidConfigurationError) or error.source != CONFIG_SOURCE:
         return error
     return InvalidConfigurationError(source=source, setting=error.setting, problem=error.problem)
@@ -97,7 +97,7 @@ def _look_at_pools(
 
 
 def _plugin_table(settings: Settings) -> Table:
-    """Show what the operator wrote; what a manifest adds is in the manifest."""
+    """Return the plugins as the operator has written them, without their manifests."""
     unknown = f"Plugins; others: {settings.permissions.unknown}"
     columns = ("plugin", "manifest", "models", "model types", "tenants", "trusted")
     table = Table(*columns, title=unknown, title_justify="left")

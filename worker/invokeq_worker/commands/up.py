@@ -1,7 +1,6 @@
-"""Everything in one foreground process tree, for development: a Valkey server and all pools.
+"""Run a Valkey server and all pools in one foreground process tree, for development.
 
-Ctrl-C, SIGTERM and kill -9 of this process end all of it. What the embedded server held is gone
-then.
+Ctrl-C, SIGTERM and kill -9 end the whole tree. The data of the embedded server is lost then.
 """
 
 import asyncio
@@ -24,14 +23,14 @@ from invokeq_worker.process.supervisor import Child, Supervisor, grace_of, pool_
 from invokeq_worker.redis.server_check import check_server, live_workers, open_client
 
 WATCH_INTERVAL: Final = 0.2
-"""Seconds between looks at the embedded server, and at the workers until all are ready."""
+"""Seconds between checks of the embedded server, and of the workers until all are ready."""
 
 
 def up(settings: Settings, config: Path | None, port: int = 0) -> int:
-    """Run all pools, and a server unless somebody named one; gives the exit code.
+    """Run all pools, and a server unless the settings name one; return the exit code.
 
-    `port` is that of the embedded server on 127.0.0.1; 0 takes a free one. Raises what keeps it
-    from starting, WorkerStartError, or BrokerUnavailableError when the embedded server ends.
+    `port` is that of the embedded server on 127.0.0.1; 0 takes a free one. Raises WorkerStartError,
+    BrokerUnavailableError when the embedded server ends, and errors of its start.
     """
     with ExitStack() as stack:
         redis, server = settings.redis, None
@@ -51,7 +50,7 @@ def up(settings: Settings, config: Path | None, port: int = 0) -> int:
 
 
 def _children(settings: Settings, config: Path | None) -> list[Child]:
-    # SIGKILL, because without the server that dies with us there is nothing a worker could finish.
+    # SIGKILL, because the server dies with this process, and without it no worker can finish a run.
     return [
         child
         for name, pool in settings.pools.items()
@@ -72,7 +71,7 @@ async def _run(
         try:
             status = await supervisor.run()
         except InvokeqError as error:
-            failure = error  # raised outside of the group, which would wrap it
+            failure = error  # raised outside of the group, which would wrap the error
         finally:
             for task in tasks:
                 task.cancel()
@@ -82,11 +81,11 @@ async def _run(
 
 
 async def _announce(supervisor: Supervisor, client: Redis, address: str) -> None:
-    """Say so once every worker process of ours is in the directory."""
+    """Print a line once all worker processes of this tree are in the directory."""
     host, wanted, ready = socket.gethostname(), supervisor.size, 0
     while ready < wanted:
         await asyncio.sleep(WATCH_INTERVAL)
-        # Without the server workers report that themselves, or wait for its return, as we do.
+        # While the server is unavailable, workers log the fact and wait for its return.
         with contextlib.suppress(BrokerUnavailableError):
             entries = await asyncio.to_thread(live_workers, client, address)
             here = {entry["pid"] for entry in entries if entry["host"] == host}
@@ -95,7 +94,7 @@ async def _announce(supervisor: Supervisor, client: Redis, address: str) -> None
 
 
 async def _watch(supervisor: Supervisor, server: EmbeddedValkey) -> None:
-    """End everything when the server has ended."""
+    """End all processes when the server has ended."""
     while True:
         if not server.running:
             break

@@ -12,7 +12,7 @@ from invokeq_worker.config.messages import suggest
 
 
 class Table(BaseModel):
-    """A table of invokeq.toml: frozen, without unknown settings, and silent about its input."""
+    """A table of invokeq.toml: frozen, without unknown settings; errors do not show the input."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(
         frozen=True, extra="forbid", hide_input_in_errors=True
@@ -20,7 +20,7 @@ class Table(BaseModel):
 
 
 def _no_bool(value: Any) -> Any:
-    # pydantic takes true for 1
+    # pydantic accepts true as 1
     if isinstance(value, bool):
         raise ValueError("must be a number")
     return value
@@ -48,19 +48,19 @@ ModelName = Annotated[str, AfterValidator(_model_name)]
 
 
 class Queue(NamedTuple):
-    """What the name of a queue says: `<model type>` or `<model type>.<provider>`."""
+    """The parts of a queue's name: `<model type>` or `<model type>.<provider>`."""
 
     model_type: ModelType
     provider: str | None
 
     @property
     def name(self) -> str:
-        """The name, with the provider's canonical name."""
+        """The name of the queue, with the canonical name of the provider."""
         return ".".join(filter(None, (self.model_type.value, self.provider)))
 
     @classmethod
     def parse(cls, name: str) -> Self:
-        """Split a name; ValueError offers the model types that there are."""
+        """Parse a queue name; raise ValueError, with the known model types, for a wrong one."""
         kind, _, provider = name.partition(".")
         known = [member.value for member in ModelType]
         if kind not in known:

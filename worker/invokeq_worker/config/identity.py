@@ -1,4 +1,4 @@
-"""Who an invocation speaks for: the lane it came from, not what its envelope says."""
+"""Decide on whose behalf an invocation runs: by the lane of the job, not by its envelope."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from invokeq.protocol.requests import Envelope
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Plugin, tenant and user as the worker believes them."""
+    """Plugin, tenant and user that the worker acts for."""
 
     plugin: str
     tenant: str | None
@@ -18,11 +18,13 @@ class Identity:
 
 
 def decide_identity(lane: Lane, envelope: Envelope, trusted: Collection[str]) -> Identity:
-    """Believe the lane; only a plugin that the operator trusts may speak for another one.
+    """Return the identity of a job's sender.
 
-    Raises PermissionDeniedError when the envelope names another plugin than its lane does, or when
-    the job was put into a queue without a lane.
+    Only a plugin that the operator trusts may act on behalf of another plugin. Raises
+    PermissionDeniedError when the envelope names another plugin than the lane, or when the job was
+    put into a queue without a lane.
     """
+    # Redis ACL rules tie a plugin to its lanes, so the lane cannot be forged; the envelope can.
     if not lane.plugin:
         raise PermissionDeniedError(
             problem=f"Queue {lane.queue!r} takes no jobs itself; enqueue into {lane.queue}:<plugin>"

@@ -1,6 +1,6 @@
 """Load the settings: the environment, then invokeq.toml, then defaults that work alone.
 
-All mistakes are found in one pass, and each names the file or the variable it came from.
+One pass finds all mistakes, and each names the file or the variable that has to change.
 """
 
 import os
@@ -26,7 +26,7 @@ CONFIG_VARIABLE: Final = "INVOKEQ_CONFIG"
 """Names the configuration file when the command line does not."""
 
 DEFAULT_FILE: Final = Path("invokeq.toml")
-"""Read when nobody names a file and there is one in the working directory."""
+"""The file in the working directory that is read when neither names one."""
 
 _OVERRIDABLE: Final[Mapping[str, type[BaseModel]]] = {
     "redis": RedisSettings,
@@ -36,7 +36,7 @@ _OVERRIDABLE: Final[Mapping[str, type[BaseModel]]] = {
 
 
 class _EnvironmentTables(EnvSettingsSource):
-    """What the environment overrides: INVOKEQ_REDIS_URL, INVOKEQ_LIMITS_RESULT_TTL and the like."""
+    """Overrides from the environment, such as INVOKEQ_REDIS_URL or INVOKEQ_LIMITS_RESULT_TTL."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
         self._env = env
@@ -66,7 +66,7 @@ def load_settings(path: Path | None = None, env: Mapping[str, str] = os.environ)
 def read_settings(
     path: Path | None = None, env: Mapping[str, str] = os.environ
 ) -> Settings | list[InvalidConfigurationError]:
-    """Load the settings like `load_settings`, or list every mistake in them."""
+    """Load the settings like `load_settings`, or return every mistake in them."""
     path = path or _default_path(env)
     source = DEFAULTS if path is None else str(path)
     try:
@@ -117,7 +117,7 @@ def _merged(tables: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str
 
 
 def _contradictions(settings: Settings) -> Iterator[Problem]:
-    """Find what no table can know alone: queues restricted to a provider that is not configured."""
+    """Yield the mistakes that involve two tables, such as a queue of an unknown provider."""
     for pool, table in settings.pools.items():
         for index, queue in enumerate(map(Queue.parse, table.queues)):
             name = queue.provider
@@ -158,7 +158,7 @@ def _unreadable_manifests(settings: Settings, directory: Path) -> Iterator[Probl
 def _errors(
     problems: list[Problem], source: str, overrides: Mapping[str, Any]
 ) -> list[InvalidConfigurationError]:
-    """Make one error a setting: the first thing wrong with it is the cause of the others."""
+    """Return one error for each setting: its first problem, which causes the others."""
     first: dict[str, InvalidConfigurationError] = {}
     for problem in problems:
         origin = _variable(*problem.path) if _is_overridden(problem, overrides) else source

@@ -1,6 +1,6 @@
-"""What is wrong with invokeq.toml, one line a mistake: which setting, and what to do about it.
+"""Describe mistakes in invokeq.toml, one line each: the setting, and how to correct it.
 
-No line repeats a value that could be a credential.
+No line repeats a value, which could be a credential.
 """
 
 import re
@@ -38,18 +38,18 @@ _TEXTS: Final[Mapping[str, str]] = {
 
 
 KeyPath: TypeAlias = tuple[str | int, ...]
-"""Where a value stands: keys of tables and indexes of lists, from the top of the file."""
+"""The place of a value: keys of tables and indexes of lists, from the top of the file."""
 
 
 class Problem(NamedTuple):
-    """One mistake: the path of the setting, and what to do about it."""
+    """One mistake: the path of the setting, and how to correct it."""
 
     path: KeyPath
     text: str
 
     @property
     def setting(self) -> str:
-        """The path the way TOML writes it: `pools.llm.queues[0]`."""
+        """The path in the notation of TOML: `pools.llm.queues[0]`."""
         dotted = ""
         for step in self.path:
             if isinstance(step, int):
@@ -61,7 +61,7 @@ class Problem(NamedTuple):
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """Give the name that was probably meant, or all that there are."""
+    """Return a hint: the known name closest to `name`, else all known names."""
     names = sorted(known)
     close = get_close_matches(name, names, n=1)
     if close:
@@ -70,7 +70,7 @@ def suggest(name: str, known: Iterable[str]) -> str:
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
-    """Turn everything that pydantic found wrong with `model` into problems, in its order."""
+    """Return the problems that pydantic found in `model`, in the same order."""
     found = error.errors(include_url=False, include_input=False)
     problems = [_explain_one(details["loc"], details, model) for details in found]
     return [problem for problem in problems if not any(_is_within(p, problem) for p in problems)]

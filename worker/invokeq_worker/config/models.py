@@ -25,25 +25,25 @@ from invokeq_worker.config.values import LEAST_WINDOW, REDIS_RETENTION, Window
 
 
 class TenantSettings(Table):
-    """`[system.tenants.<tenant>]`: what differs for one tenant."""
+    """`[system.tenants.<tenant>]`: exceptions for one tenant."""
 
     summary_model: ModelName
 
 
 class SystemSettings(Table):
-    """`[system]`: the models that calls use which name none; `provider/model`."""
+    """`[system]`: models for calls that name none, written `provider/model`."""
 
     summary_model: ModelName | None = None
     tenants: dict[str, TenantSettings] = Field(default={})
 
     def summary_model_of(self, tenant: str | None) -> str | None:
-        """Give the model that summarises for a tenant."""
+        """Return the model that summarises for a tenant, or None."""
         own = self.tenants.get(tenant) if tenant is not None else None
         return self.summary_model if own is None else own.summary_model
 
 
 class PoolSettings(Table):
-    """`[pools.<name>]`: which queues it serves, in order, and how much at once in each process."""
+    """`[pools.<name>]`: the queues in order, the processes, and the runs at once in each."""
 
     queues: Annotated[tuple[QueueName, ...], Field(min_length=1)]
     concurrency: Annotated[Count, Field(le=10_000)] = 500
@@ -89,17 +89,17 @@ class LimitSettings(Table):
 
     @property
     def bounds(self) -> QueueBounds:
-        """How much may wait."""
+        """How many jobs may wait in lanes and queues."""
         return QueueBounds(lane=self.lane_depth, queue=self.queue_depth, tenant=self.tenant_depth)
 
     @property
     def window(self) -> Window:
-        """What of a stream may lie in Redis."""
+        """How much of a stream Redis may hold."""
         return Window(self.window_events, self.window_bytes, self.detached_bytes)
 
 
 class RetryOverride(Table):
-    """`[retries.providers.<name>]`: what differs for the calls of one provider."""
+    """`[retries.providers.<name>]`: exceptions for the calls of one provider."""
 
     calls: Annotated[Count, Field(le=20)] | None = None
     base: Seconds | None = None
@@ -108,7 +108,7 @@ class RetryOverride(Table):
 
 
 class RetrySettings(Table):
-    """`[retries]`: vendor calls that fail before they have said anything; times in seconds."""
+    """`[retries]`: retries of vendor calls that fail before any output; times in seconds."""
 
     calls: Annotated[Count, Field(le=20)] = RetryPolicy().calls
     base: Seconds = RetryPolicy().base
@@ -131,14 +131,14 @@ class RetrySettings(Table):
         return self
 
     def policy_of(self, provider: str | None) -> RetryPolicy:
-        """Give what applies to the calls of a provider."""
+        """Return the policy for the calls of a provider; without one, the common policy."""
         own = self.providers.get(provider, RetryOverride()) if provider else RetryOverride()
         common = self.model_dump(exclude={"providers"})
         return RetryPolicy(**{**common, **own.model_dump(exclude_none=True)})
 
 
 ANY: Final = "*"
-"""As a pattern: whatever there is."""
+"""The pattern that matches every name."""
 
 
 def _pattern_of_model(pattern: str) -> str:
@@ -155,10 +155,10 @@ def _model_type(name: str) -> str:
 
 
 class PluginSettings(Table):
-    """`[plugins.<name>]`: what a plugin may ask for.
+    """`[plugins.<name>]`: the permissions of a plugin.
 
     `models`, `model_types` and `tenants` are patterns; `manifest` is a path. A trusted plugin may
-    speak for other plugins, as a gateway does.
+    act on behalf of other plugins, as a gateway does.
     """
 
     trusted: bool = False
@@ -169,13 +169,13 @@ class PluginSettings(Table):
 
 
 class PermissionSettings(Table):
-    """`[permissions]`: what becomes of plugins that have no table of their own."""
+    """`[permissions]`: whether plugins without a table of their own are served."""
 
     unknown: Literal["allow", "deny"] = "allow"
 
 
 class LogSettings(Table):
-    """`[log]`: what goes to stderr, and how."""
+    """`[log]`: level and format of the log on stderr."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["console", "json"] = "console"

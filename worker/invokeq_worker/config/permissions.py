@@ -1,7 +1,7 @@
-"""What each plugin may ask for: its manifest's permissions, narrowed by the operator.
+"""The permissions of each plugin: those of its manifest, narrowed by the operator.
 
-Permissions are looked up by the identity that the worker believes, never by what a request says of
-itself, and they only take away: nothing that a plugin sends can add to them.
+Permissions belong to the identity that the worker has decided on, never to the content of a
+request. They only narrow: nothing that a plugin sends can add a permission.
 """
 
 import re
@@ -27,11 +27,11 @@ from invokeq_worker.config.identity import Identity
 from invokeq_worker.config.models import ANY, PermissionSettings, PluginSettings
 
 MANIFEST: Final = "manifest.yaml"
-"""What the manifest is called in the directory of a plugin."""
+"""The name of the manifest in the directory of a plugin."""
 
 
 class _Patterns:
-    """Names, in which `*` stands for any text; `*` alone does not even ask for a name."""
+    """Patterns of names, in which `*` matches any text; `*` alone needs no name at all."""
 
     def __init__(self, patterns: tuple[str, ...]) -> None:
         self.any = ANY in patterns
@@ -44,7 +44,7 @@ class _Patterns:
 
 @dataclass(frozen=True, slots=True)
 class _Rights:
-    """What one plugin may do; `declared` is None where the operator named no manifest."""
+    """The permissions of one plugin; `declared` is None if the operator names no manifest."""
 
     declared: DeclaredPermissions | None
     models: _Patterns
@@ -53,7 +53,7 @@ class _Rights:
 
 
 class Permissions:
-    """The rights of all plugins that the operator named, and what becomes of the others."""
+    """The permissions of all plugins in the settings, and whether others are served."""
 
     def __init__(self, rights: Mapping[str, _Rights], *, serve_unknown: bool) -> None:
         self._rights = rights
@@ -66,9 +66,9 @@ class Permissions:
         settings: PermissionSettings,
         directory: Path,
     ) -> Self:
-        """Read the manifests, whose paths are relative to `directory`.
+        """Read the manifests; their paths are relative to `directory`.
 
-        Raises InvalidConfigurationError for one that cannot be read.
+        Raises InvalidConfigurationError for a manifest that cannot be read.
         """
         rights = {
             name: _Rights(
@@ -82,7 +82,7 @@ class Permissions:
         return cls(rights, serve_unknown=settings.unknown == "allow")
 
     def check(self, identity: Identity, request: CallRequest) -> None:
-        """Raise PermissionDeniedError unless this plugin may make this call."""
+        """Raise PermissionDeniedError unless the plugin may make the call."""
         rights = self._rights.get(identity.plugin)
         if rights is None:
             if not self._serve_unknown:
@@ -95,7 +95,7 @@ class Permissions:
 
 
 def read_manifest(path: Path) -> DeclaredPermissions:
-    """Read the permissions of a manifest, named by itself or by its directory."""
+    """Return the permissions in a manifest; `path` is the file or its directory."""
     try:
         import yaml
     except ModuleNotFoundError as error:
@@ -148,6 +148,6 @@ def _denied(identity: Identity, problem: str) -> PermissionDeniedError:
 
 
 def _canonical(pattern: str) -> str:
-    """Shorten a full provider id at the head of a pattern, as that of a request is shortened."""
+    """Return a pattern with a full provider id shortened, as it is in requests."""
     steps = pattern.split("/")
     return "/".join([canonical_provider("/".join(steps[:3])), *steps[3:]])

@@ -14,7 +14,7 @@ _SECRET_WORDS: Final = ("key", "token", "secret", "password", "auth", "credentia
 
 
 class ProviderSettings(Table):
-    """`[providers.<name>]`: its type, and options that only the provider understands."""
+    """`[providers.<name>]`: the type, and options that only the provider understands."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="allow")
 
@@ -26,15 +26,15 @@ class ProviderSettings(Table):
         return map_leaves(table, _wrap_secret)
 
     def table(self) -> dict[str, Any]:
-        """Give the table as it was written, credentials in clear: what `build_providers` takes."""
+        """Return the table as written, with credentials in clear, for `build_providers`."""
         return self._with_secrets(SecretStr.get_secret_value)
 
     def shown(self) -> dict[str, Any]:
-        """Give the table for people to read: `***` in place of credentials."""
+        """Return the table for people to read, with `***` in place of credentials."""
         return self._with_secrets(lambda _: "***")
 
     def secrets(self) -> list[str]:
-        """Give the credentials in clear."""
+        """Return the credentials in clear."""
         found: list[str] = []
         self._with_secrets(lambda secret: found.append(secret.get_secret_value()))
         return found
@@ -47,7 +47,7 @@ class ProviderSettings(Table):
 
 
 def _wrap_secret(path: KeyPath, value: Any) -> Any:
-    """Put into SecretStr what is a credential by its key, or is a URL with a password."""
+    """Wrap a value in SecretStr if the key names a credential, or if a URL has a password."""
     if not isinstance(value, str):
         return value
     keys = [step.lower() for step in path if isinstance(step, str)]

@@ -14,7 +14,7 @@ _SCHEMES: Final = ("redis", "rediss", "unix")
 
 
 class RedisSettings(Table):
-    """`[redis]`: where the broker is; `connect_timeout` in seconds."""
+    """`[redis]`: the address of the broker; `connect_timeout` in seconds."""
 
     url: SecretStr = SecretStr("redis://localhost:6379/0")
     connect_timeout: Seconds = 5.0
@@ -22,7 +22,7 @@ class RedisSettings(Table):
     @field_validator("url")
     @classmethod
     def _usable(cls, url: SecretStr) -> SecretStr:
-        # Messages name parts of the URL, never the URL: it may hold a password.
+        # Messages name parts of the URL, never the whole URL, which may hold a password.
         if "+" in url.get_secret_value().partition("://")[0]:
             _check_connection(url.get_secret_value())
             return url
@@ -44,7 +44,7 @@ class RedisSettings(Table):
 
     @property
     def url_text(self) -> str:
-        """The URL in clear, for connecting; show `address` instead."""
+        """The URL with its password, for connecting; show `address` instead."""
         return self.url.get_secret_value()
 
     @property

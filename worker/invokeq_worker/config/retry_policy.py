@@ -1,4 +1,4 @@
-"""What is to be done about a vendor call that failed. Pure: time and chance enter as parameters."""
+"""Decide what follows a failed vendor call. Pure: time and chance enter as parameters."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -12,13 +12,13 @@ from invokeq.protocol.errors import (
 )
 
 _PASSING: Final = (ProviderUnavailableError, RateLimitedError)
-# Asking the same vendor again would be no use, or would take as long again.
+# A retry with the same vendor would fail again, or take as long again.
 _LASTING: Final = (ProviderSilenceError, CredentialsError)
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often a vendor is asked for one thing, and the bounds on the waits; times in seconds."""
+    """The number of vendor calls for one output, and the bounds on the waits; times in seconds."""
 
     calls: int = 3
     base: float = 0.5
@@ -29,12 +29,12 @@ class RetryPolicy:
 def retry_wait(
     error: InvokeqError, made: int, policy: RetryPolicy, *, left: float | None, chance: float
 ) -> float | None:
-    """Give the seconds until a call may be made again, or None if it is not to be.
+    """Return the seconds until the next call may be made, or None for no retry.
 
-    Full jitter: `chance`, from 0 to 1, is the share of the backoff after `made` calls. What the
-    vendor asked to wait comes on top of it, so that those who were sent away together do not come
-    back together. A first call whose kept connection was gone is made again at once. `left` are the
-    seconds until the deadline; a wait that reaches it is no use.
+    Exponential backoff with full jitter: `chance`, from 0 to 1, is the share of the backoff after
+    `made` calls. The `retry_after` of the vendor is added, so that clients that were limited
+    together do not return together. A first call on a kept connection that was closed is retried
+    at once. `left` is the number of seconds until the deadline; a longer wait is useless.
     """
     if not isinstance(error, _PASSING) or made >= policy.calls:
         return None
@@ -49,5 +49,5 @@ def retry_wait(
 
 
 def allows_fallback(error: InvokeqError) -> bool:
-    """Tell whether another model may do better after this failure of a model."""
+    """Return whether a fallback model may succeed after this error."""
     return isinstance(error, _PASSING + _LASTING)

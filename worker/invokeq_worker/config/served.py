@@ -1,4 +1,4 @@
-"""Which providers answer on which queue of a pool."""
+"""Find out which providers answer on which queue of a pool."""
 
 from collections.abc import Mapping
 
@@ -13,12 +13,12 @@ from invokeq_worker.config.settings import Settings
 def served_providers(
     settings: Settings, pool: str, providers: Mapping[str, Provider] | None = None
 ) -> dict[str, list[str]]:
-    """Give the providers that answer on each queue of a pool, by canonical name, both in order.
+    """Return the canonical names of the providers that answer on each queue of a pool.
 
-    Queue `<model type>` is served with all providers that have the type, and
-    `<model type>.<provider>` with that one. `providers` are those of `build_providers`; without
-    them they are built. A queue that nobody can serve is an InvalidConfigurationError, or a
-    MissingExtraError if a provider lacks a package for it.
+    Queues and providers keep their order. A queue `<model type>` is served by all providers of the
+    type, `<model type>.<provider>` by one. Without `providers` they are built from the settings.
+    Raises InvalidConfigurationError for a queue without a provider, or MissingExtraError if a
+    provider lacks a package for the model type.
     """
     if providers is None:
         providers = build_providers(settings.provider_tables(pool))

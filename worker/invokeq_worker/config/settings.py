@@ -29,11 +29,11 @@ from invokeq_worker.config.redis_settings import RedisSettings
 from invokeq_worker.config.values import ModelRef, split_model
 
 DEFAULTS: Final = "defaults"
-"""What `Settings.source` says when no file was read."""
+"""The `Settings.source` of settings without a file."""
 
 
 class Settings(BaseSettings):
-    """Everything an operator can set; `load_settings` makes one."""
+    """All settings of an operator; made by `load_settings`."""
 
     model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
         frozen=True,
@@ -69,7 +69,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        # load_settings reads file and environment itself, so that each mistake can name its origin.
+        # load_settings reads file and environment, so that each mistake can name its origin.
         return (init_settings,)
 
     @field_validator("providers")
@@ -90,22 +90,24 @@ class Settings(BaseSettings):
 
     @property
     def names_redis(self) -> bool:
-        """Whether somebody said where Redis is, in the file or in the environment."""
+        """Whether the file or the environment sets the URL of Redis."""
         return "url" in self.redis.model_fields_set
 
     @property
     def trusted_plugins(self) -> frozenset[str]:
-        """Plugins that may speak for others."""
+        """Plugins that may act on behalf of others."""
         return frozenset(name for name, plugin in self.plugins.items() if plugin.trusted)
 
     def permissions_of_plugins(self) -> Permissions:
-        """Read the manifests and give what each plugin may do; paths start at the file's own
-        directory."""
+        """Read the manifests and return the permissions of all plugins.
+
+        Relative paths start at the directory of the settings file.
+        """
         directory = Path() if self.source == DEFAULTS else Path(self.source).parent
         return Permissions.load(self.plugins, self.permissions, directory)
 
     def pool(self, name: str) -> PoolSettings:
-        """Look a pool up, or raise InvalidConfigurationError that offers those there are."""
+        """Return a pool; raise InvalidConfigurationError, with the pools, for a wrong name."""
         if name not in self.pools:
             raise InvalidConfigurationError(
                 source=self.source,
@@ -115,7 +117,7 @@ class Settings(BaseSettings):
         return self.pools[name]
 
     def provider_tables(self, pool: str | None = None) -> dict[str, dict[str, Any]]:
-        """Give the tables that `build_providers` takes: those a pool can need, or all of them."""
+        """Return the tables for `build_providers`: of the providers of a pool, or of all."""
         tables = {name: provider.table() for name, provider in self.providers.items()}
         if pool is None:
             return tables
@@ -123,7 +125,7 @@ class Settings(BaseSettings):
         return {name: table for name, table in tables.items() if None in wanted or name in wanted}
 
     def fallback_models(self) -> dict[ModelRef, list[ModelRef]]:
-        """Give the fallback lists; what names no configured provider is left out."""
+        """Return the fallback lists, without models of unconfigured providers."""
         found: dict[ModelRef, list[ModelRef]] = {}
         for name, others in self.fallbacks.items():
             asked = split_model(name, self.providers)
@@ -133,7 +135,7 @@ class Settings(BaseSettings):
         return found
 
     def needed_tables(self, pool: str) -> dict[str, dict[str, Any]]:
-        """Give the tables of the providers that a pool serves, and of those that stand in."""
+        """Return the tables of the providers that a pool serves, and of their fallbacks."""
         tables = self.provider_tables(pool)
         models = self.fallback_models()
         others = {
@@ -143,6 +145,6 @@ class Settings(BaseSettings):
         return {name: every[name] for name in every if name in tables or name in others}
 
     def secrets(self) -> frozenset[str]:
-        """Give every credential in clear, as it was written: what no log may show."""
+        """Return every credential in clear, as written, for redaction."""
         found = [secret for provider in self.providers.values() for secret in provider.secrets()]
         return frozenset([*found, self.redis.url_text])

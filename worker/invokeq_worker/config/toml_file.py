@@ -1,6 +1,6 @@
-"""Reads invokeq.toml, and replaces its `${NAME}` references by environment variables.
+"""Read invokeq.toml, and replace `${NAME}` references by environment variables.
 
-References stand inside string values, not in keys. `${NAME}` must be set; `${NAME:-default}` takes
+Only string values have references, keys have none. `${NAME}` must be set; `${NAME:-default}` uses
 the default when the variable is unset or empty; `$${` is a plain `${`.
 """
 
@@ -22,7 +22,7 @@ _POSITION: Final = re.compile(
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Parse a TOML file; InvalidConfigurationError says why it cannot be read, or the line."""
+    """Return a parsed TOML file; raise InvalidConfigurationError with the reason and the line."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -43,7 +43,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def map_leaves(value: Any, change: Callable[[KeyPath, Any], Any], path: KeyPath = ()) -> Any:
-    """Copy a tree of tables and lists with `change(path, leaf)` in place of every other value."""
+    """Return a copy of a tree of tables and lists, with `change(path, leaf)` for each leaf."""
     if isinstance(value, dict):
         table = cast(dict[str, Any], value)
         return {key: map_leaves(item, change, (*path, key)) for key, item in table.items()}
@@ -56,7 +56,7 @@ def map_leaves(value: Any, change: Callable[[KeyPath, Any], Any], path: KeyPath 
 def expand(
     tables: Mapping[str, Any], env: Mapping[str, str]
 ) -> tuple[dict[str, Any], list[Problem]]:
-    """Replace the references in every string; what cannot be replaced stays and is a problem."""
+    """Replace the references in all strings; return the tables, and a problem for each failure."""
     problems: list[Problem] = []
 
     def leaf(path: KeyPath, value: Any) -> Any:

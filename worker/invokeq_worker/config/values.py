@@ -1,6 +1,6 @@
-"""Value types that settings take and other parts of the worker share: bounds, times, model names.
+"""Value types that settings and other parts of the worker share: bounds, times, model names.
 
-Arithmetic and names only. Nothing here reads a file or talks to Redis.
+Nothing here reads a file or talks to Redis.
 """
 
 from collections.abc import Mapping, Sequence

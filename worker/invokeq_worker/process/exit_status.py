@@ -1,4 +1,4 @@
-"""How a command of the worker ends when something is wrong: one line on stderr, and a status."""
+"""End a command of the worker with one line on stderr and an exit status."""
 
 import sys
 from collections.abc import Generator
@@ -10,12 +10,12 @@ from invokeq.protocol.errors import ConfigurationError, InvokeqError
 FAILED: Final = 1
 
 MISCONFIGURED: Final = 78
-"""EX_CONFIG of sysexits.h: what a worker process ends with when starting it again cannot help."""
+"""EX_CONFIG of sysexits.h: the status of a worker process that a restart cannot help."""
 
 
 @contextmanager
 def exit_on_error(misconfigured: int = FAILED) -> Generator[None]:
-    """Turn an InvokeqError into its line and an exit, a ConfigurationError into `misconfigured`."""
+    """Turn an InvokeqError into one line and an exit; `misconfigured` is for ConfigurationError."""
     try:
         yield
     except InvokeqError as error:

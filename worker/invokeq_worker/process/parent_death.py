@@ -1,4 +1,4 @@
-"""Makes a process end with the one that started it, however that one ends."""
+"""End a process together with its parent, even if the parent is killed."""
 
 import ctypes
 import os
@@ -12,11 +12,11 @@ _PR_SET_PDEATHSIG: Final = 1
 def die_with_parent(parent: int, number: signal.Signals) -> None:
     """Have the kernel send `number` to this process when its parent ends; Linux only.
 
-    `parent` is the process id of the parent as it knows it itself: if that one is gone before the
-    kernel has been asked, this process ends here. Elsewhere than on Linux nothing happens.
+    `parent` is the process id that the parent has passed on. On other systems nothing happens.
     """
     if sys.platform != "linux":
         return
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(number))
+    # The parent may have died before prctl, and the kernel would never send the signal.
     if os.getppid() != parent:
         sys.exit(f"error: the parent process {parent} has gone")

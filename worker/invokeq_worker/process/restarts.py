@@ -1,4 +1,4 @@
-"""Whether and when a worker process that ended is started again: decisions only, no processes."""
+"""Decide whether and when an ended worker process is started again. Pure: no processes here."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -7,13 +7,13 @@ from invokeq_worker.process.exit_status import MISCONFIGURED
 
 FIRST_DELAY: Final = 1.0
 LAST_DELAY: Final = 30.0
-"""Seconds; the delay doubles from first to last, so that a fault that stays costs little."""
+"""Seconds; the delay doubles from first to last, so that a lasting fault costs little."""
 
 HEALTHY_AFTER: Final = 60.0
-"""Seconds of life after which a process counts as having worked, and the delay starts anew."""
+"""Seconds of life after which a process counts as working, and the delay is reset."""
 
 START_ATTEMPTS: Final = 5
-"""A process that never worked is given up after this many starts, about 15 s, if it is alone."""
+"""Starts, in about 15 s, after which a process that never worked is given up if it is alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class RestartPolicy:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What is known of one place in the pool: short lives in a row, and whether it ever worked."""
+    """The past of one place in the pool: short lives in a row, and whether one process worked."""
 
     short_lives: int = 0
     has_worked: bool = False
@@ -36,7 +36,7 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Restart:
-    """Start it again after `delay` seconds."""
+    """Start the process again after `delay` seconds."""
 
     delay: float
     history: History
@@ -44,22 +44,23 @@ class Restart:
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """It does not start at all; `attempts` were made."""
+    """Give up: the process does not start; `attempts` were made."""
 
     attempts: int
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """It ended with status 0, because somebody asked it to: leave it."""
+    """Do nothing: the process ended with status 0, as asked."""
 
 
 def decide_restart(
     policy: RestartPolicy, history: History, lived: float, status: int, others_live: bool
 ) -> Restart | GiveUp | Finished:
-    """Decide about a process that nobody here told to end, `lived` seconds after its start.
+    """Decide about a process that ended on its own, `lived` seconds after its start.
 
-    While others live, one that does not start is no reason to end them all; a wrong set-up is.
+    While other processes live, one that does not start must not end them all. Wrong settings do,
+    since every process has the same settings.
     """
     if status == 0:
         return Finished()

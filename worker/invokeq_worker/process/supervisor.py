@@ -1,10 +1,10 @@
-"""Keeps worker processes alive: starts them, starts them again when they die, ends them together.
+"""Supervise worker processes: start, restart and end them.
 
-- A process that ends with status 0 was told to, by a signal or by RQ's shutdown command; it stays
-  ended.
-- Any other end is a death, and followed by a new start, later each time (see `restarts`).
-- SIGTERM and SIGINT are passed on. What has not ended within the grace time is killed.
-- Processes end with this one, kill -9 included (Linux).
+- A process that ends with status 0 was asked to, by a signal or by RQ's shutdown command, and is
+  not restarted.
+- Any other end is a death. A restart follows, with backoff (see `restarts`).
+- SIGTERM and SIGINT are passed on. A process that outlives the grace time is killed.
+- Worker processes end with the supervisor, even after kill -9 (Linux only).
 """
 
 import asyncio
@@ -26,10 +26,10 @@ from invokeq_worker.config.settings import Settings
 from invokeq_worker.process.restarts import Finished, GiveUp, History, RestartPolicy, decide_restart
 
 KILL_MARGIN: Final = 10.0
-"""Seconds on top of the workers' own grace time, in which they hand back and sign off."""
+"""Seconds on top of the workers' grace time, for requeueing and deregistering."""
 
 HURRY: Final = 5.0
-"""Seconds that a second signal leaves until what still runs is killed; a third leaves none."""
+"""Seconds from a second signal to SIGKILL; a third signal kills at once."""
 
 _CANNOT_RUN: Final = 127
 """The shell's status for a command that does not exist."""
@@ -55,16 +55,16 @@ class WorkerStartError(ConfigurationError):
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """One place in a pool; `command` gives the command line of its n-th start, counted from 1."""
+    """One place in a pool; `command(n)` returns the command line of the n-th start, from 1."""
 
     name: str
     command: Callable[[int], Sequence[str]]
 
 
 class Supervisor:
-    """Runs the processes of `children` until they end, a signal comes, or one cannot be started.
+    """Runs the processes of `children` until all end, a signal comes, or one cannot be started.
 
-    `grace` is how many seconds a signal leaves them to end; `clock` measures how long they live.
+    `grace` is the number of seconds between a signal and SIGKILL; `clock` measures lives.
     """
 
     def __init__(
@@ -89,18 +89,18 @@ class Supervisor:
 
     @property
     def size(self) -> int:
-        """How many processes there should be."""
+        """The number of processes that should run."""
         return len(self._children)
 
     @property
     def pids(self) -> set[int]:
-        """The process ids of what runs now."""
+        """The ids of the processes that run now."""
         return {process.pid for process in self._running.values()}
 
     async def run(self) -> int:
-        """Give 0 once all processes have ended in good time, 1 if some had to be killed.
+        """Return 0 once all processes have ended in time, 1 if one had to be killed.
 
-        Raises WorkerStartError, or what `fail` was given.
+        Raises WorkerStartError, or the error of `fail`.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -123,7 +123,7 @@ class Supervisor:
             self._stop(signal.SIGTERM)
 
     async def _keep(self, child: Child) -> None:
-        """Hold one place of the pool until it is not needed any more."""
+        """Keep a process in one place of the pool, until it is to end."""
         history, start = History(), 0
         while not self._stopping.is_set():
             start += 1
@@ -146,19 +146,20 @@ class Supervisor:
                     await self._pause(restart.delay)
 
     async def _run_once(self, child: Child, start: int) -> int:
-        """Run a process to its end; gives its status, or minus the signal that killed it."""
+        """Run a process to its end; return its status, or minus the signal that killed it."""
         try:
             process = await asyncio.create_subprocess_exec(
                 *child.command(start),
                 env=self._env,
                 stdin=DEVNULL,
-                process_group=0,  # Ctrl-C in a terminal is for this process, which passes it on
+                process_group=0,  # a terminal sends Ctrl-C to its whole group
             )
         except OSError as error:
-            log.warning("process cannot be run", process=child.name, problem=str(error))
+            log.warning("process start failed", process=child.name, problem=str(error))
             return _CANNOT_RUN
         log.info("process started", process=child.name, pid=process.pid, start=start)
         self._running[child.name] = process
+        # The signal may have come during the start, before the process was listed.
         if self._stopping.is_set():
             with contextlib.suppress(ProcessLookupError):
                 process.terminate()
@@ -179,11 +180,11 @@ class Supervisor:
         self._stop(number)
 
     def _stop(self, number: signal.Signals) -> None:
-        """Pass a signal on and bound the wait; the more signals came, the less patience is left."""
+        """Pass a signal on and bound the wait, which is shorter with each signal."""
         patience = (self._grace, HURRY, 0.0)[min(max(self._signals, 1), 3) - 1]
         self._stopping.set()
         for process in self._running.values():
-            with contextlib.suppress(ProcessLookupError):  # it ended a moment ago
+            with contextlib.suppress(ProcessLookupError):  # the process ended a moment ago
                 process.send_signal(number)
         asyncio.get_running_loop().call_later(patience, self._kill)
 
@@ -205,7 +206,7 @@ def pool_children(
     name: str | None = None,
     burst: bool = False,
 ) -> list[Child]:
-    """Give the worker processes of one pool; with `name`, workers are called `<name>.<n>`."""
+    """Return the worker processes of one pool; with `name`, workers are called `<name>.<n>`."""
     settings.pool(pool)
     base = [sys.executable, "-m", "invokeq_worker", "--pool", pool]
     base += ["--parent", str(os.getpid()), "--death-signal", str(int(death_signal))]
@@ -218,7 +219,7 @@ def pool_children(
 
 
 def grace_of(settings: Settings) -> float:
-    """Give the seconds that worker processes have to end after a signal."""
+    """Return how many seconds worker processes have to end after a signal."""
     return settings.limits.shutdown_grace + KILL_MARGIN
 
 
@@ -226,7 +227,7 @@ def _command(base: list[str], name: str | None) -> Callable[[int], list[str]]:
     def command(start: int) -> list[str]:
         if name is None:
             return base
-        # RQ refuses a name while its record of a dead worker lives, so each start has its own.
+        # RQ refuses a name while the record of a dead worker lives, so each start has its own name.
         return [*base, "--name", name if start == 1 else f"{name}.{start}"]
 
     return command
@@ -241,6 +242,9 @@ def supervise(
     name: str | None = None,
     burst: bool = False,
 ) -> int:
-    """Run `processes` worker processes of a pool; gives the exit code, raises WorkerStartError."""
+    """Run `processes` worker processes of a pool and return the exit code.
+
+    Raises WorkerStartError.
+    """
     children = pool_children(settings, pool, processes, config_path, name=name, burst=burst)
     return asyncio.run(Supervisor(children, grace_of(settings)).run())
