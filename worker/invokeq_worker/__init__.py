@@ -1,4 +1,4 @@
-"""Run model calls as RQ jobs: the side of invokeq that an operator deploys.
+"""Run model calls as RQ jobs: the side of invokeq for operators.
 
 `invokeq_worker.entry` is public. Everything else is Internal: may change without notice.
 """

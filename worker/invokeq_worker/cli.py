@@ -1,6 +1,6 @@
 """Add the worker's subcommands to `invokeq`: worker, up, health, acl and config check.
 
-Slow modules are imported by the command that needs them, so that `--help` stays fast.
+Each command imports its own slow modules, so `--help` stays fast.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The only function that an invokeq job may name; RQ imports it by its dotted path."""
+"""The only function that an invokeq job may name; RQ imports the function by name."""
 
 from typing import Any, NoReturn
 
@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 def execute(envelope: dict[str, Any]) -> NoReturn:
     """Raise RuntimeError: only invokeq's own worker can stream an invocation.
 
-    A stock RQ worker that takes such a job calls this function, and its job fails with the reason.
+    A stock RQ worker calls the function for such a job, and the job fails with the reason.
     """
     request_id = envelope.get("request_id", "?")
     raise RuntimeError(

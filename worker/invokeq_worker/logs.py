@@ -1,7 +1,7 @@
 """Set up logging: one line on stderr for each change of state, for people or as JSON.
 
-All loggers share one pipeline, also those of the standard library (RQ, asyncio), which masks
-credentials. Tracebacks never show local variables, which hold prompts.
+All loggers, RQ's and asyncio's included, share one pipeline, which masks credentials. Tracebacks
+never show local variables, which hold prompts.
 """
 
 import json
@@ -26,7 +26,7 @@ SHORTEST_SECRET: Final = 8
 _SENTINEL_PASSWORD: Final = re.compile(r"(?:^|&)sentinel_password=([^&]+)")
 
 _CHATTY: Final = ("httpcore", "httpx", "openai", "urllib3")
-"""Loggers that write whole requests at debug level, prompts included."""
+"""Loggers with whole requests at debug level, prompts included."""
 
 
 class Redactor:
@@ -105,7 +105,7 @@ def _add_logger_name(logger: WrappedLogger, method: str, event: EventDict) -> Ev
 
 
 def _spellings(secret: str) -> Iterator[str]:
-    """Yield the spellings of a secret, or of its secret part, that a line may contain."""
+    """Yield the spellings of a secret, or of the secret part, for masking."""
     for text in _parts(secret):
         if len(text) >= SHORTEST_SECRET:
             yield from {text, quote(text, safe=""), json.dumps(text)[1:-1], repr(text)[1:-1]}
@@ -113,7 +113,7 @@ def _spellings(secret: str) -> Iterator[str]:
 
 
 def _parts(secret: str) -> list[str]:
-    """Return a secret and its parts: the token of `Bearer <token>`, the password of a URL."""
+    """Return a secret and the parts: the token of `Bearer <token>`, the password of a URL."""
     try:
         url = urlsplit(secret)
         passwords = [url.password] if url.password is not None else []

@@ -1,10 +1,10 @@
 """Build Redis ACL rules: the least privileges of each role.
 
-A plugin's rules are selectors: each ties commands to the keys that need them. Redis 6.2 has no
-selectors: there a role may use each of its commands on each of its keys, so that a plugin can
-tamper with keys that it must only read; see docs/operators.md. Key patterns can name lanes but not
-request ids, so every plugin that knows an id can read and stop the invocation. Ids are unguessable,
-and no key that a plugin may read lists ids of others.
+A plugin's rules are selectors: each ties some commands to some keys. Redis 6.2 has no selectors:
+there a role may use every command on every key of the role, and a plugin can tamper with keys
+meant for reading; see docs/operators.md. Key patterns can name lanes but not request ids: a plugin
+with the id of an invocation can read and stop the invocation. Ids are unguessable, and no readable
+key lists the ids of other plugins.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ Role = Literal["plugin", "gateway", "worker", "operator"]
 
 
 class Grant(NamedTuple):
-    """Commands, separated by spaces, that a role may use on keys."""
+    """Commands, separated by spaces, for a role to use on keys."""
 
     commands: str
     keys: Sequence[str] = ()
@@ -30,7 +30,7 @@ class Grant(NamedTuple):
 
 
 class Rights(NamedTuple):
-    """The privileges of one role; `commands` are those without keys, or ACL categories."""
+    """The privileges of one role; `commands` holds commands without keys, or ACL categories."""
 
     commands: str
     publish: Sequence[str]
@@ -120,8 +120,8 @@ def user_name(role: Role, name: str | None) -> str:
 def acl_rules(role: Role, name: str | None = None, *, selectors: bool = True) -> list[str]:
     """Return the rules of a role, for ACL SETUSER after `reset` and the password.
 
-    `name` is that of the plugin or gateway. Without `selectors` the rules are for Redis 6.2. Raises
-    InvalidRequestError for a name that no plugin can have.
+    `name` names the plugin or gateway. Without `selectors` the rules are for Redis 6.2. Raises
+    InvalidRequestError for an impossible name.
     """
     rights = _rights(role, name)
     channels = ["resetchannels", *(f"&{channel}" for channel in rights.publish)]
@@ -134,7 +134,7 @@ def acl_rules(role: Role, name: str | None = None, *, selectors: bool = True) ->
 
 
 def set_user(user: str, password: str | None, rules: Iterable[str]) -> str:
-    """Return the ACL SETUSER command that creates or replaces a user.
+    """Return the ACL SETUSER command for creating or replacing a user.
 
     The command contains the SHA-256 of the password only.
     """

@@ -1,4 +1,4 @@
-"""`invokeq acl`: print the commands that set up Redis users."""
+"""`invokeq acl`: print the commands for setting up Redis users."""
 
 import sys
 from typing import TYPE_CHECKING, Annotated

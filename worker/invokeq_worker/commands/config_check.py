@@ -1,4 +1,4 @@
-"""Show the effective configuration, and all problems in it."""
+"""Show the effective configuration, and all its problems."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -50,7 +50,7 @@ def _check(settings: Settings) -> list[InvokeqError]:
 
 
 def _build_each(settings: Settings) -> tuple[dict[str, Provider], list[InvokeqError]]:
-    """Build the providers one by one, so that one problem does not hide others."""
+    """Build the providers one by one, so one problem hides no other."""
     providers: dict[str, Provider] = {}
     problems: list[InvokeqError] = []
     for name, table in settings.provider_tables().items():
@@ -97,7 +97,7 @@ def _look_at_pools(
 
 
 def _plugin_table(settings: Settings) -> Table:
-    """Return the plugins as the operator has written them, without their manifests."""
+    """Return the plugins as written by the operator, without manifests."""
     unknown = f"Plugins; others: {settings.permissions.unknown}"
     columns = ("plugin", "manifest", "models", "model types", "tenants", "trusted")
     table = Table(*columns, title=unknown, title_justify="left")

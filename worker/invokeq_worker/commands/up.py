@@ -29,8 +29,8 @@ WATCH_INTERVAL: Final = 0.2
 def up(settings: Settings, config: Path | None, port: int = 0) -> int:
     """Run all pools, and a server unless the settings name one; return the exit code.
 
-    `port` is that of the embedded server on 127.0.0.1; 0 takes a free one. Raises WorkerStartError,
-    BrokerUnavailableError when the embedded server ends, and errors of its start.
+    `port` is for the embedded server on 127.0.0.1; 0 takes a free one. Raises WorkerStartError,
+    BrokerUnavailableError when the embedded server ends, and errors of the start.
     """
     with ExitStack() as stack:
         redis, server = settings.redis, None
@@ -81,7 +81,7 @@ async def _run(
 
 
 async def _announce(supervisor: Supervisor, client: Redis, address: str) -> None:
-    """Print a line once all worker processes of this tree are in the directory."""
+    """Print a line once all worker processes of the tree are in the directory."""
     host, wanted, ready = socket.gethostname(), supervisor.size, 0
     while ready < wanted:
         await asyncio.sleep(WATCH_INTERVAL)

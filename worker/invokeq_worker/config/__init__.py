@@ -1,4 +1,4 @@
-"""Read invokeq.toml into typed settings, and hold the value types that other parts share.
+"""Read invokeq.toml into typed settings, and hold the shared value types.
 
 The ground floor: imports no engine, no streams and no Redis. Internal: may change without notice.
 """

@@ -1,4 +1,4 @@
-"""The field types that several tables of invokeq.toml share, and the base class of a table."""
+"""The field types shared by several tables of invokeq.toml, and the base class of a table."""
 
 from typing import Annotated, Any, ClassVar, NamedTuple, Self
 

@@ -1,4 +1,4 @@
-"""Decide on whose behalf an invocation runs: by the lane of the job, not by its envelope."""
+"""Decide which plugin an invocation acts for: by the lane of the job, not by the envelope."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from invokeq.protocol.requests import Envelope
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Plugin, tenant and user that the worker acts for."""
+    """The plugin, tenant and user of an invocation."""
 
     plugin: str
     tenant: str | None
@@ -20,7 +20,7 @@ class Identity:
 def decide_identity(lane: Lane, envelope: Envelope, trusted: Collection[str]) -> Identity:
     """Return the identity of a job's sender.
 
-    Only a plugin that the operator trusts may act on behalf of another plugin. Raises
+    Only a trusted plugin may act on behalf of another plugin. Raises
     PermissionDeniedError when the envelope names another plugin than the lane, or when the job was
     put into a queue without a lane.
     """

@@ -1,6 +1,6 @@
-"""Load the settings: the environment, then invokeq.toml, then defaults that work alone.
+"""Load the settings: the environment, then invokeq.toml, then built-in defaults.
 
-One pass finds all mistakes, and each names the file or the variable that has to change.
+One pass finds all mistakes, and each names the file or variable to change.
 """
 
 import os
@@ -26,7 +26,7 @@ CONFIG_VARIABLE: Final = "INVOKEQ_CONFIG"
 """Names the configuration file when the command line does not."""
 
 DEFAULT_FILE: Final = Path("invokeq.toml")
-"""The file in the working directory that is read when neither names one."""
+"""The default file, in the working directory."""
 
 _OVERRIDABLE: Final[Mapping[str, type[BaseModel]]] = {
     "redis": RedisSettings,
@@ -55,7 +55,7 @@ class _EnvironmentTables(EnvSettingsSource):
 def load_settings(path: Path | None = None, env: Mapping[str, str] = os.environ) -> Settings:
     """Load the settings from `path`, else $INVOKEQ_CONFIG, else ./invokeq.toml, else defaults.
 
-    Raises InvalidConfigurationError for the first mistake; `read_settings` lists all of them.
+    Raises InvalidConfigurationError for the first mistake; `read_settings` lists all.
     """
     loaded = read_settings(path, env)
     if isinstance(loaded, Settings):
@@ -66,7 +66,7 @@ def load_settings(path: Path | None = None, env: Mapping[str, str] = os.environ)
 def read_settings(
     path: Path | None = None, env: Mapping[str, str] = os.environ
 ) -> Settings | list[InvalidConfigurationError]:
-    """Load the settings like `load_settings`, or return every mistake in them."""
+    """Load the settings like `load_settings`, or return every mistake."""
     path = path or _default_path(env)
     source = DEFAULTS if path is None else str(path)
     try:
@@ -117,7 +117,7 @@ def _merged(tables: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str
 
 
 def _contradictions(settings: Settings) -> Iterator[Problem]:
-    """Yield the mistakes that involve two tables, such as a queue of an unknown provider."""
+    """Yield the mistakes across two tables, such as a queue of an unknown provider."""
     for pool, table in settings.pools.items():
         for index, queue in enumerate(map(Queue.parse, table.queues)):
             name = queue.provider
@@ -158,7 +158,7 @@ def _unreadable_manifests(settings: Settings, directory: Path) -> Iterator[Probl
 def _errors(
     problems: list[Problem], source: str, overrides: Mapping[str, Any]
 ) -> list[InvalidConfigurationError]:
-    """Return one error for each setting: its first problem, which causes the others."""
+    """Return one error for each setting: the first problem, which causes the others."""
     first: dict[str, InvalidConfigurationError] = {}
     for problem in problems:
         origin = _variable(*problem.path) if _is_overridden(problem, overrides) else source

@@ -1,4 +1,4 @@
-"""Describe mistakes in invokeq.toml, one line each: the setting, and how to correct it.
+"""Describe mistakes in invokeq.toml, one line each: the setting, and the remedy.
 
 No line repeats a value, which could be a credential.
 """
@@ -42,7 +42,7 @@ KeyPath: TypeAlias = tuple[str | int, ...]
 
 
 class Problem(NamedTuple):
-    """One mistake: the path of the setting, and how to correct it."""
+    """One mistake: the path of the setting, and the remedy."""
 
     path: KeyPath
     text: str
@@ -70,7 +70,7 @@ def suggest(name: str, known: Iterable[str]) -> str:
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
-    """Return the problems that pydantic found in `model`, in the same order."""
+    """Return the problems found by pydantic in `model`, in the same order."""
     found = error.errors(include_url=False, include_input=False)
     problems = [_explain_one(details["loc"], details, model) for details in found]
     return [problem for problem in problems if not any(_is_within(p, problem) for p in problems)]

@@ -31,13 +31,13 @@ class TenantSettings(Table):
 
 
 class SystemSettings(Table):
-    """`[system]`: models for calls that name none, written `provider/model`."""
+    """`[system]`: models for calls without one, written `provider/model`."""
 
     summary_model: ModelName | None = None
     tenants: dict[str, TenantSettings] = Field(default={})
 
     def summary_model_of(self, tenant: str | None) -> str | None:
-        """Return the model that summarises for a tenant, or None."""
+        """Return the summary model of a tenant, or None."""
         own = self.tenants.get(tenant) if tenant is not None else None
         return self.summary_model if own is None else own.summary_model
 
@@ -108,7 +108,7 @@ class RetryOverride(Table):
 
 
 class RetrySettings(Table):
-    """`[retries]`: retries of vendor calls that fail before any output; times in seconds."""
+    """`[retries]`: retries of vendor calls without output; times in seconds."""
 
     calls: Annotated[Count, Field(le=20)] = RetryPolicy().calls
     base: Seconds = RetryPolicy().base
@@ -138,7 +138,7 @@ class RetrySettings(Table):
 
 
 ANY: Final = "*"
-"""The pattern that matches every name."""
+"""The pattern for every name."""
 
 
 def _pattern_of_model(pattern: str) -> str:

@@ -1,7 +1,7 @@
-"""The permissions of each plugin: those of its manifest, narrowed by the operator.
+"""The permissions of each plugin: from the manifest, narrowed by the operator.
 
-Permissions belong to the identity that the worker has decided on, never to the content of a
-request. They only narrow: nothing that a plugin sends can add a permission.
+Permissions belong to the identity of the sender, as decided by the worker, never to the content of
+a request. A plugin can send no content to gain a permission.
 """
 
 import re
@@ -66,9 +66,9 @@ class Permissions:
         settings: PermissionSettings,
         directory: Path,
     ) -> Self:
-        """Read the manifests; their paths are relative to `directory`.
+        """Read the manifests; paths are relative to `directory`.
 
-        Raises InvalidConfigurationError for a manifest that cannot be read.
+        Raises InvalidConfigurationError for an unreadable manifest.
         """
         rights = {
             name: _Rights(
@@ -95,7 +95,7 @@ class Permissions:
 
 
 def read_manifest(path: Path) -> DeclaredPermissions:
-    """Return the permissions in a manifest; `path` is the file or its directory."""
+    """Return the permissions in a manifest; `path` is the file or the directory."""
     try:
         import yaml
     except ModuleNotFoundError as error:
@@ -148,6 +148,6 @@ def _denied(identity: Identity, problem: str) -> PermissionDeniedError:
 
 
 def _canonical(pattern: str) -> str:
-    """Return a pattern with a full provider id shortened, as it is in requests."""
+    """Return a pattern with a full provider id shortened, as in requests."""
     steps = pattern.split("/")
     return "/".join([canonical_provider("/".join(steps[:3])), *steps[3:]])

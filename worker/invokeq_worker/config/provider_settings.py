@@ -1,4 +1,4 @@
-"""`[providers.<name>]`: options that only the provider understands, with credentials hidden."""
+"""`[providers.<name>]`: options for the provider alone, with credentials hidden."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar, Final
@@ -14,7 +14,7 @@ _SECRET_WORDS: Final = ("key", "token", "secret", "password", "auth", "credentia
 
 
 class ProviderSettings(Table):
-    """`[providers.<name>]`: the type, and options that only the provider understands."""
+    """`[providers.<name>]`: the type, and options for the provider alone."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="allow")
 

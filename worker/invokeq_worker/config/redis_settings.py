@@ -44,7 +44,7 @@ class RedisSettings(Table):
 
     @property
     def url_text(self) -> str:
-        """The URL with its password, for connecting; show `address` instead."""
+        """The URL with the password, for connecting; show `address` instead."""
         return self.url.get_secret_value()
 
     @property

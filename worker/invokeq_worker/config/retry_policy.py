@@ -1,4 +1,4 @@
-"""Decide what follows a failed vendor call. Pure: time and chance enter as parameters."""
+"""Decide on retries of failed vendor calls. Pure: time and chance enter as parameters."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -32,9 +32,9 @@ def retry_wait(
     """Return the seconds until the next call may be made, or None for no retry.
 
     Exponential backoff with full jitter: `chance`, from 0 to 1, is the share of the backoff after
-    `made` calls. The `retry_after` of the vendor is added, so that clients that were limited
-    together do not return together. A first call on a kept connection that was closed is retried
-    at once. `left` is the number of seconds until the deadline; a longer wait is useless.
+    `made` calls. The `retry_after` of the vendor is added, so that clients limited together do not
+    return together. A first call on a kept but closed connection is retried at once. `left` is the
+    number of seconds until the deadline; a longer wait is useless.
     """
     if not isinstance(error, _PASSING) or made >= policy.calls:
         return None
@@ -49,5 +49,5 @@ def retry_wait(
 
 
 def allows_fallback(error: InvokeqError) -> bool:
-    """Return whether a fallback model may succeed after this error."""
+    """Return whether a fallback model may succeed after an error."""
     return isinstance(error, _PASSING + _LASTING)

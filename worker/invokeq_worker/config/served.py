@@ -13,10 +13,10 @@ from invokeq_worker.config.settings import Settings
 def served_providers(
     settings: Settings, pool: str, providers: Mapping[str, Provider] | None = None
 ) -> dict[str, list[str]]:
-    """Return the canonical names of the providers that answer on each queue of a pool.
+    """Return the canonical names of the providers for each queue of a pool.
 
-    Queues and providers keep their order. A queue `<model type>` is served by all providers of the
-    type, `<model type>.<provider>` by one. Without `providers` they are built from the settings.
+    Queues and providers stay in order. A queue `<model type>` is served by all providers of the
+    type, `<model type>.<provider>` by one. `providers` are built from the settings by default.
     Raises InvalidConfigurationError for a queue without a provider, or MissingExtraError if a
     provider lacks a package for the model type.
     """

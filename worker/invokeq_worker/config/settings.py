@@ -1,4 +1,4 @@
-"""The operator's settings as one frozen object; `loading` reads them from file and environment.
+"""The operator's settings as one frozen object; `loading` reads file and environment.
 
 No `repr`, `str` or JSON of the settings shows a credential.
 """
@@ -95,7 +95,7 @@ class Settings(BaseSettings):
 
     @property
     def trusted_plugins(self) -> frozenset[str]:
-        """Plugins that may act on behalf of others."""
+        """Plugins with the right to act on behalf of others."""
         return frozenset(name for name, plugin in self.plugins.items() if plugin.trusted)
 
     def permissions_of_plugins(self) -> Permissions:
@@ -135,7 +135,7 @@ class Settings(BaseSettings):
         return found
 
     def needed_tables(self, pool: str) -> dict[str, dict[str, Any]]:
-        """Return the tables of the providers that a pool serves, and of their fallbacks."""
+        """Return the tables of the providers of a pool, and of all fallbacks."""
         tables = self.provider_tables(pool)
         models = self.fallback_models()
         others = {

@@ -1,6 +1,6 @@
-"""Value types that settings and other parts of the worker share: bounds, times, model names.
+"""Value types shared by settings and other parts of the worker: bounds, times, model names.
 
-Nothing here reads a file or talks to Redis.
+No code here reads a file or talks to Redis.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,12 +26,12 @@ class Window(NamedTuple):
 
 
 LEAST_WINDOW: Final = Window(256, 256 * 1024, 1024 * 1024)
-"""Readers report every quarter of this; in a smaller window a run would wait without end."""
+"""Readers report every quarter of this window; in a smaller one a run would wait forever."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """Seconds for which a job and its stream are kept: after the end, and while queued."""
+    """Seconds for which a job and the stream are kept: after the end, and while queued."""
 
     result_ttl: int
     failure_ttl: int
@@ -39,7 +39,7 @@ class Retention:
 
 
 class ModelRef(NamedTuple):
-    """A model: the canonical name of its provider, and its own name."""
+    """A model: the canonical name of the provider, and the name of the model."""
 
     provider: str
     model: str
@@ -49,7 +49,7 @@ class ModelRef(NamedTuple):
 
 
 Fallbacks: TypeAlias = Mapping[ModelRef, Sequence[ModelRef]]
-"""The models that stand in for a model, in order."""
+"""The fallback models of each model, in order."""
 
 
 def split_model(name: str, providers: Mapping[str, object]) -> ModelRef | None:

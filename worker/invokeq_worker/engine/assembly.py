@@ -1,7 +1,7 @@
-"""Build the parts of a worker from its settings, and wire them.
+"""Build the parts of a worker from the settings, and wire the parts.
 
-Parts meet an invocation in this order: Claimer, Run, Writer. Heartbeat, Readers, Reaper and
-Commands work beside them.
+An invocation passes Claimer, Run and Writer. Heartbeat, Readers, Reaper and Commands work in the
+background.
 """
 
 import os
@@ -33,7 +33,7 @@ from invokeq_worker.streams.writer import Writer
 
 
 class Connections(NamedTuple):
-    """A worker's connections to Redis: one for each task that sends commands."""
+    """A worker's connections to Redis: one for each task."""
 
     claims: RedisConnection
     writes: RedisConnection
@@ -54,7 +54,7 @@ class Connections(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class WorkerSetup:
-    """What a worker is built from; `pool` is the name of its table in the settings."""
+    """The input of `assemble`; `pool` is the name of a table in the settings."""
 
     settings: Settings
     pool: str
@@ -81,7 +81,7 @@ def assemble(
     announce_lane: Callable[[str], None],
     on_command: Callable[[dict[str, Any]], None],
 ) -> Parts:
-    """Build all parts but the heartbeat, which needs providers that run.
+    """Build all parts but the heartbeat, which needs running providers.
 
     `announce_lane` is called with the lane of each job, `on_command` with each of RQ's commands.
     """

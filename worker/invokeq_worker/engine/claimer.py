@@ -1,7 +1,7 @@
 """Claims jobs from the lanes, as many as there are free slots, and starts a run for each.
 
-An idle worker blocks on the wakeup keys of its queues and polls nothing. The claim is pipelined
-behind the blocking pop, so that the server runs the claim script the moment a wakeup arrives. Cost:
+An idle worker blocks on the wakeup keys of the queues and does not poll. The claim is pipelined
+behind the blocking pop: the server runs the claim script the moment a wakeup arrives. Cost:
 one round trip for a claim of up to CLAIM_SIZE jobs, also for the first one after an idle time.
 """
 
@@ -25,7 +25,7 @@ CLAIM_SIZE: Final = 32
 """Jobs of one claim; more would block the server for over a millisecond."""
 
 BLOCK: Final = 5.0
-"""Seconds to block on a wakeup before asking again, so that a half-open connection is noticed."""
+"""Seconds to block on a wakeup before asking again, to notice a half-open connection."""
 
 MARGIN: Final = 5.0
 """Seconds beyond BLOCK after which the connection is closed."""
@@ -34,8 +34,8 @@ PAUSE: Final = 0.5
 """Seconds to wait while Redis is unavailable."""
 
 HEAD_START: Final = 3
-"""Loop turns for new runs before the worker waits for more: to call their vendor, and to emit what
-is ready at once."""
+"""Loop turns for new runs before the worker waits for more: to call vendors, and to emit output
+ready at once."""
 
 log: Final = structlog.get_logger(__name__)
 
@@ -66,8 +66,8 @@ class Slots:
 class Claimer:
     """The claim loop of one worker.
 
-    `start_run` is called on the loop for every claimed job. `reconcile` requeues jobs that a broken
-    claim may have claimed without this worker knowing.
+    `start_run` is called on the loop for every claimed job. `reconcile` requeues the orphans of a
+    claim without a reply.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class Claimer:
             self._resumed.set()
 
     def stop(self) -> None:
-        """Claim no more jobs; those of a claim on its way are still run."""
+        """Claim no more jobs; the jobs of a claim on the way are still run."""
         self._stopped = True
         # Cancelling a claim on its way would lose its reply, and with it the claimed jobs.
         if self._task is not None and not self._claiming:
@@ -149,7 +149,7 @@ class Claimer:
         return claim.left
 
     async def _claim(self, count: int, wait: bool) -> Claim:
-        """Claim up to `count` jobs. One round trip, which `stop()` interrupts only in its wait."""
+        """Claim up to `count` jobs. One round trip; `stop()` interrupts only the wait."""
         command = scripts.claim(self._worker, self._queues, count, secrets.token_hex(12))
         wakeups = (keys.wakeup(queue) for queue in self._queues)
         before: list[Command] = [("BLPOP", *wakeups, BLOCK)] if wait else []

@@ -1,6 +1,6 @@
 """Listen for commands: RQ's worker commands, and request ids to cancel on invokeq's own channel.
 
-Redis publishes at most once, so a command can be lost. Nothing depends on delivery alone: a cancel
+Redis publishes at most once, so a command can be lost. A cancel needs no delivery: the cancel
 is also written to the reader's lease, which the heartbeat polls every second.
 """
 
@@ -18,10 +18,10 @@ from redis.exceptions import RedisError
 from invokeq.protocol.redis import keys
 
 REMEMBER: Final = 10.0
-"""Seconds to remember a cancel for a job that this worker may be claiming right now."""
+"""Seconds to remember a cancel, for a claim of the job on its way."""
 
 REMEMBERED: Final = 10_000
-"""Most cancels that are remembered."""
+"""Most cancels in memory."""
 
 PAUSE: Final = 0.5
 """Seconds to wait while Redis is unavailable."""
@@ -30,7 +30,7 @@ log: Final = structlog.get_logger(__name__)
 
 
 class EarlyCancels:
-    """Cancels that overtook the claim of their job, kept for REMEMBER seconds."""
+    """Cancels that overtook the claim of the job, kept for REMEMBER seconds."""
 
     def __init__(self) -> None:
         self._reasons: OrderedDict[str, tuple[str, float]] = OrderedDict()
@@ -42,7 +42,7 @@ class EarlyCancels:
             self._reasons.popitem(last=False)
 
     def take(self, request_id: str) -> str | None:
-        """Forget the cancel of a request and return its reason, or None if there is none."""
+        """Forget the cancel of a request and return the reason, or None."""
         if not self._reasons:
             return None
         reason, at = self._reasons.pop(request_id, ("", 0.0))

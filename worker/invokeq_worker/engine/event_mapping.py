@@ -13,7 +13,7 @@ from invokeq_worker.streams.event_stream import EventWriter
 
 
 def emit_output(stream: EventWriter, output: Output) -> Usage | None:
-    """Append the event of an output to a stream, and return the usage that the output reports."""
+    """Append the event of an output to a stream, and return the reported usage."""
     match output:
         case TextChunk():  # first, because most outputs are chunks of text
             stream.chunk(output.json())

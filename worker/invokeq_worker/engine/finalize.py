@@ -81,7 +81,7 @@ def build_closing(
 
 
 class Attempt(Protocol):
-    """The part of a run that others act on; `started_at` in seconds since the epoch."""
+    """The part of a run for readers and finalizers; `started_at` in seconds since the epoch."""
 
     job: Claimed
     stream: EventWriter
@@ -111,7 +111,7 @@ class Finalizer:
         self._on_finalized = on_finalized
 
     def done(self, attempt: Attempt, usage: dict[str, Any] | None) -> None:
-        """End an attempt whose answer is complete."""
+        """End an attempt with a complete answer."""
         self._finalize(attempt, EventKind.DONE, events.done(usage), Ending.FINISHED)
 
     def failed(self, attempt: Attempt, error: InvokeqError) -> None:
@@ -131,14 +131,14 @@ class Finalizer:
         stage: str | None,
         ending: Ending,
     ) -> None:
-        """End an attempt that was stopped; `stage` says how far one with a deadline had come."""
+        """End a stopped attempt; `stage` says how far one with a deadline had come."""
         log.info("invocation cancelled", request_id=attempt.job.id, reason=reason)
         text = "Job stopped by user" if ending is Ending.STOPPED else ""
         payload = events.cancelled(reason, usage, stage)
         self._finalize(attempt, EventKind.CANCELLED, payload, ending, text)
 
     def requeue(self, job: Claimed) -> None:
-        """Put a job back at the head of its lane; its attempt must not have emitted output."""
+        """Put a job without output back at the head of the lane."""
         ttl = self._retention.queue_ttl
         self._writer.command(
             scripts.requeue(self._worker, job.lane, job.id, job.execution, ttl),
@@ -147,7 +147,7 @@ class Finalizer:
         log.info("invocation requeued", request_id=job.id)
 
     def fenced(self, job: Claimed) -> None:
-        """Leave an attempt to the worker that has fenced it: write neither events nor records."""
+        """Leave a fenced attempt to the other worker: write neither events nor records."""
         self._on_finalized(job)
         log.info("attempt fenced", request_id=job.id, attempt=job.attempt)
 

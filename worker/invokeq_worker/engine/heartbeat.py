@@ -40,9 +40,9 @@ log: Final = structlog.get_logger(__name__)
 
 
 class Heartbeat:
-    """The lease of one worker, and the state of the cluster that each renewal returns.
+    """The lease of one worker, and the news that each renewal returns.
 
-    `catalog` is its digest and its bytes. `worker_ttl` is the TTL of RQ's record of the worker, in
+    `catalog` is a digest and the bytes. `worker_ttl` is the TTL of RQ's record of the worker, in
     seconds. `reap` cleans up after a dead worker.
     """
 
@@ -79,7 +79,7 @@ class Heartbeat:
             await asyncio.sleep(REFRESH)
 
     async def beat(self) -> Sequence[str]:
-        """Renew the lease, apply what came back, and return the dead workers. One round trip."""
+        """Renew the lease, apply the replies, and return the dead workers. One round trip."""
         # A fresh run has no lease to miss: the reader writes it apart from the job.
         polled = [run for run in self._runs.values() if is_past_grace(run)]
         commands = [self._heartbeat_command(), *self._publish_catalog()]
@@ -101,7 +101,7 @@ class Heartbeat:
         return [name.decode() for name in dead if name.decode() != self._entry.name]
 
     async def deregister(self) -> None:
-        """Give up the lease, so that clients and other workers need not wait until it lapses."""
+        """Give up the lease at once, so that clients and other workers see the end."""
         name = self._entry.name
         with contextlib.suppress(RedisConnectionLostError):
             await self._connection.exchange(

@@ -1,11 +1,11 @@
-"""The readers of runs: how far they have read, whether they are alive, and backpressure.
+"""The readers of runs: positions, signs of life, and backpressure.
 
-A run whose reader is a window behind waits here instead of reading on from its provider, so that
-the vendor's connection fills up in turn. A wait ends when the reader has read enough, has detached,
-or has gone. Cancel, deadline and shutdown end a wait as they end everything else a run does.
+A run waits here, instead of reading on from the provider, while the reader is a window behind. The
+vendor's connection fills up in turn. A wait ends when the reader has read enough, has detached,
+or has gone. Cancel, deadline and shutdown end a wait, too.
 
-Cost: none while no run waits. Otherwise one MGET for all waiting runs: at once for a run that has
-just begun to wait, then every PAUSE seconds. The heartbeat polls the leases of all other runs.
+Cost: none while no run waits. Otherwise one MGET for all waiting runs: at once for a new
+wait, then every PAUSE seconds. The heartbeat polls the leases of all other runs.
 """
 
 import asyncio
@@ -26,13 +26,13 @@ from invokeq_worker.config.values import REDIS_RETENTION
 from invokeq_worker.engine.finalize import Attempt
 
 PAUSE: Final = 0.025
-"""Seconds between polls; short enough that a reader never waits for the next events."""
+"""Seconds between polls; too short to keep a reader waiting."""
 
 TIMEOUT: Final = 4.0
 """Seconds for one poll."""
 
 GRACE: Final = 2.0
-"""Seconds after the claim before a missing reader counts; its lease and the job travel apart."""
+"""Seconds after the claim before a missing reader counts; lease and job travel apart."""
 
 RETURN_GRACE: Final = 5.0
 """Seconds after Redis was unavailable before a missing reader counts; readers reconnect."""
@@ -99,7 +99,7 @@ class Readers:
             self._on_lost()
 
     def apply_leases(self, runs: Iterable[Attempt], leases: Iterable[bytes | None]) -> None:
-        """Act on polled leases: a position, an order, or a reader that has gone."""
+        """Act on polled leases: a position, an order, or a missing reader."""
         self._unavailable_since = None
         forgiving = time.monotonic() < self._missing_count_from
         for run, lease in zip(runs, leases, strict=True):
@@ -130,5 +130,5 @@ def is_past_grace(run: Attempt) -> bool:
 
 
 def lease_query(runs: Iterable[Attempt]) -> Command:
-    """Return the command that reads the leases of the readers of `runs`."""
+    """Return the command for reading the leases of the readers of `runs`."""
     return ("MGET", *(keys.reader(run.job.id) for run in runs))

@@ -1,14 +1,14 @@
 """Clean up after dead workers: redeliver jobs without output, end all others with an error.
 
 The stream of a dead worker's attempt is fenced first: a `lost` event with the highest possible
-sequence, so that a worker that was only frozen can write no more. Then the stream decides:
+sequence. A worker that was only frozen can write no more. Then the stream decides:
 
-- It has a terminal event: only RQ's job records are missing, which a cluster keeps on another node.
-  They are finalized as that event says.
-- It has no output, and attempts are left: the job goes back to the head of its lane.
+- A terminal event: only RQ's job records are missing, which a cluster keeps on another node. The
+  records are finalized by the event.
+- No output, and attempts left: the job goes back to the head of the lane.
 - Otherwise: a `failed` event with WorkerLostError.
 
-Any worker that finds a dead one reaps it. A short lock keeps two from doing the work twice; reaping
+Every worker looks for dead ones. A short lock keeps two from doing the work twice; reaping
 is idempotent, so both together would do no harm.
 """
 
@@ -47,7 +47,7 @@ log: Final = structlog.get_logger(__name__)
 
 
 class Written(NamedTuple):
-    """What the stream of one attempt holds."""
+    """The content of the stream of one attempt."""
 
     emitted: int
     """Events of the answer; 0 if a redelivery goes unnoticed."""
@@ -58,7 +58,7 @@ class Written(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DeadAttempt:
-    """An attempt whose worker is dead, and what its stream holds."""
+    """An attempt of a dead worker, and the content of the stream."""
 
     job: Claimed
     written: Written
@@ -67,7 +67,7 @@ class DeadAttempt:
 def can_redeliver(attempt: DeadAttempt, max_attempts: int) -> bool:
     """Return whether the job may run again.
 
-    No part of an answer may be emitted twice, and a job that kills its workers must not go on
+    No part of an answer may be emitted twice, and a job that kills workers must not go on
     forever.
     """
     written = attempt.written
@@ -75,7 +75,7 @@ def can_redeliver(attempt: DeadAttempt, max_attempts: int) -> bool:
 
 
 class Reaper:
-    """Cleans up after the dead workers that the heartbeat finds."""
+    """Cleans up after the dead workers found by the heartbeat."""
 
     def __init__(
         self, connection: RedisConnection, worker: str, retention: Retention, max_attempts: int
@@ -104,7 +104,7 @@ class Reaper:
         await self._deregister_dead(dead)
 
     async def resolve(self, dead: str, request_id: str, execution: str) -> None:
-        """End one attempt of a dead worker, or redeliver its job."""
+        """End one attempt of a dead worker, or redeliver the job."""
         attempt = await self._fence(dead, request_id, execution)
         if attempt is None:
             return
@@ -120,7 +120,7 @@ class Reaper:
             await self._fail_lost(dead, job, attempt.written.emitted)
 
     async def _fail_lost(self, dead: str, job: Claimed, emitted: int) -> None:
-        """Emit WorkerLostError to the reader of a job that cannot run again."""
+        """Emit WorkerLostError to the reader of a job without attempts left."""
         error = WorkerLostError(request_id=job.id, attempt=job.attempt, worker=dead, events=emitted)
         log.warning("invocation lost", request_id=job.id, attempt=job.attempt, events=emitted)
         key = keys.events(job.id)
@@ -132,7 +132,7 @@ class Reaper:
         )
 
     async def _finalize_ended(self, dead: str, job: Claimed, ended: EventKind) -> None:
-        """Finalize a job whose worker died after the terminal event."""
+        """Finalize a job after a worker died behind the terminal event."""
         log.warning(
             "rq job finalized for dead worker", request_id=job.id, attempt=job.attempt, ended=ended
         )
@@ -143,7 +143,7 @@ class Reaper:
     def _finalize(
         self, dead: str, job: Claimed, ending: Ending, exception: str
     ) -> tuple[Command, Command]:
-        """Return the commands that let the stream expire and write RQ's job records."""
+        """Return the commands for expiring the stream and writing RQ's job records."""
         now = time.time()
         closing = build_closing(
             job,
@@ -159,7 +159,7 @@ class Reaper:
         )
 
     async def _fence(self, dead: str, request_id: str, execution: str) -> DeadAttempt | None:
-        """Fence an attempt and read its stream; return None for a job of another worker.
+        """Fence an attempt and read the stream; return None for a job of another worker.
 
         Two round trips.
         """
@@ -185,7 +185,7 @@ class Reaper:
     async def _send(self, *commands: Command) -> list[Reply]:
         """Exchange commands, and raise the error of any but an XADD.
 
-        An XADD is refused when its event is there already, from an earlier reaper.
+        An XADD is refused after an earlier reaper has written the event.
         """
         replies = await scripts.exchange(self._connection, commands, TIMEOUT)
         for command, reply in zip(commands, replies, strict=True):
@@ -194,7 +194,7 @@ class Reaper:
         return replies
 
     async def _deregister_dead(self, dead: str) -> None:
-        """Remove a dead worker's records, RQ's and invokeq's, as a worker does that ends."""
+        """Remove a dead worker's records, RQ's and invokeq's, as at a normal end."""
         found = await self._connection.execute("SMEMBERS", keys.QUEUES, timeout=TIMEOUT)
         lanes = [keys.lane_of(lane.decode(errors="replace")) for lane in found]
         key = keys.worker(dead)
@@ -213,9 +213,9 @@ def _append(key: str, event_id: EventId, kind: EventKind, payload: bytes) -> Com
 
 
 def _read_attempt(entries: Any) -> Written:
-    """Count the events of the answer in the entries of one attempt, and find its terminal event.
+    """Count the events of the answer in the entries of one attempt, and find the terminal event.
 
-    An entry that cannot be decoded counts as one event.
+    A malformed entry counts as one event.
     """
     count, ended = 0, None
     for entry_id, flat in entries:

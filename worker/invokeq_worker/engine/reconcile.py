@@ -1,4 +1,4 @@
-"""Requeue orphaned claims: jobs claimed in this worker's name by a claim whose reply was lost."""
+"""Requeue orphaned claims: jobs of a claim without a reply, after a broken connection."""
 
 from typing import Final
 
@@ -11,13 +11,13 @@ from invokeq_worker.redis.scripts import Claimed
 from invokeq_worker.streams.writer import Writer
 
 TIMEOUT: Final = 5.0
-"""Seconds for one look at the claims that Redis knows of."""
+"""Seconds for reading the claims from Redis."""
 
 log: Final = structlog.get_logger(__name__)
 
 
 class Reconciler:
-    """Knows the claims that this process holds, and requeues those that only Redis knows of.
+    """The claims held by the process, to be compared with the claims in Redis.
 
     `queue_ttl` is how many seconds a requeued job may wait.
     """
@@ -32,15 +32,15 @@ class Reconciler:
         self._held: set[str] = set()
 
     def hold(self, job: Claimed) -> None:
-        """Record a claim whose reply has arrived."""
+        """Record a claim after its reply has arrived."""
         self._held.add(f"{job.id}:{job.execution}")
 
     def release(self, job: Claimed) -> None:
-        """Forget a claim that was finalized, requeued or fenced."""
+        """Forget a finalized, requeued or fenced claim."""
         self._held.discard(f"{job.id}:{job.execution}")
 
     async def reconcile(self) -> None:
-        """Requeue the claims that Redis has and this process does not hold."""
+        """Requeue claims in Redis that the process does not hold."""
         # The heartbeat uses the connection meanwhile, in another task.
         connection = self._connection.clone()
         try:

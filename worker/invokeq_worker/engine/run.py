@@ -1,8 +1,8 @@
 """One attempt of one invocation, from the claimed job to the terminal event.
 
 A run emits `started`, then the provider's outputs, then exactly one terminal event, and has RQ's
-job records finalized in the same batch. A run that was fenced by a later attempt emits no more
-events and finalizes no job.
+job records finalized in the same batch. A run fenced by a later attempt emits no more events and
+finalizes no job.
 """
 
 import asyncio
@@ -75,11 +75,11 @@ class Run:
             self._ending = ending
 
     def requeue(self) -> bool:
-        """Stop the run and requeue its job; return False if the run has emitted output."""
+        """Stop the run and requeue the job; return False if the run has emitted output."""
         return not self.stream.events and self._interrupt(Interruption("requeue"))
 
     def check_silence(self, now: float) -> None:
-        """Stop the run when its provider has been silent for too long; called every second."""
+        """Stop the run when the provider has been silent for too long; called every second."""
         # A wait for the reader or for Redis is no silence of the provider.
         if not self._is_waiting and now - self.last_activity_at > self._context.provider_silence:
             self._interrupt(Interruption("silence"))
@@ -96,7 +96,7 @@ class Run:
         return True
 
     async def execute(self) -> None:
-        """Run the attempt to its end; every failure of the invocation becomes an event."""
+        """Run the attempt to the end; every failure of the invocation becomes an event."""
         self._begun = True
         try:
             if self._interruption is not None:
@@ -160,7 +160,7 @@ class Run:
                     await self._wait_for_capacity()
 
     async def _payload(self, envelope: Envelope) -> bytes | dict[str, Any]:
-        """Return the request from the envelope, or fetch the body that travels beside the job."""
+        """Return the request from the envelope, or fetch the body from beside the job."""
         if envelope.body is None:
             return envelope.request or {}
         return await self._context.bodies.fetch(self.job.id, keys.body_part, envelope.body)
@@ -234,7 +234,7 @@ class Run:
         return None if self._calls is None else self._calls.usage_meter.usage()
 
     def _stage(self) -> str:
-        """Return how far the run had come when its deadline passed."""
+        """Return how far the run had come at the deadline."""
         asked = self._calls is not None and self._calls.made
         return "while the model answered" if asked else "before the model was asked"
 

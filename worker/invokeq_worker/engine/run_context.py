@@ -1,4 +1,4 @@
-"""What all runs of a worker share: settings, the writer, and helpers with state of their own."""
+"""The shared context of all runs of a worker: settings, writer, and helpers with own state."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -21,19 +21,19 @@ from invokeq_worker.engine.finalize import Attempt, Finalizer
 from invokeq_worker.streams.writer import Writer
 
 BODY_TIMEOUT: Final = 30.0
-"""Seconds to fetch a request body that travels beside its job."""
+"""Seconds to fetch a request body from beside the job."""
 
 MOST_FINDINGS: Final = 1000
-"""Different findings that are logged; made-up names must fill neither the memory nor the log."""
+"""Most findings in the log; made-up names must fill neither the memory nor the log."""
 
 LONGEST_NAMES: Final = 100
-"""Characters of parameter names that one finding logs."""
+"""Characters of parameter names in one finding."""
 
 log: Final = structlog.get_logger(__name__)
 
 
 class BodyFetcher:
-    """Fetches what travels beside jobs, over one connection and one body at a time."""
+    """Fetches request bodies and files over one connection, one body at a time."""
 
     def __init__(self, connection: RedisConnection) -> None:
         self._connection = connection
@@ -41,7 +41,7 @@ class BodyFetcher:
         self._lock = asyncio.Lock()
 
     async def fetch(self, request_id: str, key: Callable[[str, int], str], ref: BodyRef) -> bytes:
-        """Return the joined parts that `key(request_id, n)` names. One round trip.
+        """Return the joined parts under `key(request_id, n)`. One round trip.
 
         Raises InternalError when the connection breaks or a part is missing.
         """
@@ -55,13 +55,13 @@ class BodyFetcher:
 
 
 class IgnoredParameters:
-    """Logs parameters that plugins send and a model does not have, each finding once a process."""
+    """Logs parameters that a model does not have, each finding once a process."""
 
     def __init__(self) -> None:
         self._logged: set[tuple[str, str, str]] = set()
 
     def note(self, provider: str, model: str, parameters: Sequence[str]) -> None:
-        """Log that a model has no such parameters, unless that finding was logged before."""
+        """Log parameters unknown to a model, unless the finding was logged before."""
         if not parameters or len(self._logged) >= MOST_FINDINGS:
             return
         names = ", ".join(sorted(parameters))[:LONGEST_NAMES]
@@ -73,7 +73,7 @@ class IgnoredParameters:
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """What all runs of a worker share.
+    """The shared context of all runs of a worker.
 
     `wait_for_reader` waits until the reader of a run has read enough. `provider_silence` is in
     seconds.

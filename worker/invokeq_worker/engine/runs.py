@@ -1,4 +1,4 @@
-"""The runs of one worker process: starts, stops and drains them."""
+"""The runs of one worker process: start, stop, drain."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -16,9 +16,9 @@ log: Final = structlog.get_logger(__name__)
 
 
 class ActiveRuns:
-    """The runs that have not ended, by request id.
+    """The unfinished runs by request id.
 
-    `on_start` is called with each job that is started, `on_end` when its run has ended.
+    `on_start` is called with the job of each new run, `on_end` at the end of each run.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class ActiveRuns:
         run.task.add_done_callback(lambda _: self._end(run))
 
     def cancel(self, request_id: str, reason: str) -> None:
-        """Cancel a run, or the claim of its job that may be on its way."""
+        """Cancel a run, or remember the cancel for a claim on the way."""
         run = self._runs.get(request_id)
         if run is None:
             self._early.add(request_id, reason)
@@ -59,7 +59,7 @@ class ActiveRuns:
             run.cancel(reason)
 
     def stop(self, request_id: str) -> None:
-        """Stop a run as RQ's stop command asks for: its job counts as failed."""
+        """Stop a run as RQ's stop command asks for: the job counts as failed."""
         run = self._runs.get(request_id)
         if run is None:
             log.warning("stop ignored, job not running here", request_id=request_id)
@@ -69,7 +69,7 @@ class ActiveRuns:
     async def drain(self, worker: str, grace: float, hurry: asyncio.Event) -> None:
         """Wait `grace` seconds, or until `hurry`, for the runs to end; then end the rest.
 
-        Runs that have emitted no output are requeued, all others are cancelled.
+        Runs without output are requeued, all others are cancelled.
         """
         tasks = {run.task for run in self._runs.values() if run.task is not None}
         if not tasks:

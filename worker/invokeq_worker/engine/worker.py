@@ -1,4 +1,4 @@
-"""The worker: an RQ worker that runs many invocations at once on one event loop.
+"""The worker: an RQ worker for many invocations at once on one event loop.
 
 RQ's tools see and steer a worker of RQ's own kind (`rq info`, `rq suspend`, `rq requeue`, stop and
 shutdown commands, registries). The loop, the claims and the job records are invokeq's.
@@ -43,7 +43,7 @@ from invokeq_worker.redis.server_check import check_server, open_client
 from invokeq_worker.vendor.fallbacks import check_fallbacks
 
 WORKER_TTL: Final = 60
-"""Seconds for which RQ's record of a worker outlives its last heartbeat."""
+"""Seconds for which RQ's record of a worker outlives the last heartbeat."""
 
 GARBAGE: Final = 10_000
 """New objects before Python looks for garbage. A run leaves no cycles, and a wave of new runs is no
@@ -159,7 +159,7 @@ class InvocationWorker(BaseWorker):
         return not writer.lost.is_set()
 
     async def _drain(self, redis_is_there: bool) -> None:
-        """End the runs within the grace time, flush their events, and close the providers."""
+        """End the runs within the grace time, flush all events, and close the providers."""
         grace = self._settings.limits.shutdown_grace if redis_is_there else 0
         await self._parts.runs.drain(self.name, grace, self._hurry)
         if redis_is_there:
@@ -179,7 +179,7 @@ class InvocationWorker(BaseWorker):
             raise
 
     def register_birth(self) -> None:
-        """Register as RQ does, and list the queues, so that `rq info` shows who serves them."""
+        """Register as RQ does, and list the queues for `rq info`."""
         super().register_birth()
         self.connection.sadd(keys.QUEUES, *(queue.key for queue in self.queues))
 
@@ -198,13 +198,13 @@ class InvocationWorker(BaseWorker):
             log.warning("deregistration failed", worker=self.name, problem=str(error))
 
     def _announce_lane(self, lane: str) -> None:
-        """Have RQ's tools list this worker with a lane that it serves for the first time."""
+        """Have RQ's tools list this worker with a newly served lane."""
         if lane not in self._lanes:
             self._lanes.add(lane)
             self._parts.writer.command(("SADD", keys.lane_workers(lane), self.key))
 
     def _on_command(self, command: dict[str, Any]) -> None:
-        """Execute a command of RQ's tools; there is no work horse here that could be killed."""
+        """Execute a command of RQ's tools; there is no work horse to kill."""
         match command:
             case {"command": "stop-job" | "stop-execution", "job_id": str(request_id)}:
                 self._parts.runs.stop(request_id)
@@ -229,9 +229,9 @@ class InvocationWorker(BaseWorker):
 def run_worker(
     settings: Settings, pool: str, *, name: str | None = None, burst: bool = False
 ) -> int:
-    """Run one worker process of a pool until it is stopped, and return the exit code.
+    """Run one worker process of a pool until stopped, and return the exit code.
 
-    Raises ConfigurationError for settings that cannot work, and BrokerUnavailableError if Redis
+    Raises ConfigurationError for unusable settings, and BrokerUnavailableError if Redis
     does not answer.
     """
     providers = build_providers(settings.needed_tables(pool))

@@ -1,11 +1,11 @@
-"""A Valkey server for development, which ends with the process that started it.
+"""A Valkey server for development, which ends with the parent process.
 
 The server listens on a unix socket in a private directory and, by default, on a free port of
-127.0.0.1. It is ready once it has answered PING on the socket, which no other server can hold.
+127.0.0.1. A server is ready after answering PING on the socket, which no other server can hold.
 
 - No data is kept after the end, unless there is a data directory.
 - There is no password: every account of the machine can reach the port.
-- On Linux the kernel ends the server when its parent dies, even after kill -9. Only the temporary
+- On Linux the kernel ends the server when the parent dies, even after kill -9. Only the temporary
   directory stays behind then, with a short log. On other systems the server outlives such a
   parent. A normal exit and `stop()` clean up everywhere.
 """
@@ -34,7 +34,7 @@ STARTUP_SECONDS = 10.0
 """A start takes 0.1 s; the rest is for machines under load, and for loading data."""
 
 STOP_SECONDS = 5.0
-"""Seconds for a server to finish its files before it is killed."""
+"""Seconds for a server to finish writing before SIGKILL."""
 
 PORT_ATTEMPTS = 20
 """Each lost race for a free port costs one; two in a row are rare already."""
@@ -75,7 +75,7 @@ class _Child:
 
 
 class EmbeddedValkey:
-    """A running server: `EmbeddedValkey.start()` starts it, `stop()` or leaving `with` ends it."""
+    """A running server: call `EmbeddedValkey.start()` to start, `stop()` or leave `with` to end."""
 
     def __init__(self, child: _Child, directory: Path, port: int | None) -> None:
         self.directory = directory
@@ -94,7 +94,7 @@ class EmbeddedValkey:
         binary: Path | None = None,
         startup_seconds: float = STARTUP_SECONDS,
     ) -> Self:
-        """Start a server and return once it answers.
+        """Start a server and return after the first answer.
 
         `port` 0 takes a free port, None only the unix socket. `options` are settings of the server
         by name, such as `{"maxmemory": "50mb"}`. `binary` is any Redis or Valkey server from 6.2
@@ -148,7 +148,7 @@ class EmbeddedValkey:
         return _log_tail(self.directory)
 
     def stop(self) -> None:
-        """End the server and remove its directory; idempotent, and no-op in a forked child."""
+        """End the server and remove the directory; idempotent, and no-op in a forked child."""
         if os.getpid() != self._owner:
             return
         atexit.unregister(self.stop)
@@ -200,7 +200,7 @@ def _settings(
 
 
 def _launch(command: list[str], log: Path) -> _Child:
-    """Start the server from a thread that lives as long as the server.
+    """Start the server from a thread with the life of the server.
 
     The kernel sends the parent-death signal when the *thread* that forked ends, not the process.
     """

@@ -10,7 +10,7 @@ from invokeq.protocol.errors import ConfigurationError, InvokeqError
 FAILED: Final = 1
 
 MISCONFIGURED: Final = 78
-"""EX_CONFIG of sysexits.h: the status of a worker process that a restart cannot help."""
+"""EX_CONFIG of sysexits.h: the status of a worker process beyond the help of a restart."""
 
 
 @contextmanager

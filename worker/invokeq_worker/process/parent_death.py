@@ -1,4 +1,4 @@
-"""End a process together with its parent, even if the parent is killed."""
+"""End a process together with the parent, even if the parent is killed."""
 
 import ctypes
 import os
@@ -10,9 +10,9 @@ _PR_SET_PDEATHSIG: Final = 1
 
 
 def die_with_parent(parent: int, number: signal.Signals) -> None:
-    """Have the kernel send `number` to this process when its parent ends; Linux only.
+    """Have the kernel send `number` to this process when the parent ends.
 
-    `parent` is the process id that the parent has passed on. On other systems nothing happens.
+    `parent` is the process id passed on by the parent. A no-op on systems other than Linux.
     """
     if sys.platform != "linux":
         return

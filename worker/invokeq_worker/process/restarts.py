@@ -13,7 +13,7 @@ HEALTHY_AFTER: Final = 60.0
 """Seconds of life after which a process counts as working, and the delay is reset."""
 
 START_ATTEMPTS: Final = 5
-"""Starts, in about 15 s, after which a process that never worked is given up if it is alone."""
+"""Starts, in about 15 s, after which a lone process is given up unless one has worked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +57,10 @@ class Finished:
 def decide_restart(
     policy: RestartPolicy, history: History, lived: float, status: int, others_live: bool
 ) -> Restart | GiveUp | Finished:
-    """Decide about a process that ended on its own, `lived` seconds after its start.
+    """Decide about a process that ended on its own, `lived` seconds after the start.
 
-    While other processes live, one that does not start must not end them all. Wrong settings do,
-    since every process has the same settings.
+    While other processes live, a failing start must not end all. Wrong settings do, since every
+    process has the same settings.
     """
     if status == 0:
         return Finished()

@@ -1,9 +1,8 @@
-"""Supervise worker processes: start, restart and end them.
+"""Start, restart and end worker processes.
 
-- A process that ends with status 0 was asked to, by a signal or by RQ's shutdown command, and is
-  not restarted.
+- Status 0 means an end by a signal or by RQ's shutdown command: no restart.
 - Any other end is a death. A restart follows, with backoff (see `restarts`).
-- SIGTERM and SIGINT are passed on. A process that outlives the grace time is killed.
+- SIGTERM and SIGINT are passed on. Processes are killed after the grace time.
 - Worker processes end with the supervisor, even after kill -9 (Linux only).
 """
 
@@ -32,7 +31,7 @@ HURRY: Final = 5.0
 """Seconds from a second signal to SIGKILL; a third signal kills at once."""
 
 _CANNOT_RUN: Final = 127
-"""The shell's status for a command that does not exist."""
+"""The shell's status for an unknown command."""
 
 DEFAULT_POLICY: Final = RestartPolicy()
 
@@ -40,7 +39,7 @@ log: Final = structlog.get_logger(__name__)
 
 
 class WorkerStartError(ConfigurationError):
-    """Worker process `worker` ended with `status` each of the `attempts` times it was started."""
+    """Worker process `worker` ended with `status` after each of `attempts` starts."""
 
     code = "worker_start"
     template = (
@@ -89,12 +88,12 @@ class Supervisor:
 
     @property
     def size(self) -> int:
-        """The number of processes that should run."""
+        """The wanted number of processes."""
         return len(self._children)
 
     @property
     def pids(self) -> set[int]:
-        """The ids of the processes that run now."""
+        """The ids of the running processes."""
         return {process.pid for process in self._running.values()}
 
     async def run(self) -> int:
@@ -123,7 +122,7 @@ class Supervisor:
             self._stop(signal.SIGTERM)
 
     async def _keep(self, child: Child) -> None:
-        """Keep a process in one place of the pool, until it is to end."""
+        """Keep a process in one place of the pool, until `stop`."""
         history, start = History(), 0
         while not self._stopping.is_set():
             start += 1
@@ -146,7 +145,7 @@ class Supervisor:
                     await self._pause(restart.delay)
 
     async def _run_once(self, child: Child, start: int) -> int:
-        """Run a process to its end; return its status, or minus the signal that killed it."""
+        """Run a process to the end; return the status, or minus the killing signal."""
         try:
             process = await asyncio.create_subprocess_exec(
                 *child.command(start),

@@ -1,4 +1,4 @@
-"""Write result streams: one writer a process, one event stream a run, with its window.
+"""Write result streams: one writer a process, one event stream a run, with a window.
 
-Nothing here knows providers, requests or settings files. Internal: may change without notice.
+Providers, requests and settings files are unknown here. Internal: may change without notice.
 """

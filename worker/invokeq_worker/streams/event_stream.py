@@ -1,6 +1,6 @@
 """The event stream of one attempt on the worker's side: events, packed into stream entries.
 
-Does no I/O: the one Writer of the process collects the commands and sends them.
+Does no I/O: the one Writer of the process collects and sends the commands.
 """
 
 from collections.abc import Callable
@@ -17,12 +17,12 @@ MAX_ENTRY: Final = 256 * 1024
 """Bytes of events packed into one entry; a reader decodes an entry in one go."""
 
 RUNNING_TTL: Final = 86_400
-"""Seconds for which a stream outlives its last event while the invocation runs."""
+"""Seconds for which a stream outlives the last event while the invocation runs."""
 
 
 @dataclass(slots=True)
 class _Entry:
-    """A stream entry that has not been sent; `sequence` is that of its last event."""
+    """An unsent stream entry; `sequence` belongs to the last event."""
 
     kinds: list[EventKind]
     payloads: list[bytes]
@@ -124,7 +124,7 @@ class EventWriter:
                 self._on_dirty(self, 0)
 
     def take_commands(self) -> list[tuple[Command, int | None]]:
-        """Remove the unsent entries and return their commands; an XADD comes with its sequence."""
+        """Remove the unsent entries and return commands; an XADD comes with a sequence."""
         entries, self._entries = self._entries, []
         if self.fenced:
             return []

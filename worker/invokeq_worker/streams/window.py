@@ -1,9 +1,9 @@
-"""Backpressure of one stream: the bytes that Redis holds, and the part that the reader has read.
+"""Backpressure of one stream: the bytes in Redis, and the part behind the reader.
 
-Arithmetic only. While a stream has a reader, its run waits once the reader is a window behind. What
-the reader has read is trimmed once Redis holds more bytes than the window. So a stream smaller than
-the window keeps every event, for readers that come late, and a larger one keeps its last window. A
-stream without a reader never waits and is never trimmed; its length has a bound of its own.
+Arithmetic only. While a stream has a reader, the run waits once the reader is a window behind.
+Events behind the reader are trimmed once Redis holds more bytes than the window. So a stream
+smaller than the window keeps every event, for late readers, and a larger one keeps the last window.
+A stream without a reader never waits and is never trimmed; the length has a separate bound.
 
 Cost: an addition for each event and a comparison for each output; memory for at most MARKS
 positions, and none for a stream smaller than a MARKS-th of the window.
@@ -18,13 +18,13 @@ MARKS: Final = 64
 """Positions in a window at which a stream can be trimmed; more would mean more, smaller trims."""
 
 ENTRY_OVERHEAD: Final = 64
-"""Bytes that Redis needs for a stream entry besides the payload, approximately."""
+"""Approximate bytes of a stream entry in Redis besides the payload."""
 
 
 class StreamWindow:
-    """The bytes of one attempt's stream, and how far its reader has read.
+    """The bytes of one attempt's stream, and how far the reader has read.
 
-    Sequences are those of events.
+    Sequences are of events.
     """
 
     __slots__ = (
@@ -49,7 +49,7 @@ class StreamWindow:
         self._ends: list[int] = []  # total bytes emitted up to each mark
 
     def begin_entry(self, last: int) -> None:
-        """Record that a new entry begins after event `last`."""
+        """Record the begin of a new entry after event `last`."""
         if self.has_reader:
             marked = self._ends[-1] if self._ends else self._trimmed
             if self.bytes - marked >= self.window.bytes // MARKS:
@@ -58,14 +58,14 @@ class StreamWindow:
         self.bytes += ENTRY_OVERHEAD
 
     def is_over(self, last: int) -> bool:
-        """Return whether the stream, which ends with event `last`, has reached its bound."""
+        """Return whether the stream, which ends with event `last`, is over the bound."""
         if self.has_reader:
             behind = self.bytes - self._acknowledged_bytes
             return behind > self.window.bytes or last - self._acknowledged > self.window.events
         return self.bytes - self._trimmed > self.window.detached_bytes
 
     def acknowledge(self, position: int, last: int) -> None:
-        """Record that the reader has read event `position` of a stream that ends with `last`."""
+        """Record event `position` as read, in a stream with the last event `last`."""
         position = min(position, last)
         # A replica that took over may know an older lease: a position never goes back.
         if position <= self._acknowledged:
@@ -79,7 +79,7 @@ class StreamWindow:
 
     @property
     def can_trim(self) -> bool:
-        """Whether Redis holds more than the window, and some of that has been read."""
+        """Whether Redis holds more than the window, and some events have been read."""
         return (
             self.has_reader
             and self.bytes - self._trimmed > self.window.bytes

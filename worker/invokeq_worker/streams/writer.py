@@ -1,14 +1,14 @@
 """The one writer of a worker process: every event and RQ job record goes to Redis through here.
 
-Order: the events of a stream arrive in the order in which they were emitted. Loss: none while Redis
+Order: the events of a stream arrive in the order of emission. Loss: none while Redis
 comes back within `retention`; unacknowledged commands are kept and sent again. Duplication: none;
-writes are idempotent, because Redis refuses an entry id that it has already. Fencing: once another
-worker has written a higher attempt, or has fenced this one, `EventWriter.fenced` is true and the
-stream sends no more.
+writes are idempotent, because Redis refuses a known entry id. Fencing: once another
+worker has written a higher attempt, or has fenced the attempt, `EventWriter.fenced` is true and
+the stream sends no more.
 
-Not promised: that an event has reached Redis when `chunk()` returns. Await `flushed()` for that.
+Not promised: an event in Redis when `chunk()` returns. Await `flushed()` for delivery.
 
-Cost: one round trip for everything that all invocations have emitted since the last batch. An idle
+Cost: one round trip for all events since the last batch, of all invocations. An idle
 writer sends a chunk at once; under load, chunks of one stream coalesce into one entry.
 """
 
@@ -30,7 +30,7 @@ from invokeq_worker.redis.scripts import Closing
 from invokeq_worker.streams.event_stream import EventWriter
 
 EXCHANGE_TIMEOUT: Final = 10.0
-"""Seconds for one batch; a half-open connection is closed after this."""
+"""Seconds for one batch; a half-open connection is closed then."""
 
 RETRY_PAUSE: Final = 0.1
 """Seconds between tries while Redis is unavailable; readers do not notice less than a second."""
@@ -45,7 +45,7 @@ log: Final = structlog.get_logger(__name__)
 
 
 class _Write:
-    """One command to send: of an event its stream and sequence, else the callbacks of the reply."""
+    """One command to send: of an event the stream and sequence, else the callbacks."""
 
     __slots__ = ("command", "on_reply", "sequence", "stream")
 
@@ -90,7 +90,7 @@ class Writer:
     def open(
         self, request_id: str, attempt: int, *, fresh: bool, on_fenced: Callable[[], None]
     ) -> EventWriter:
-        """Open the stream of an attempt; `fresh` deletes what an ended attempt left behind."""
+        """Open the stream of an attempt; `fresh` deletes the stream of an ended attempt."""
         stream = EventWriter(request_id, attempt, self._mark_dirty, on_fenced, self._window)
         if fresh:
             self.command(("DEL", stream.key))
@@ -103,7 +103,7 @@ class Writer:
         self._wake_writer()
 
     def finalize_job(self, closing: Closing, on_reply: Callable[[Reply], None]) -> None:
-        """Write RQ's records of an ended execution, after its events; batched into few commands."""
+        """Write RQ's records of an ended execution, after all events; batched into few commands."""
         self._closings.append((closing, on_reply))
         self._wake_writer()
 
@@ -116,7 +116,7 @@ class Writer:
 
     @property
     def is_congested(self) -> bool:
-        """Whether runs must await `wait_for_capacity()` before they emit more."""
+        """Whether runs must await `wait_for_capacity()` before emitting more."""
         return not self._capacity.is_set()
 
     async def wait_for_capacity(self) -> None:
@@ -200,7 +200,7 @@ class Writer:
     async def _distribute(
         self, batch: list[_Write], replies: list[Reply], repeated: bool
     ) -> list[_Write]:
-        """Pass replies on; return the writes that must be sent again, in order."""
+        """Pass replies on; return the writes to send again, in order."""
         again: list[_Write] = []
         for write, reply in zip(batch, replies, strict=True):
             if isinstance(reply, OutOfMemoryError | ReadOnlyError):
@@ -218,7 +218,7 @@ class Writer:
     async def _handle_refusal(
         self, stream: EventWriter, sequence: int, error: ResponseError, repeated: bool
     ) -> None:
-        """Fence the stream of a refused entry, unless that very entry had arrived before."""
+        """Fence the stream of a refused entry, unless the same entry had arrived before."""
         if "equal or smaller" not in str(error):
             log.error("event refused", stream=stream.key, problem=str(error))
             stream.fence()
@@ -229,7 +229,7 @@ class Writer:
         stream.fence()
 
     async def _has_arrived(self, stream: EventWriter, sequence: int) -> bool:
-        """Return whether the entry `sequence` of this attempt is in the stream. One round trip."""
+        """Return whether an entry of the attempt is in the stream. One round trip."""
         try:
             top: Any = await self._connection.execute(
                 "XREVRANGE", stream.key, "+", "-", "COUNT", 1, timeout=EXCHANGE_TIMEOUT
