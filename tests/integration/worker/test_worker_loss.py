@@ -38,7 +38,7 @@ def test_kill_9_before_and_after_the_first_chunk(
         spoken = session.model.llm.submit(stream_config(chunks=1000, rate=20), user("x"))
         next(iter(spoken))
         silent = session.model.llm.submit(
-            stream_config(chunks=3, first_chunk_delay=2), user("x"), detached=True
+            stream_config(chunks=3, first_chunk_delay=8), user("x"), detached=True
         )
         rid = silent.request_id
         eventually("the silent one runs", lambda: "started" in victim.vendor_events(rid))
@@ -66,7 +66,7 @@ def test_a_frozen_worker_that_comes_back_cannot_write_any_more(
         running_worker(redis_url, tmp_path, name="zombie") as zombie,
     ):
         invocation = session.model.llm.submit(
-            stream_config(chunks=300, rate=50), user("x"), detached=True
+            stream_config(chunks=3000, rate=50), user("x"), detached=True
         )
         rid = invocation.request_id
         next(iter(invocation))

@@ -44,7 +44,7 @@ class Slots:
     """How many more runs a worker may start."""
 
     def __init__(self, concurrency: int) -> None:
-        self.free = concurrency
+        self.free: int = concurrency
         self._freed = asyncio.Event()
 
     def take(self) -> None:
