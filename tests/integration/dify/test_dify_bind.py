@@ -361,7 +361,7 @@ import sys
 sys.modules["dify_plugin"] = None
 from invokeq.errors import MissingExtraError
 try:
-    import invokeq.dify
+    from invokeq.dify import bind
 except MissingExtraError as error:
     print(error)
 """
