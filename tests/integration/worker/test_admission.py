@@ -62,7 +62,7 @@ def in_lane(client: redis.Redis, lane: str = LANE) -> set[str]:
     return {request_id.decode() for request_id in found}
 
 
-def gather_plans(number: int, act: Callable[[int], object]) -> Counter[str]:
+def in_threads(number: int, act: Callable[[int], object]) -> Counter[str]:
     """Do something many times at once; counts what came of it by the name of the error."""
     barrier = threading.Barrier(number)
     outcomes: list[str] = []
@@ -90,7 +90,7 @@ def test_a_lane_takes_exactly_its_bound_from_racing_clients(
     all others step back. Fails without it: an `over_bound` that gives None was tried."""
     pool.start(lane_depth=8)
     sessions = [Session("acme", redis=redis_url) for _ in range(40)]
-    assert gather_plans(40, lambda i: wait_in_line(sessions[i])) == {
+    assert in_threads(40, lambda i: wait_in_line(sessions[i])) == {
         "admitted": 8,
         "QueueFullError": 32,
     }
@@ -160,7 +160,7 @@ def test_a_tenant_is_bounded_and_the_others_are_not(
     """Fails without claim.lua's ZREM: the last lines, tried; and without `count_commands`."""
     pool.start(tenant_depth=3)
     with Session("gateway", "t1", redis=redis_url) as first:
-        assert gather_plans(20, lambda _: wait_in_line(first)) == {
+        assert in_threads(20, lambda _: wait_in_line(first)) == {
             "admitted": 3,
             "QueueFullError": 17,
         }
@@ -211,7 +211,7 @@ def test_a_job_that_a_worker_has_claimed_is_not_taken_back(
             admitted.append(ids[i])
             assert answer.result().message.content == "hello"
 
-        outcomes = gather_plans(60, ask)
+        outcomes = in_threads(60, ask)
         assert outcomes["admitted"] == len(admitted) > 0
         assert sum(outcomes.values()) == 60
         ran = {line.split()[0] for line in worker.journal.read_text().splitlines()}

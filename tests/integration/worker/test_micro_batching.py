@@ -46,13 +46,13 @@ async def test_callers_share_runs_of_a_local_model(redis_url: str, tmp_path: Pat
             ranked = asyncio.gather(
                 *(session.model.rerank.invoke(RERANKER, TEXTS[:4], text) for text in TEXTS[:4])
             )
-            gather_plans = await embed_all(
+            batched = await embed_all(
                 session, TextEmbeddingModelConfig(provider="local", model="minilm")
             )
             for place, result in enumerate(await ranked):
                 assert result.docs[0].index == place
     assert saved_calls(worker) > CALLERS // 2
-    for one, same in zip(gather_plans, alone, strict=True):
+    for one, same in zip(batched, alone, strict=True):
         assert one == pytest.approx(same, abs=1e-6)
 
 
