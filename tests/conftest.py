@@ -53,7 +53,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call() -> Generator[None, object, object]:
-    """Run a test; end the processes that a failed test leaves behind."""
+    """Run a test; end leftover processes of a failed test."""
     with end_processes_on_failure():
         return (yield)
 
@@ -86,7 +86,7 @@ def redis_client(redis_server: Server, redis_url: str) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def permanent_keys() -> Collection[str] | None:
-    """Return glob patterns of the keys that need no TTL; None leaves the keys unchecked.
+    """Return glob patterns of keys without a need for a TTL; None leaves the keys unchecked.
 
     A folder or module that overrides this fixture has all its tests checked.
     """
@@ -97,7 +97,7 @@ def permanent_keys() -> Collection[str] | None:
 def keys_have_ttl(
     request: pytest.FixtureRequest, permanent_keys: Collection[str] | None
 ) -> Iterator[None]:
-    """Fail a test that leaves keys behind that would never expire."""
+    """Fail a test with leftover keys without a TTL."""
     if permanent_keys is None or "redis_url" not in request.fixturenames:
         yield
         return

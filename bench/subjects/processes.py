@@ -19,7 +19,7 @@ class ChildError(Exception):
 
 
 class Child:
-    """A process in a process group of its own; with `talks`, one that runs `bench.peers.lines`."""
+    """A process in a new process group; with `talks`, a server of `bench.peers.lines`."""
 
     def __init__(
         self,

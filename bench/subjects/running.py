@@ -43,7 +43,7 @@ class Workspace:
 
 @dataclass(slots=True)
 class Running:
-    """A worker that is ready, and a client that has received its first answer."""
+    """A ready worker, and a client after the first answer."""
 
     subject: Subject
     worker: Child
@@ -121,7 +121,7 @@ def start_client(workspace: Workspace, subject: Subject) -> Child:
 
 
 def start_helper(workspace: Workspace, module: str, *arguments: str) -> Child:
-    """Start another module of the bench that serves commands."""
+    """Start another module of the bench as a server of commands."""
     command = [sys.executable, "-m", module, *arguments]
     log = workspace.directory / f"{module}.log"
     return Child(module, command, log, _environment(workspace, None, 100), talks=True)

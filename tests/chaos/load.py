@@ -31,7 +31,7 @@ class Load:
     async def running(
         cls, url: str, streams: int, chunks: int, rate: float
     ) -> AsyncGenerator[Self]:
-        """Run the load inside the block; at its end, read all open streams to their ends."""
+        """Run the load inside the block; at the end, read all open streams to the end."""
         async with AsyncSession("chaos", redis=url, orphan_timeout=30) as session:
             load = cls(session, streams, chunks, rate)
             slots = [asyncio.create_task(load._slot()) for _ in range(streams)]
@@ -46,19 +46,19 @@ class Load:
                 await asyncio.gather(*slots, return_exceptions=True)
 
     async def flows(self) -> None:
-        """Wait until every slot has a stream that has emitted output."""
+        """Wait until every slot has a stream with output."""
         await self._until(
             lambda: len(self.open) >= self._streams and all(audit.received for audit in self.open)
         )
 
     async def recovery(self, since: float) -> None:
-        """Wait until every stream that is open now has had an event or an end after `since`."""
+        """Wait until every open stream has had an event or an end after `since`."""
         hit = self.open
         await self._until(lambda: all(audit.last_activity_at > since for audit in hit))
 
     @property
     def open(self) -> list[StreamAudit]:
-        """The audits of the streams that have not ended."""
+        """The audits of all open streams."""
         return [audit for audit in self.audits if audit.ended is None]
 
     async def _until(self, condition: Callable[[], bool]) -> None:

@@ -1,4 +1,4 @@
-"""A server, a proxy that can cut the connections to it, and workers that can be killed."""
+"""A server, a proxy that can cut connections, and workers for faults to kill."""
 
 import asyncio
 import os
@@ -67,17 +67,17 @@ class Testbed:
         return worker
 
     async def replace(self, worker: WorkerProcess) -> None:
-        """Start a worker in place of one that has ended or is about to end."""
+        """Start a worker in place of an ended or ending worker."""
         self.workers.remove(worker)
         await asyncio.to_thread(self.start_worker)
 
     def kill_server(self) -> None:
-        """Kill the server as a power cut does: writes that are not in its file are lost."""
+        """Kill the server as a power cut does: unsaved writes are lost."""
         assert self.server.pid is not None
         os.kill(self.server.pid, signal.SIGKILL)
         eventually("the server is dead", lambda: not self.server.running)
         self.server.stop()
 
     def start_server(self) -> None:
-        """Restart the server on the same port, with the data of its file."""
+        """Restart the server on the same port, with the saved data."""
         self.server = EmbeddedValkey.start(port=self._port, data_directory=self._data, options=AOF)

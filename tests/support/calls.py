@@ -40,29 +40,29 @@ class Bench:
         self.heard += 1
 
     async def said(self, request: CallRequest) -> list[Output]:
-        """Serve a request to its end; return all outputs."""
+        """Serve a request to the end; return all outputs."""
         async with aclosing(serve(request, self.services)) as pieces:
             return [piece async for piece in pieces]
 
     async def result(self, request: CallRequest) -> Mapping[str, Any]:
-        """Serve a request that has one output, a result; return the value."""
+        """Serve a request with one output, a result; return the value."""
         (piece,) = await self.said(request)
         assert isinstance(piece, Result)
         return piece.value
 
     @property
     def events(self) -> list[str]:
-        """The events that the scripted vendor noted."""
+        """The events of the scripted vendor."""
         return ScriptedProvider.events(self.services.request_id)
 
     @property
     def peak(self) -> int:
-        """The highest number of calls that ran at once."""
+        """The highest number of concurrent calls."""
         return ScriptedProvider.peak(self.services.request_id)
 
 
 class Gate:
-    """A gate that holds each call of a scripted provider until `let_through(number)`."""
+    """A gate: each call of a scripted provider waits for `let_through(number)`."""
 
     def __init__(self, provider: ScriptedProvider) -> None:
         self.steps: list[Step] = []

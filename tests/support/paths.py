@@ -1,4 +1,4 @@
-"""Paths of the checkout, its documents, its examples, and the programs of tests."""
+"""Paths of the checkout: documents, examples, plugins and programs of tests."""
 
 from pathlib import Path
 from typing import Final

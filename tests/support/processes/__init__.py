@@ -1,4 +1,4 @@
-"""Processes of our own that tests start and end: workers, gateways, and programs in other
+"""Our own processes in tests: workers, gateways, and programs in other
 environments.
 
 Servers live in `tests.support.servers`, fake vendors in `tests.support.vendors`.

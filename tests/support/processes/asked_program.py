@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class AskedProgram:
-    """A process that executes operations; a subclass adds the other things that its tests need."""
+    """A process for operations; a subclass adds further parts for tests."""
 
     process: "subprocess.Popen[str]"
 
@@ -23,7 +23,7 @@ class AskedProgram:
         return json.loads(line)
 
     def ask(self, operation: str, **arguments: Any) -> Any:
-        """Execute one operation and return its answer; fail if the operation raised."""
+        """Execute one operation and return the answer; fail if the operation raised."""
         reply = self.send(operation, **arguments)
         assert "raised" not in reply, reply
         return reply["answer"]

@@ -25,7 +25,7 @@ REPLY_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """A gateway that listens; `log` holds its output, one JSON object a line."""
+    """A listening gateway; `log` holds the output, one JSON object a line."""
 
     process: subprocess.Popen[bytes]
     address: str
@@ -79,7 +79,7 @@ def running_gateway(
     env: Mapping[str, str] | None = None,
     name: str = "gateway",
 ) -> Generator[Gateway]:
-    """Run a gateway on a free loopback port; wait until its log says `ready`."""
+    """Run a gateway on a free loopback port; wait until the log says `ready`."""
     log = directory / f"{name}.log"
     keys = {"INVOKEQ_GATEWAY_KEY": KEY, "INVOKEQ_INNER_API_KEY": INNER_KEY}
     command = [sys.executable, "-m", "invokeq.cli", "gateway", "--port", "0", "--redis", url]
@@ -145,7 +145,7 @@ def send_chunked(
 
 
 def prompt(text: str, **fields: Any) -> dict[str, Any]:
-    """Return the `request` object of an LLM call, with the keys that the SDK writes."""
+    """Return the `request` object of an LLM call, with the SDK's keys."""
     return {
         "provider": "scripted",
         "model": "echo",
@@ -161,7 +161,7 @@ def prompt(text: str, **fields: Any) -> dict[str, Any]:
 
 
 def envelope(session_id: str, kind: str, request: object) -> dict[str, Any]:
-    """Return the envelope that the SDK writes around one invocation of a session."""
+    """Return the SDK's envelope around one invocation of a session."""
     invoke = {"type": kind, "backwards_request_id": "ab" * 16, "request": request}
     data = {"type": "invoke", "data": invoke}
     return {"event": "session", "session_id": session_id, "data": data}

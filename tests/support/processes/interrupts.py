@@ -1,16 +1,16 @@
-"""SIGINT for the processes that tests start, also when the tests run in the background."""
+"""SIGINT for child processes of tests, also when the tests run in the background."""
 
 import signal
 from types import FrameType
 
 
 def let_children_be_interrupted() -> None:
-    """Let SIGINT end the processes that this process starts.
+    """Let SIGINT end child processes.
 
     A shell without job control starts background jobs with SIGINT ignored (`nohup make test &`).
     An ignored signal stays ignored over `exec`, in every child. A handler does not: `exec` resets
-    a handled signal to its default. So a handler that does nothing keeps the shell's choice for
-    this process, and gives children the default.
+    a handled signal to the default. So an empty handler keeps the shell's choice for the test
+    process, and gives children the default.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, _keep_running)

@@ -1,4 +1,4 @@
-"""End the processes that a failed test leaves behind."""
+"""End leftover processes of a failed test."""
 
 import subprocess
 from collections.abc import Generator
@@ -9,11 +9,11 @@ from unittest.mock import patch
 
 @contextmanager
 def end_processes_on_failure() -> Generator[None]:
-    """Kill every process that the block has started and not ended, if the block raises.
+    """Kill every unfinished process of the block, if the block raises.
 
-    Otherwise such a process runs on beside later tests. The warning about its open pipes would then
-    fail the next test that collects garbage. After a success nothing is hidden: a process left
-    running still fails as an unclosed resource.
+    Otherwise such a process runs on beside later tests, and the warning about the open pipes fails
+    a later test at garbage collection. After a success no leak is hidden: a leftover process still
+    fails the run as an unclosed resource.
     """
     started: list[subprocess.Popen[Any]] = []
     start = subprocess.Popen.__init__

@@ -1,4 +1,4 @@
-"""A worker that logs every callback of its event loop that uses too much CPU time.
+"""A worker that logs every event loop callback with too much CPU time.
 
 The measure is the CPU time of the loop's thread, so a busy machine makes no callback slow. The loop
 is asyncio's own, because uvloop has no hook around a callback. Start-up is not measured: the watch
@@ -25,7 +25,7 @@ MARK: Final = "slow callback: "
 LONGEST_MS: Final = 50.0
 
 _collecting: Final = [0.0, 0.0]
-"""Seconds: the start of the current collection, and its share of the current callback."""
+"""Seconds: the start of the current collection, and the share of the current callback."""
 
 _run: Final = asyncio.events.Handle._run  # pyright: ignore[reportPrivateUsage]
 _claim: Final = Claimer.run

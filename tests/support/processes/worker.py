@@ -1,4 +1,4 @@
-"""Real worker processes for tests: started from a real invokeq.toml, ended by their pid."""
+"""Real worker processes for tests: started from a real invokeq.toml, ended by pid."""
 
 import os
 import signal
@@ -15,12 +15,12 @@ from invokeq.transport.connect import make_client
 from tests.support.waiting import START_SECONDS, eventually
 
 STOP_SECONDS = 60.0
-"""Longer than any grace time that a test sets, also on a busy machine."""
+"""Longer than the grace time of any test, also on a busy machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerProcess:
-    """One running worker; `log` holds its output, `journal` the events of its scripted vendor."""
+    """One running worker; `log` holds the output, `journal` the events of the scripted vendor."""
 
     process: subprocess.Popen[bytes]
     name: str
@@ -38,7 +38,7 @@ class WorkerProcess:
         return self.process.wait(STOP_SECONDS)
 
     def vendor_events(self, request_id: str) -> list[str]:
-        """Return the events that the scripted vendor noted for one call, oldest first."""
+        """Return the scripted vendor's events of one call, oldest first."""
         if not self.journal.exists():
             return []
         lines = [line.split(" ", 1) for line in self.journal.read_text().splitlines()]
@@ -82,7 +82,7 @@ def running_worker(
     program: Sequence[str] = ("-m", "invokeq_worker"),
     **config: Any,
 ) -> Generator[WorkerProcess]:
-    """Run one worker, with the scripted vendor or `providers`; wait until its lease exists."""
+    """Run one worker, with the scripted vendor or `providers`; wait until the lease exists."""
     journal = directory / f"{name}.journal"
     tables = providers or {"scripted": {"type": "scripted", "journal_file": str(journal)}}
     path = write_config(directory / f"{name}.toml", url, providers=tables, **config)

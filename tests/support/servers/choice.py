@@ -1,7 +1,7 @@
 """The choice of servers, known before any other import: pytest loads this plugin by `-p`.
 
 RQ reads its key prefix at import. A run that includes a cluster needs a prefix with a hash tag, in
-every test and in every process that a test starts.
+every test and in every child process.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Blocking clients of the server or the cluster that a test runs against."""
+"""Blocking clients of the server or the cluster of a test."""
 
 from typing import Any, cast
 
@@ -60,7 +60,7 @@ def connect(url: str) -> redis.Redis:
 
 
 def rq_url(url: str) -> str:
-    """Return the address of the one server that has RQ's keys, for RQ's own tools."""
+    """Return the address of the one server with RQ's keys, for RQ's own tools."""
     address = parse_address(url)
     if address.kind != "cluster":
         return url

@@ -105,7 +105,7 @@ def _info(client: redis.Redis) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class RunningSentinel:
-    """A master, its replica, and one Sentinel that watches both as `mymaster`."""
+    """A master, a replica, and one Sentinel with the name `mymaster` for both."""
 
     master: EmbeddedValkey
     replica: EmbeddedValkey

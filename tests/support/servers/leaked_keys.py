@@ -1,4 +1,4 @@
-"""Find the keys that would stay in Redis for ever."""
+"""Find keys without an end of life in Redis."""
 
 from collections.abc import Collection
 from fnmatch import fnmatchcase

@@ -21,7 +21,7 @@ class State(Enum):
 
 
 class _Pair:
-    """The connection of a client, and its connection to the server."""
+    """A client's connection, and the connection to the server behind."""
 
     def __init__(self, client: asyncio.StreamWriter, server: asyncio.StreamWriter | None) -> None:
         self.writers = [writer for writer in (client, server) if writer is not None]
