@@ -1,6 +1,8 @@
 """Everything that talks to models: one file a provider, and what all of them share.
 
 Nothing here sees Redis or RQ, and importing this package imports no vendor's SDK.
+
+Internal: all modules but this package's own names may change without notice.
 """
 
 from invokeq_providers.base import LLMCall, Provider

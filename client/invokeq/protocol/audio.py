@@ -68,7 +68,7 @@ _ADTS_SAMPLE_RATES: Final = 13  # more than these nobody defined
 
 
 def recognise(head: bytes) -> AudioFormat | None:
-    """Tell the format of a file from its first `HEAD_BYTES` bytes; a shorter file, from all."""
+    """Return the format of a file, read from the first `HEAD_BYTES` bytes."""
     tag = _id3_size(head)
     if tag is None:
         return _container(head) or _frames(head)
@@ -78,7 +78,7 @@ def recognise(head: bytes) -> AudioFormat | None:
 
 
 def _id3_size(head: bytes) -> int | None:
-    """Give the length of the ID3v2 tag at the beginning; its size field has seven bits a byte."""
+    """Return the length of a leading ID3v2 tag, whose size field has seven bits a byte."""
     if not head.startswith(b"ID3") or len(head) < _ID3_HEADER or head[3] not in _ID3_VERSIONS:
         return None
     size = 0
@@ -115,7 +115,7 @@ def _frames(head: bytes) -> AudioFormat | None:
 
 
 def _mpeg_length(head: bytes) -> int | None:
-    """Give the length in bytes of the MPEG audio frame that starts here, None if none does."""
+    """Return the length in bytes of the MPEG audio frame at the start, or None."""
     if len(head) < _MPEG_HEADER or int.from_bytes(head[:2], "big") & _MPEG_MARK != _MPEG_MARK:
         return None
     version, layer = head[1] >> 3 & 3, head[1] >> 1 & 3
@@ -130,7 +130,7 @@ def _mpeg_length(head: bytes) -> int | None:
 
 
 def _adts_length(head: bytes) -> int | None:
-    """Give the length in bytes of the ADTS frame that starts here, None if none does."""
+    """Return the length in bytes of the ADTS frame at the start, or None."""
     if len(head) < _ADTS_HEADER or int.from_bytes(head[:2], "big") & _ADTS_MASK != _ADTS_MARK:
         return None
     length = (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5

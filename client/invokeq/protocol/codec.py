@@ -19,6 +19,25 @@ from invokeq.protocol.errors import InvalidRequestError, ProtocolError, UnknownV
 from invokeq.protocol.kinds import call_kinds
 from invokeq.protocol.requests import PROTOCOL_VERSION, BodyRef, CallRequest, Envelope
 
+__all__ = [
+    "ENTRY_POINT",
+    "EncodedRequest",
+    "INLINE_LIMIT",
+    "MAX_JOB_BYTES",
+    "OrjsonSerializer",
+    "PART_SIZE",
+    "decode_envelope",
+    "decode_job",
+    "decode_request",
+    "encode",
+    "encode_request",
+    "find_non_finite",
+    "first_problem",
+    "join_body",
+    "parts_beside",
+    "request_adapter",
+]
+
 ENTRY_POINT: Final = "invokeq_worker.entry.execute"
 """The only function that a job may name."""
 
@@ -76,7 +95,7 @@ _FINITE: Final = frozenset({str, int, bool, type(None)})
 
 
 def find_non_finite(value: object, path: str) -> str | None:
-    """Give the path of the first NaN or infinity in a JSON value; JSON has neither."""
+    """Return the path of the first NaN or infinity in a JSON value; JSON has neither."""
     match value:
         case float():
             return None if math.isfinite(value) else path
@@ -117,7 +136,7 @@ def encode(envelope: Envelope, payload: bytes, file: bytes | None = None) -> Enc
 
 
 def parts_beside(payload: bytes, file: bytes | None) -> tuple[int, int]:
-    """Tell into how many parts `encode` cuts a request, 0 if it rides in the job, and its file."""
+    """Return into how many parts `encode` cuts a request (0: none, inside the job) and its file."""
     body = 0 if len(payload) <= INLINE_LIMIT else -(-len(payload) // PART_SIZE)
     return body, -(-len(file or b"") // PART_SIZE)
 
@@ -199,7 +218,7 @@ def join_body(ref: BodyRef, parts: list[bytes | None]) -> bytes:
 
 
 def first_problem(error: ValidationError) -> tuple[str, str]:
-    """Give the path and the message of the first thing that pydantic found wrong."""
+    """Return path and message of the first problem that pydantic found."""
     details = error.errors(include_url=False, include_context=False, include_input=False)[0]
     path = ".".join(str(step) for step in details["loc"]) or "request"
     return path, f"{path}: {details['msg']}" if path == "request" else details["msg"]

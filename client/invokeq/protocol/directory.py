@@ -49,7 +49,7 @@ class Catalog(_Wire):
     bounds: QueueBounds = QueueBounds()
 
     def encode(self) -> tuple[str, bytes]:
-        """Give the digest that names this catalog, and its JSON."""
+        """Return the digest that names the catalog, and the catalog as JSON."""
         data = self.model_dump_json().encode()
         return hashlib.sha256(data).hexdigest()[:32], data
 

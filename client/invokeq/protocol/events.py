@@ -22,6 +22,31 @@ import orjson
 
 from invokeq.protocol.errors import InvalidRequestError, ProtocolError
 
+__all__ = [
+    "ANSWERS",
+    "DEADLINE",
+    "Event",
+    "EventId",
+    "EventKind",
+    "LAST_SEQUENCE",
+    "SEVERAL",
+    "START",
+    "TERMINAL",
+    "cancelled",
+    "done",
+    "entry_fields",
+    "failed",
+    "fields_of",
+    "lost",
+    "result",
+    "retry",
+    "scores",
+    "segment",
+    "started",
+    "unpack",
+    "vectors",
+]
+
 
 class EventKind(StrEnum):
     """What an event says; the last three end a stream."""
@@ -89,7 +114,7 @@ class EventId(NamedTuple):
 
 
 def _is_number(text: bytes) -> bool:
-    """Tell whether a text is a number that Redis takes in the id of a stream's entry."""
+    """Return whether Redis accepts a text as a number in the id of a stream entry."""
     return text.isdigit() and len(text) <= _MOST_DIGITS and int(text) <= LAST_SEQUENCE
 
 
@@ -176,7 +201,7 @@ def cancelled(reason: str, usage: dict[str, Any] | None = None, stage: str | Non
 
 
 def entry_fields(kinds: Sequence[EventKind], payloads: Sequence[bytes]) -> tuple[str, bytes]:
-    """Give `k` and `d` of the entry that holds consecutive events: JSON, one document an event."""
+    """Return `k` and `d` of the entry of consecutive events: JSON, one document an event."""
     chunks = kinds.count(EventKind.CHUNK)
     if chunks == len(kinds):
         return EventKind.CHUNK.value, b"[" + b",".join(payloads) + b"]"
@@ -189,12 +214,12 @@ def entry_fields(kinds: Sequence[EventKind], payloads: Sequence[bytes]) -> tuple
 
 
 def fields_of(flat: Sequence[bytes]) -> dict[bytes, bytes]:
-    """Give the fields of an entry as Redis replies them: names and values in turn."""
+    """Return the fields of an entry as Redis replies them: names and values in turn."""
     return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 def unpack(entry_id: bytes, fields: dict[bytes, bytes]) -> list[Event]:
-    """Give the events of one stream entry; ProtocolError if it is not an entry of ours."""
+    """Return the events of one stream entry; raise ProtocolError for a foreign entry."""
     last = EventId.parse(entry_id)
     try:
         kind = _KINDS[fields[b"k"]]
@@ -209,7 +234,7 @@ def unpack(entry_id: bytes, fields: dict[bytes, bytes]) -> list[Event]:
 
 
 def _unpack_list(last: EventId, kind: EventKind | None, data: Any) -> list[Event]:
-    """Give the events up to `last` that are items of one array; without a kind each says its
+    """Return the events up to `last` that are items of one array; without a kind each says its
     own."""
     items = cast(list[Any], data) if isinstance(data, list) else []
     count = len(items)

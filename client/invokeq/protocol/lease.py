@@ -33,12 +33,12 @@ class Lease(NamedTuple):
 
 
 def cancel_order(reason: str) -> bytes:
-    """Give the order to stop; `reason` is what the `cancelled` event will say."""
+    """Return the order to stop; `reason` is what the `cancelled` event will say."""
     return _CANCEL + reason.encode()
 
 
 def position_lease(position: EventId, renewals: int) -> bytes:
-    """Give the lease of a reader that lives; no two renewals of it are the same."""
+    """Return the lease of a live reader; no two renewals are equal."""
     return b"%d-%d %d" % (*position, renewals)
 
 

@@ -9,7 +9,7 @@ _PLUGIN_OF: Final = {"google": "gemini"}
 
 
 def canonical_provider(name: str) -> str:
-    """Give the short name of a provider id: `langgenius/openai/openai` is `openai`.
+    """Return the short name of a provider id: `langgenius/openai/openai` is `openai`.
 
     Ids of other organisations stay whole, so that two providers called alike stay two. A short name
     is its own canonical form.

@@ -18,6 +18,28 @@ from invokeq.protocol.entities import (
     PromptMessageTool,
 )
 
+__all__ = [
+    "BodyRef",
+    "CallRequest",
+    "Envelope",
+    "LLMRequest",
+    "LLMStructuredOutputRequest",
+    "MAX_BESIDE",
+    "ModelRequest",
+    "ModerationRequest",
+    "MultiModalEmbeddingRequest",
+    "MultiModalRerankRequest",
+    "PROTOCOL_VERSION",
+    "Priority",
+    "Request",
+    "RerankRequest",
+    "Speech2TextRequest",
+    "SummaryRequest",
+    "TTSRequest",
+    "TextEmbeddingRequest",
+    "new_request_id",
+]
+
 PROTOCOL_VERSION: Final = 1
 
 MAX_BESIDE: Final = 128 * 1024 * 1024
@@ -177,7 +199,7 @@ Request: TypeAlias = CallRequest
 
 
 class BodyRef(_Wire):
-    """Says that something travels beside the job: `parts` keys, `size` bytes together."""
+    """Content that travels beside the job: `parts` keys, `size` bytes together."""
 
     parts: int = Field(ge=1, le=256)
     size: int = Field(ge=1, le=MAX_BESIDE)

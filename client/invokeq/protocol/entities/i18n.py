@@ -45,5 +45,5 @@ class I18nObject(BaseModel):
         return self.en_US
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the four texts under their wire keys."""
+        """Return the four texts under their wire keys."""
         return self.model_dump()

@@ -48,7 +48,7 @@ class LLMUsage(BaseModel):
 
     @classmethod
     def empty_usage(cls) -> Self:
-        """Give the usage of a call that cost nothing."""
+        """Return the usage of a call without any cost."""
         nothing = Decimal("0.0")
         return cls(
             prompt_tokens=0,
@@ -114,7 +114,7 @@ class LLMResult(BaseModel):
         return []
 
     def to_llm_result_chunk(self) -> LLMResultChunk:
-        """Give the answer as the only chunk of a stream, without a finish reason."""
+        """Return the answer as the only chunk of a stream, without a finish reason."""
         return LLMResultChunk(
             model=self.model, system_fingerprint=self.system_fingerprint, delta=self._delta()
         )
@@ -127,7 +127,7 @@ class LLMResultWithStructuredOutput(LLMResult, LLMStructuredOutput):
     """A whole answer with its object."""
 
     def to_llm_result_chunk_with_structured_output(self) -> LLMResultChunkWithStructuredOutput:
-        """Give the answer as the only chunk of a stream, without a finish reason."""
+        """Return the answer as the only chunk of a stream, without a finish reason."""
         return LLMResultChunkWithStructuredOutput(
             model=self.model,
             system_fingerprint=self.system_fingerprint,

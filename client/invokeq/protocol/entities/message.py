@@ -69,11 +69,11 @@ class PromptMessage(BaseModel):
         return list(cast(Sequence[Any], value))
 
     def is_empty(self) -> bool:
-        """Tell whether there is no content."""
+        """Return whether the message has no content."""
         return not self.content
 
     def get_text_content(self) -> str:
-        """Give the text of the message: the content itself, or its text parts joined."""
+        """Return the text of the message: the content itself, or its text parts joined."""
         if isinstance(self.content, str):
             return self.content
         parts = self.content or []
@@ -127,7 +127,7 @@ class AssistantPromptMessage(PromptMessage):
     opaque_body: JsonValue | None = None
 
     def is_empty(self) -> bool:
-        """Tell whether there is no content, or a tool call; no filter, but what Dify answers."""
+        """Return whether content or tool calls are missing, by Dify's rule; do not filter by it."""
         return super().is_empty() or bool(self.tool_calls)
 
 
@@ -138,7 +138,7 @@ class ToolPromptMessage(PromptMessage):
     tool_call_id: str
 
     def is_empty(self) -> bool:
-        """Tell whether there is no content, or a call id; no filter, but what Dify answers."""
+        """Return whether content or call id is missing, by Dify's rule; do not filter by it."""
         return super().is_empty() or bool(self.tool_call_id)
 
 
