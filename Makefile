@@ -51,8 +51,9 @@ format: $(VENV)/.ready ## Format the code and mend what ruff can mend
 	@$(BIN)/ruff check --fix --quiet || true
 	@$(BIN)/ruff format --quiet
 
-types: $(VENV)/.ready ## Check types with pyright
+types: $(VENV)/.ready ## Check types with pyright, and that the wheel's public interface is typed
 	@$(BIN)/pyright
+	@$(PY) scripts/verify_types.py
 
 imports: $(VENV)/.ready ## Check who may import whom
 	@$(BIN)/lint-imports --no-logo

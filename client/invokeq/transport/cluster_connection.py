@@ -150,6 +150,8 @@ class _AsyncAtRQOverTLS(_AsyncAtRQ, aredis.SSLConnection):
 class AtRQ(Connection):
     """A blocking connection to the node that has RQ's slot when the connection is made."""
 
+    port: int
+
     def __init__(self, *, address: Address, node_options: dict[str, Any], **options: Any) -> None:
         super().__init__(**options)
         self._address = address

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any, get_args, get_type_hints
+from typing import Any, cast, get_args, get_type_hints
 
 import pytest
 
@@ -124,5 +124,6 @@ def classes_of(hint: Any) -> Iterator[type[Any]]:
     ):
         yield hint
     for part in get_args(hint):
-        for inner in part if isinstance(part, list) else [part]:
-            yield from classes_of(inner)
+        inner: list[Any] = cast(Any, part) if isinstance(part, list) else [part]
+        for each in inner:
+            yield from classes_of(each)
