@@ -8,7 +8,7 @@ from string import Formatter
 from typing import Any, cast
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from invokeq import errors as public
@@ -170,6 +170,7 @@ NAMES = st.text(max_size=10) | st.sampled_from(
 )
 
 
+@settings(deadline=None)  # a busy machine may be slow on one example
 @given(cls=st.sampled_from(CLASSES), data=st.data())
 def test_the_error_of_another_version_keeps_its_class_and_fields(
     cls: type[InvokeqError], data: st.DataObject
