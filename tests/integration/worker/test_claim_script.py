@@ -32,7 +32,8 @@ def test_times_are_written_as_rq_writes_them(redis_client: redis.Redis) -> None:
 def claim(client: redis.Redis, name: str) -> scripts.Claim:
     """Claim as the worker of that name does."""
     client.script_load(CLAIM.source)
-    reply = cast(Any, client).execute_command(*scripts.claim(name, ("llm",), 32, "ab" * 12))
+    command = scripts.claim(name, queues=("llm",), capacity=32, execution_prefix="ab" * 12)
+    reply = cast(Any, client).execute_command(*command)
     return scripts.parse_claim(reply)
 
 

@@ -150,7 +150,12 @@ class Claimer:
 
     async def _claim(self, count: int, wait: bool) -> Claim:
         """Claim up to `count` jobs. One round trip; `stop()` interrupts only the wait."""
-        command = scripts.claim(self._worker, self._queues, count, secrets.token_hex(12))
+        command = scripts.claim(
+            self._worker,
+            queues=self._queues,
+            capacity=count,
+            execution_prefix=secrets.token_hex(12),
+        )
         wakeups = (keys.wakeup(queue) for queue in self._queues)
         before: list[Command] = [("BLPOP", *wakeups, BLOCK)] if wait else []
         self._claiming = not wait

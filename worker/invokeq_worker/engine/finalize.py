@@ -139,9 +139,14 @@ class Finalizer:
 
     def requeue(self, job: Claimed) -> None:
         """Put a job without output back at the head of the lane."""
-        ttl = self._retention.queue_ttl
         self._writer.command(
-            scripts.requeue(self._worker, job.lane, job.id, job.execution, ttl),
+            scripts.requeue(
+                self._worker,
+                lane=job.lane,
+                request_id=job.id,
+                execution=job.execution,
+                ttl=self._retention.queue_ttl,
+            ),
             partial(self._confirm, job),
         )
         log.info("invocation requeued", request_id=job.id)

@@ -88,8 +88,8 @@ class Heartbeat:
         replies = await scripts.exchange(self._connection, commands, TIMEOUT)
         if isinstance(replies[0], ResponseError):
             raise replies[0]
-        _, suspended, dead = replies[0]
-        self._claimer.set_suspended(bool(suspended))
+        beat = scripts.parse_heartbeat(replies[0])
+        self._claimer.set_suspended(beat.suspended)
         if polled:
             if isinstance(replies[-1], ResponseError):
                 raise replies[-1]
@@ -98,7 +98,7 @@ class Heartbeat:
         for run in list(self._runs.values()):
             run.check_silence(now)
         # After a long pause of this process its own lease has lapsed, too; it is alive again now.
-        return [name.decode() for name in dead if name.decode() != self._entry.name]
+        return [name for name in beat.dead if name != self._entry.name]
 
     async def deregister(self) -> None:
         """Give up the lease at once, so that clients and other workers see the end."""
@@ -112,12 +112,12 @@ class Heartbeat:
         entry = self._entry.model_copy(update={"running": len(self._runs)})
         return scripts.heartbeat(
             entry.name,
-            entry.queues,
-            LEASE_MS,
-            entry.model_dump_json().encode(),
-            iso(time.time()),
-            self._worker_ttl,
-            "busy" if self._runs else "idle",
+            queues=entry.queues,
+            lease_ms=LEASE_MS,
+            entry=entry.model_dump_json().encode(),
+            now_iso=iso(time.time()),
+            worker_ttl=self._worker_ttl,
+            state="busy" if self._runs else "idle",
         )
 
     def _publish_catalog(self) -> list[Command]:

@@ -112,7 +112,13 @@ class Reaper:
         if can_redeliver(attempt, self._max_attempts):
             log.warning("invocation redelivered", request_id=job.id, attempt=job.attempt)
             await self._send(
-                scripts.requeue(dead, job.lane, job.id, job.execution, self._retention.queue_ttl)
+                scripts.requeue(
+                    dead,
+                    lane=job.lane,
+                    request_id=job.id,
+                    execution=job.execution,
+                    ttl=self._retention.queue_ttl,
+                )
             )
         elif attempt.written.ended is not None:
             await self._finalize_ended(dead, job, attempt.written.ended)

@@ -61,5 +61,11 @@ class Reconciler:
         if lane:
             log.warning("orphaned claim requeued", request_id=request_id)
             self._writer.command(
-                scripts.requeue(self._worker, lane.decode(), request_id, execution, self._queue_ttl)
+                scripts.requeue(
+                    self._worker,
+                    lane=lane.decode(),
+                    request_id=request_id,
+                    execution=execution,
+                    ttl=self._queue_ttl,
+                )
             )

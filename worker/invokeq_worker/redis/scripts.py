@@ -1,48 +1,127 @@
-"""The Lua scripts as typed functions that give commands; the files in `lua/` hold the key tables.
+"""The worker's Lua scripts as typed functions that return commands, and their replies as tuples."""
 
-Each function gives one EVALSHA. A server that does not know a script (restarted, failed over)
-answers NOSCRIPT; `exchange` then loads all of them and sends the refused commands again.
-"""
-
-import hashlib
 from collections.abc import Sequence
-from importlib import resources
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from redis.exceptions import NoScriptError
 from rq.defaults import RQ_KEY_PREFIX
 
 from invokeq.protocol.redis import keys
 from invokeq.protocol.redis.resp import Command, Reply
 from invokeq.transport.connection import RedisConnection
+from invokeq_worker.redis.script import NoGroup, Script, exchange_scripts
 
 EXECUTION_TTL: Final = 86_400
-"""Seconds that RQ's record of an execution lives; our leases say whether it is alive, not this."""
+"""Seconds that RQ's record of an execution lives; only our leases tell whether a run is alive."""
 
 
-class Script(NamedTuple):
-    source: bytes
-    sha: str
-
-    def call(self, script_keys: Sequence[str], *args: str | bytes | int | float) -> Command:
-        return ("EVALSHA", self.sha, len(script_keys), *script_keys, *args)
-
-
-def _load(name: str) -> Script:
-    source = resources.files("invokeq_worker.redis").joinpath("lua", f"{name}.lua").read_bytes()
-    return Script(source, hashlib.sha1(source, usedforsecurity=False).hexdigest())
+class ClaimKeys(NamedTuple):
+    suspended: str
+    worker_key: str
+    executions: str
+    leases: str
 
 
-CLAIM: Final = _load("claim")
-FINISH: Final = _load("finish")
-REQUEUE: Final = _load("requeue")
-HEARTBEAT: Final = _load("heartbeat")
+class ClaimQueueKeys(NamedTuple):
+    ready: str
+    wakeup: str
+    schedule: str
 
-_ALL: Final = (CLAIM, FINISH, REQUEUE, HEARTBEAT)
+
+class ClaimArgs(NamedTuple):
+    prefix: str
+    worker: str
+    capacity: int
+    execution_prefix: str
+    execution_ttl: int
+
+
+class QueueArgs(NamedTuple):
+    queue: str
+
+
+class FinishKeys(NamedTuple):
+    worker_key: str
+    executions: str
+
+
+class FinishArgs(NamedTuple):
+    prefix: str
+    worker: str
+
+
+class FinishJobKeys(NamedTuple):
+    job: str
+    wip: str
+    registry: str
+
+
+class FinishJobArgs(NamedTuple):
+    id: str
+    execution: str
+    status: str
+    result_type: str
+    started: float
+    ended: float
+    ended_iso: str
+    ttl: int
+    exception: bytes
+    exception_b64: bytes
+
+
+class RequeueKeys(NamedTuple):
+    job: str
+    wip: str
+    lane_list: str
+    executions: str
+    ready: str
+    wakeup: str
+
+
+class RequeueArgs(NamedTuple):
+    prefix: str
+    id: str
+    execution: str
+    plugin: str
+    ttl: int
+
+
+class HeartbeatKeys(NamedTuple):
+    leases: str
+    directory: str
+    worker_key: str
+    suspended: str
+    queues: str
+
+
+class HeartbeatQueueKeys(NamedTuple):
+    ready: str
+    wakeup: str
+    rescan: str
+
+
+class HeartbeatArgs(NamedTuple):
+    prefix: str
+    worker: str
+    lease_ms: int
+    entry: bytes
+    now_iso: str
+    worker_ttl: int
+    state: str
+
+
+CLAIM: Final = Script("claim", ClaimKeys, ClaimArgs, ClaimQueueKeys, QueueArgs)
+FINISH: Final = Script("finish", FinishKeys, FinishArgs, FinishJobKeys, FinishJobArgs)
+REQUEUE: Final = Script("requeue", RequeueKeys, RequeueArgs, NoGroup, NoGroup)
+HEARTBEAT: Final = Script("heartbeat", HeartbeatKeys, HeartbeatArgs, HeartbeatQueueKeys, QueueArgs)
+
+SCRIPTS: Final[Sequence[Script[Any, Any, Any, Any]]] = (CLAIM, FINISH, REQUEUE, HEARTBEAT)
 
 
 class Claimed(NamedTuple):
-    """One job as the claim script hands it over; `ended` says whether a run of it ended before."""
+    """One claimed job; `ended` is whether an earlier run of the job has ended.
+
+    `data` is what the plugin wrote, undecoded; `attempt` counts from 1.
+    """
 
     lane: str
     id: str
@@ -53,81 +132,23 @@ class Claimed(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """What one claim gave: whether RQ's workers are suspended, whether work is left, and the
-    jobs."""
+    """The reply to a claim; `left` is whether the lanes hold more work."""
 
     suspended: bool
     left: bool
     jobs: list[Claimed]
 
 
-async def exchange(
-    link: RedisConnection, commands: Sequence[Command], timeout: float
-) -> list[Reply]:
-    """Exchange a batch; scripts that the server has lost are loaded and called again."""
-    replies = await link.exchange(commands, timeout)
-    lost = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
-    if lost:
-        load: list[Command] = [("SCRIPT", "LOAD", script.source) for script in _ALL]
-        again = await link.exchange([*load, *(commands[i] for i in lost)], timeout)
-        for i, reply in zip(lost, again[len(load) :], strict=True):
-            replies[i] = reply
-    return replies
+class Beat(NamedTuple):
+    """The reply to a heartbeat; `dead` are the workers whose lease has lapsed."""
 
-
-def claim(worker: str, queues: Sequence[str], room: int, execution_prefix: str) -> Command:
-    names = [name for q in queues for name in (keys.ready(q), keys.wakeup(q), keys.schedule(q))]
-    own = [keys.SUSPENDED, keys.worker(worker), keys.worker_executions(worker), keys.LEASES]
-    script_keys = [*own, *names]
-    return CLAIM.call(
-        script_keys,
-        RQ_KEY_PREFIX,
-        worker,
-        room,
-        execution_prefix,
-        EXECUTION_TTL,
-        *queues,
-    )
-
-
-def parse_claim(reply: Reply) -> Claim:
-    suspended, left, jobs = reply
-    return Claim(
-        bool(suspended),
-        bool(left),
-        [
-            Claimed(lane.decode(), job.decode(), execution.decode(), attempt, bool(ended), data)
-            for lane, job, execution, attempt, ended, data in jobs
-        ],
-    )
-
-
-def heartbeat(
-    worker: str,
-    queues: Sequence[str],
-    lease_ms: int,
-    entry: bytes,
-    now_iso: str,
-    worker_ttl: int,
-    state: str,
-) -> Command:
-    names = [name for q in queues for name in (keys.ready(q), keys.wakeup(q), keys.rescan(q))]
-    script_keys = [
-        keys.LEASES,
-        keys.DIRECTORY,
-        keys.worker(worker),
-        keys.worker_executions(worker),
-        keys.SUSPENDED,
-        keys.QUEUES,
-        *names,
-    ]
-    return HEARTBEAT.call(
-        script_keys, RQ_KEY_PREFIX, worker, lease_ms, entry, now_iso, worker_ttl, state, *queues
-    )
+    server_ms: int
+    suspended: bool
+    dead: list[str]
 
 
 class Closing(NamedTuple):
-    """How one execution ended, in the terms of RQ's books; times in seconds since the epoch."""
+    """How one execution ended, in RQ's terms; times in seconds since the epoch, TTL in seconds."""
 
     lane: str
     id: str
@@ -143,31 +164,149 @@ class Closing(NamedTuple):
     exception_b64: bytes
 
 
+async def exchange(
+    connection: RedisConnection, commands: Sequence[Command], timeout: float
+) -> list[Reply]:
+    """Exchange a batch; scripts that the server does not know are loaded and called again."""
+    return await exchange_scripts(connection, commands, timeout, SCRIPTS)
+
+
+def claim(worker: str, *, queues: Sequence[str], capacity: int, execution_prefix: str) -> Command:
+    """Return the claim of up to `capacity` jobs; `execution_prefix` must be new for each claim."""
+    return CLAIM.call(
+        ClaimKeys(
+            suspended=keys.SUSPENDED,
+            worker_key=keys.worker(worker),
+            executions=keys.worker_executions(worker),
+            leases=keys.LEASES,
+        ),
+        ClaimArgs(
+            prefix=RQ_KEY_PREFIX,
+            worker=worker,
+            capacity=capacity,
+            execution_prefix=execution_prefix,
+            execution_ttl=EXECUTION_TTL,
+        ),
+        [
+            (
+                ClaimQueueKeys(
+                    ready=keys.ready(queue),
+                    wakeup=keys.wakeup(queue),
+                    schedule=keys.schedule(queue),
+                ),
+                QueueArgs(queue=queue),
+            )
+            for queue in queues
+        ],
+    )
+
+
+def parse_claim(reply: Reply) -> Claim:
+    """Return the reply to `claim` as a tuple of names."""
+    suspended, left, jobs = reply
+    return Claim(
+        suspended=bool(suspended),
+        left=bool(left),
+        jobs=[
+            Claimed(lane.decode(), job.decode(), execution.decode(), attempt, bool(ended), data)
+            for lane, job, execution, attempt, ended, data in jobs
+        ],
+    )
+
+
+def heartbeat(
+    worker: str,
+    *,
+    queues: Sequence[str],
+    lease_ms: int,
+    entry: bytes,
+    now_iso: str,
+    worker_ttl: int,
+    state: str,
+) -> Command:
+    """Return one heartbeat; `entry` is the directory entry, `worker_ttl` in seconds."""
+    return HEARTBEAT.call(
+        HeartbeatKeys(
+            leases=keys.LEASES,
+            directory=keys.DIRECTORY,
+            worker_key=keys.worker(worker),
+            suspended=keys.SUSPENDED,
+            queues=keys.QUEUES,
+        ),
+        HeartbeatArgs(
+            prefix=RQ_KEY_PREFIX,
+            worker=worker,
+            lease_ms=lease_ms,
+            entry=entry,
+            now_iso=now_iso,
+            worker_ttl=worker_ttl,
+            state=state,
+        ),
+        [
+            (
+                HeartbeatQueueKeys(
+                    ready=keys.ready(queue), wakeup=keys.wakeup(queue), rescan=keys.rescan(queue)
+                ),
+                QueueArgs(queue=queue),
+            )
+            for queue in queues
+        ],
+    )
+
+
+def parse_heartbeat(reply: Reply) -> Beat:
+    """Return the reply to `heartbeat` as a tuple of names."""
+    server_ms, suspended, dead = reply
+    return Beat(server_ms, bool(suspended), [name.decode() for name in dead])
+
+
 def finish(worker: str, closings: Sequence[Closing]) -> Command:
-    names: list[str] = []
-    args: list[str | bytes | int | float] = []
-    for closing in closings:
-        lane, request_id, execution, registry, *rest = closing
-        names += (keys.job(request_id), keys.registry("wip", lane), keys.registry(registry, lane))
-        args += (request_id, execution, *rest)
-    own = (keys.worker(worker), keys.worker_executions(worker))
-    return FINISH.call([*own, *names], RQ_KEY_PREFIX, worker, *args)
+    """Return the finalizing of RQ's records of executions; the reply is how many were finalized."""
+    return FINISH.call(
+        FinishKeys(worker_key=keys.worker(worker), executions=keys.worker_executions(worker)),
+        FinishArgs(prefix=RQ_KEY_PREFIX, worker=worker),
+        [
+            (
+                FinishJobKeys(
+                    job=keys.job(closing.id),
+                    wip=keys.registry("wip", closing.lane),
+                    registry=keys.registry(closing.registry, closing.lane),
+                ),
+                FinishJobArgs(
+                    id=closing.id,
+                    execution=closing.execution,
+                    status=closing.status,
+                    result_type=closing.result_type,
+                    started=closing.started,
+                    ended=closing.ended,
+                    ended_iso=closing.ended_iso,
+                    ttl=closing.ttl,
+                    exception=closing.exception,
+                    exception_b64=closing.exception_b64,
+                ),
+            )
+            for closing in closings
+        ],
+    )
 
 
-def requeue(worker: str, lane: str, request_id: str, execution: str, ttl: int) -> Command:
+def requeue(worker: str, *, lane: str, request_id: str, execution: str, ttl: int) -> Command:
+    """Return the requeueing of a claimed job; the reply is 0 if another worker did so before."""
     place = keys.Lane.parse(lane)
     return REQUEUE.call(
-        [
-            keys.job(request_id),
-            keys.registry("wip", lane),
-            keys.lane_list(lane),
-            keys.worker_executions(worker),
-            keys.ready(place.queue),
-            keys.wakeup(place.queue),
-        ],
-        RQ_KEY_PREFIX,
-        request_id,
-        execution,
-        place.plugin,
-        ttl,
+        RequeueKeys(
+            job=keys.job(request_id),
+            wip=keys.registry("wip", lane),
+            lane_list=keys.lane_list(lane),
+            executions=keys.worker_executions(worker),
+            ready=keys.ready(place.queue),
+            wakeup=keys.wakeup(place.queue),
+        ),
+        RequeueArgs(
+            prefix=RQ_KEY_PREFIX,
+            id=request_id,
+            execution=execution,
+            plugin=place.plugin,
+            ttl=ttl,
+        ),
     )

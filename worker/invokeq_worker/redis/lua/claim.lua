@@ -1,31 +1,39 @@
--- Claim up to `room` jobs, least recently served lane first, and open RQ's books on each: one atomic step,
--- so a job is either still in its lane or in the registry of the worker that has it.
+-- Claim up to `capacity` jobs, least recently served lane first, and open RQ's records of each: one atomic step,
+-- so a job is either still in its lane or in the registry of the worker that claimed it.
 --
--- | KEYS        | type   | what                                    |
--- | 1           | string | suspended                               |
--- | 2           | hash   | worker                                  |
--- | 3           | set    | executions of the worker                |
--- | 4           | zset   | leases                                  |
--- | 5, 8, ...   | set    | ready: plugins whose lane may have work |
--- | 6, 9, ...   | list   | wakeup                                    |
--- | 7, 10, ...  | zset   | schedule: lanes by when they were served    |
+-- | KEYS        | name       | type   | what                                       |
+-- | 1           | suspended  | string | whether RQ's workers are suspended         |
+-- | 2           | worker_key | hash   | RQ's record of the worker                  |
+-- | 3           | executions | set    | executions of the worker                   |
+-- | 4           | leases     | zset   | workers by the end of their lease          |
+-- | 5, 8, ...   | ready      | set    | plugins whose lane may have work           |
+-- | 6, 9, ...   | wakeup     | list   | what idle workers block on                 |
+-- | 7, 10, ...  | schedule   | zset   | lanes by the time they were last served    |
 --
--- ARGV: prefix, worker name, room, execution id prefix, execution ttl, then the queue names in the order of KEYS.
+-- | ARGV        | name             | what                                     |
+-- | 1           | prefix           | of RQ's keys                             |
+-- | 2           | worker           | the worker's name                        |
+-- | 3           | capacity         | jobs to claim at most                    |
+-- | 4           | execution_prefix | of the new executions' ids               |
+-- | 5           | execution_ttl    | seconds that records of executions live  |
+-- | 6, 7, ...   | queue            | names, in the order of KEYS              |
+--
 -- A worker without a lease gets nothing and is told to stand by, as if all were suspended: it may be frozen, with
--- this script sent ahead, and what it claimed after others have cleaned up behind it would be lost.
+-- this script sent ahead, and what it claimed after the reapers have cleaned up behind it would be lost.
 -- Returns {suspended, work left, {{lane, id, execution, attempt, ended, data}, ...}}.
 --
--- What plugins write is not believed: not names, nor types, sizes or numbers in the hash of a job. What others will
--- need to know of an execution stands in its own hash, which no plugin can write.
+-- Nothing that a plugin wrote is trusted: no names, types, sizes or numbers in the hash of a job. What reapers
+-- need to know of an execution stands in a hash of its own, which no plugin can write.
 
 local FIRST_QUEUE = 6
-local TURN = 4 -- jobs that a lane gives when it is its turn, or more if there are few lanes; each turn has its cost
-local prefix, worker, room = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local execution_prefix, ttl = ARGV[4], tonumber(ARGV[5])
+local TURN = 4 -- jobs that a lane gives in its turn, or more if there are few lanes; each turn has its cost
+local suspended, worker_key, executions, leases = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local prefix, worker, capacity = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local execution_prefix, execution_ttl = ARGV[4], tonumber(ARGV[5])
 local time = redis.call('TIME') -- the server's: the worker may have sent this script seconds ago
 local now_epoch = time[1] .. string.format('.%06d', time[2])
 local MAX_DATA = 2 * 1024 * 1024 -- what the codec decodes is smaller
-local budget = room * 4 + 16 -- ids looked at, so that a lane full of deleted jobs cannot hold the server up
+local budget = capacity * 4 + 16 -- ids looked at, so that a lane full of deleted jobs cannot hold the server up
 local jobs = {}
 
 -- The time in RQ's form, like 2026-11-22T16:05:00.000001Z; days become a date by counting years from March.
@@ -49,16 +57,16 @@ local function is_plugin(name)
   return name == '' or #name <= 128 and string.find(name, '^%w[%w_.@/+-]*$')
 end
 
-local function open_books(lane, id)
+local function open_records(lane, id)
   if #id > 128 or not string.find(id, '^[%w_-]+$') then
     return nil
   end
   local job = prefix .. ':job:' .. id
   local fields = redis.pcall('HMGET', job, 'data', 'status', 'ended', 'attempt', 'tenant')
   if not fields[1] or fields[2] ~= 'queued' then
-    return nil -- deleted, cancelled, or claimed before: the entry in the lane is all that was left
+    return nil -- deleted, cancelled, or claimed before: only the id in the lane was left
   end
-  if fields[5] then -- it waits no longer; whoever wrote the job may have written anything as that key
+  if fields[5] then -- the job waits no longer; pcall, since the plugin may have written another type there
     redis.pcall('ZREM', prefix .. ':invokeq:waiting:' .. lane .. ':' .. fields[5], id)
   end
   local execution = execution_prefix .. string.format('%08x', #jobs)
@@ -66,19 +74,19 @@ local function open_books(lane, id)
   local attempt = tonumber(string.match(fields[4] or '', '^%d%d?%d?%d?%d?%d?$') or 0) + 1
   redis.call('HSET', job, 'status', 'started', 'started_at', now_iso, 'last_heartbeat', now_iso,
     'worker_name', worker, 'attempt', attempt)
-  if fields[3] then -- queued again by an operator after it had ended
+  if fields[3] then -- requeued by an operator after a run had ended
     redis.call('HDEL', job, 'ended')
     redis.call('HSET', job, 'ended_at', '')
   end
-  redis.call('EXPIRE', job, ttl)
-  redis.call('ZADD', prefix .. ':wip:' .. lane, '+inf', composite)
+  redis.call('EXPIRE', job, execution_ttl)
+  redis.call('ZADD', prefix .. ':wip:' .. lane, '+inf', composite) -- no expiry: leases decide, not RQ's cleanup of this registry
   local execution_key = prefix .. ':execution:' .. composite
   redis.call('HSET', execution_key, 'id', execution, 'job_id', id, 'created_at', now_epoch,
     'last_heartbeat', now_epoch, 'worker_name', worker, 'lane', lane, 'attempt', attempt)
-  redis.call('EXPIRE', execution_key, ttl)
-  redis.call('ZADD', prefix .. ':executions:' .. id, now_epoch + ttl + 60, execution)
-  redis.call('EXPIRE', prefix .. ':executions:' .. id, ttl + 60)
-  redis.call('SADD', KEYS[3], composite)
+  redis.call('EXPIRE', execution_key, execution_ttl)
+  redis.call('ZADD', prefix .. ':executions:' .. id, now_epoch + execution_ttl + 60, execution)
+  redis.call('EXPIRE', prefix .. ':executions:' .. id, execution_ttl + 60)
+  redis.call('SADD', executions, composite)
   return {lane, id, execution, attempt, fields[3] and 1 or 0, #fields[1] <= MAX_DATA and fields[1] or ''}
 end
 
@@ -89,10 +97,10 @@ local function serve(schedule, lane, quota, stamp)
   end
   budget = budget - 1 - (ids and #ids or 0)
   for _, id in ipairs(ids or {}) do
-    local job = open_books(lane, id)
+    local job = open_records(lane, id)
     if job then
       jobs[#jobs + 1] = job
-      room = room - 1
+      capacity = capacity - 1
     end
   end
   if ids and #ids == quota and redis.call('EXISTS', prefix .. ':queue:' .. lane) == 1 then
@@ -102,13 +110,13 @@ local function serve(schedule, lane, quota, stamp)
   end
 end
 
-if redis.call('EXISTS', KEYS[1]) == 1 then
+if redis.call('EXISTS', suspended) == 1 then
   return {1, 0, jobs}
 end
 
-local lease = redis.call('ZSCORE', KEYS[4], worker)
+local lease = redis.call('ZSCORE', leases, worker)
 if not lease or tonumber(lease) <= time[1] * 1000 + time[2] / 1000 then
-  for at = 5, #KEYS, 3 do -- the wakeup that called this worker is for another one now
+  for at = 5, #KEYS, 3 do -- pass the wakeup on that BLPOP took for this worker, or the work would wait unseen
     if redis.call('EXISTS', KEYS[at], KEYS[at + 2]) > 0 then
       redis.call('DEL', KEYS[at + 1])
       redis.call('LPUSH', KEYS[at + 1], '1')
@@ -132,15 +140,15 @@ for i = FIRST_QUEUE, #ARGV do
       end
     end
   end
-  redis.call('DEL', wakeup)
+  redis.call('DEL', wakeup) -- one claim takes all work there is: further wakeups would find empty lanes
   local drained = false
-  while room > 0 and budget > 0 do
-    local lanes = redis.call('ZRANGE', schedule, 0, math.ceil(room / TURN) - 1)
+  while capacity > 0 and budget > 0 do
+    local lanes = redis.call('ZRANGE', schedule, 0, math.ceil(capacity / TURN) - 1)
     if #lanes == 0 then
       drained = true
       break
     end
-    local quota = math.max(1, math.floor(room / #lanes))
+    local quota = math.max(1, math.floor(capacity / #lanes))
     for _, lane in ipairs(lanes) do
       stamp = stamp + 1
       serve(schedule, lane, quota, stamp)
@@ -153,7 +161,7 @@ for i = FIRST_QUEUE, #ARGV do
 end
 
 if #jobs > 0 then
-  redis.call('HSET', KEYS[2], 'state', 'busy', 'last_heartbeat', now_iso)
-  redis.call('EXPIRE', KEYS[3], ttl)
+  redis.call('HSET', worker_key, 'state', 'busy', 'last_heartbeat', now_iso)
+  redis.call('EXPIRE', executions, execution_ttl)
 end
 return {0, left, jobs}

@@ -1,20 +1,33 @@
--- Close RQ's books on executions that have ended. One that is not in the registry any more is passed over: then
--- another worker has taken the job over, and its books are not ours to close.
+-- Finalize RQ's records of executions that have ended. An execution that is not in the wip registry any more is
+-- skipped: a reaper has fenced it off, and the job's records belong to another worker.
 --
--- | KEYS    | type | what                     |
--- | 1       | hash | worker                   |
--- | 2       | set  | executions of the worker |
--- | 3, 6... | hash | job                      |
--- | 4, 7... | zset | wip registry of the lane |
--- | 5, 8... | zset | registry the job goes to |
+-- | KEYS        | name       | type | what                              |
+-- | 1           | worker_key | hash | RQ's record of the worker         |
+-- | 2           | executions | set  | executions of the worker          |
+-- | 3, 6, ...   | job        | hash | RQ's record of the job            |
+-- | 4, 7, ...   | wip        | zset | wip registry of the lane          |
+-- | 5, 8, ...   | registry   | zset | registry that the job goes to     |
 --
--- ARGV: prefix, worker name, then for each job: id, execution, status, result type or '', started (epoch), ended
--- (epoch), ended (ISO), ttl, exception (zlib) or '', exception (base64 of zlib) or ''.
--- Returns how many books were closed.
+-- | ARGV        | name          | what                                |
+-- | 1           | prefix        | of RQ's keys                        |
+-- | 2           | worker        | the worker's name                   |
+-- | 3, 13, ...  | id            | of the job                          |
+-- | 4, 14, ...  | execution     | its id                              |
+-- | 5, 15, ...  | status        | RQ's                                |
+-- | 6, 16, ...  | result_type   | RQ's, or '' for no result           |
+-- | 7, 17, ...  | started       | seconds since the epoch             |
+-- | 8, 18, ...  | ended         | seconds since the epoch             |
+-- | 9, 19, ...  | ended_iso     | the same as RQ writes it            |
+-- | 10, 20, ... | ttl           | seconds that the records are kept   |
+-- | 11, 21, ... | exception     | zlib, or ''                         |
+-- | 12, 22, ... | exception_b64 | base64 of zlib, or ''               |
+--
+-- Returns how many executions were finalized.
 
 local FIELDS = 10
+local worker_key, executions = KEYS[1], KEYS[2]
 local prefix, worker = ARGV[1], ARGV[2]
-local closed, good, bad, worked = 0, 0, 0, 0
+local finalized, good, bad, worked = 0, 0, 0, 0
 
 local function record(id, execution, result_type, started, ended, ttl, exception)
   local key = prefix .. ':results:' .. id
@@ -28,15 +41,15 @@ local function record(id, execution, result_type, started, ended, ttl, exception
   redis.call('EXPIRE', key, ttl)
 end
 
-local function close(job, wip, registry, at)
+local function finalize(job, wip, registry, at)
   local id, execution, status, result_type = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
   local started, ended, ttl = ARGV[at + 4], ARGV[at + 5], tonumber(ARGV[at + 7])
   local composite = id .. ':' .. execution
-  redis.call('SREM', KEYS[2], composite)
-  if redis.call('ZREM', wip, composite) == 0 then
+  redis.call('SREM', executions, composite)
+  if redis.call('ZREM', wip, composite) == 0 then -- the removal is the fence: only one worker can succeed
     return
   end
-  closed = closed + 1
+  finalized = finalized + 1
   worked = worked + ended - started
   if status == 'finished' then
     good = good + 1
@@ -61,12 +74,12 @@ local function close(job, wip, registry, at)
 end
 
 for i = 3, #KEYS, 3 do
-  close(KEYS[i], KEYS[i + 1], KEYS[i + 2], 3 + (i - 3) / 3 * FIELDS)
+  finalize(KEYS[i], KEYS[i + 1], KEYS[i + 2], 3 + (i - 3) / 3 * FIELDS)
 end
 
-if closed > 0 and redis.call('EXISTS', KEYS[1]) == 1 then
-  redis.call('HINCRBY', KEYS[1], 'successful_job_count', good)
-  redis.call('HINCRBY', KEYS[1], 'failed_job_count', bad)
-  redis.call('HINCRBYFLOAT', KEYS[1], 'total_working_time', string.format('%.6f', worked))
+if finalized > 0 and redis.call('EXISTS', worker_key) == 1 then
+  redis.call('HINCRBY', worker_key, 'successful_job_count', good)
+  redis.call('HINCRBY', worker_key, 'failed_job_count', bad)
+  redis.call('HINCRBYFLOAT', worker_key, 'total_working_time', string.format('%.6f', worked))
 end
-return closed
+return finalized
