@@ -123,7 +123,7 @@ class _Reader:
             provider=lambda _: provider,
             file=None,
             summary_model=None,
-            heard=lambda: None,
+            heartbeat=lambda: None,
         )
 
 

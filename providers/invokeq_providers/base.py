@@ -52,9 +52,9 @@ class LLMCall:
 
     `parameters` are validated against `facts`; `tools` is empty when the model has no tool-call
     feature; `stream=False` is a hint that nobody waits for partial output. `ignored_parameters`
-    names what the caller sent and the model has no rule for; it does not reach the vendor. As in
-    every call, `alive` is for a provider that has nothing to say yet and knows that it will: while
-    a call waits its turn, or a local model computes.
+    names what the caller sent and the model has no rule for; it does not reach the vendor. Call
+    `heartbeat` while there is nothing to emit yet and the call makes progress: while it waits for
+    its turn, or a local model computes. Every kind of call has a heartbeat.
     """
 
     request_id: str
@@ -67,7 +67,7 @@ class LLMCall:
     stream: bool
     user: str | None
     ignored_parameters: Sequence[str] = ()
-    alive: Callable[[], None] = _nothing
+    heartbeat: Callable[[], None] = _nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class EmbeddingCall:
     documents: Sequence[MultiModalContent]
     input_type: EmbeddingInputType
     user: str | None
-    alive: Callable[[], None] = _nothing
+    heartbeat: Callable[[], None] = _nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ class RerankCall:
     docs: Sequence[str] | Sequence[MultiModalContent]
     top_n: int | None
     user: str | None
-    alive: Callable[[], None] = _nothing
+    heartbeat: Callable[[], None] = _nothing
     record_usage: RecordUsage = _free
 
 
@@ -131,7 +131,7 @@ class SpeechCall:
     text: str
     voice: str
     user: str | None
-    alive: Callable[[], None] = _nothing
+    heartbeat: Callable[[], None] = _nothing
     record_usage: RecordUsage = _free
 
 
@@ -154,7 +154,7 @@ class TranscriptionCall:
     mime_type: str
     filename: str
     user: str | None
-    alive: Callable[[], None] = _nothing
+    heartbeat: Callable[[], None] = _nothing
     record_usage: RecordUsage = _free
 
 
@@ -167,7 +167,7 @@ class ModerationCall:
     facts: AIModelEntity
     text: str
     user: str | None
-    alive: Callable[[], None] = _nothing
+    heartbeat: Callable[[], None] = _nothing
     record_usage: RecordUsage = _free
 
 

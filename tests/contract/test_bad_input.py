@@ -113,7 +113,7 @@ class Place:
         self.recorded = recorded
 
     async def said(self, request: CallRequest, file: bytes | None = None) -> list[Any]:
-        return list(await Bench(provider=self.provider, file=file).said(request))
+        return list(await Bench(provider=self.provider, file=file).outputs(request))
 
     async def refuses(
         self, request: CallRequest, field: str, file: bytes | None = None
@@ -242,7 +242,7 @@ async def test_a_summary_of_white_space_is_refused(place: Place) -> None:
     model = f"scripted/{MODELS[place.name]['llm']}"
     bench = Bench(provider=place.provider, summary_model=model)
     with pytest.raises(InvalidRequestError) as caught:
-        await bench.said(SummaryRequest(text=BLANK))
+        await bench.outputs(SummaryRequest(text=BLANK))
     assert caught.value.field == "text"
     assert place.recorded.asked == []
 

@@ -330,7 +330,7 @@ async def test_claude_is_alive_while_it_pings(
     given = {"provider": "x", "model": OPUS, "prompt_messages": [USER]}
     call = prepare_llm(LLMRequest.model_validate(given), claude)
     heard: list[None] = []
-    async with aclosing(claude.llm(replace(call, alive=lambda: heard.append(None)))) as chunks:
+    async with aclosing(claude.llm(replace(call, heartbeat=lambda: heard.append(None)))) as chunks:
         await anext(chunks)
     assert len(heard) > len(pings)
 

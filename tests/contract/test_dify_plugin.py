@@ -161,7 +161,7 @@ async def test_nobody_counts_where_the_plugin_cannot(provider: DifyPluginProvide
 async def test_embeddings_in_batches(any_sdk: DifyPluginProvider) -> None:
     texts = ["abc", "cab", "xyz", "a b"]
     request = ask(model="echo-embedding", texts=texts, input_type=EmbeddingInputType.DOCUMENT)
-    said = await bench(any_sdk).said(TextEmbeddingRequest.model_validate(request))
+    said = await bench(any_sdk).outputs(TextEmbeddingRequest.model_validate(request))
     pieces = [piece for piece in said if isinstance(piece, Vectors)]
     rows = [row for piece in pieces for row in piece.rows]
     (result,) = (piece for piece in said if isinstance(piece, Result))
@@ -173,7 +173,7 @@ async def test_embeddings_in_batches(any_sdk: DifyPluginProvider) -> None:
 
 async def test_reranking(any_sdk: DifyPluginProvider) -> None:
     request = ask(model="echo-rerank", query="a b", docs=["c", "a", "b a"], score_threshold=0.5)
-    said = await bench(any_sdk).said(RerankRequest.model_validate(request))
+    said = await bench(any_sdk).outputs(RerankRequest.model_validate(request))
     (scores,) = (piece for piece in said if isinstance(piece, Scores))
     assert scores.ranked == [(2, 1.0), (1, 0.5)]
 
@@ -181,7 +181,7 @@ async def test_reranking(any_sdk: DifyPluginProvider) -> None:
 async def test_speech_and_back(any_sdk: DifyPluginProvider) -> None:
     text = "Hello there, this is a sentence."
     request = TTSRequest.model_validate(ask(model="echo-tts", voice="High", content_text=text))
-    said = await bench(any_sdk).said(request)
+    said = await bench(any_sdk).outputs(request)
     (segment,) = (piece for piece in said if isinstance(piece, Segment))
     assert segment.mime_type == "audio/wav"
     heard = await any_sdk.speech2text(calls.transcription(any_sdk, "echo-stt", segment.audio))

@@ -231,5 +231,5 @@ async def test_a_long_call_says_that_it_is_alive(
     monkeypatch.setattr(thread, "_ALIVE_S", 0.01)
     signs: list[str] = []
     call = calls.transcription(provider, "whisper-tiny", await speak(provider, SENTENCE))
-    await provider.speech2text(replace(call, alive=lambda: signs.append("alive")))
+    await provider.speech2text(replace(call, heartbeat=lambda: signs.append("alive")))
     assert signs

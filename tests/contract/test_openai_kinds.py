@@ -18,7 +18,7 @@ from invokeq.protocol.entities import MultiModalContent
 from invokeq.protocol.errors import InvalidRequestError, ProviderUnavailableError
 from invokeq.protocol.requests import TextEmbeddingRequest
 from invokeq_providers.base import Embedded
-from invokeq_providers.calls.embedding import SIDE_BY_SIDE, prepare_embedding
+from invokeq_providers.calls.embedding import CONCURRENCY, prepare_embedding
 from invokeq_providers.openai import OpenAIProvider, speech
 from tests.contract import calls
 from tests.contract.vendors import ANSWER, AUDIO, VECTOR, Aimock
@@ -144,7 +144,7 @@ async def test_a_long_call_goes_as_requests_side_by_side(provider: OpenAIProvide
     """Fails with the 2048 texts a request that the API takes."""
     texts = [f"text {n}" for n in range(1000)]
     request = TextEmbeddingRequest(provider="openai", model=SMALL, texts=texts)
-    assert len(prepare_embedding(request, provider)) == SIDE_BY_SIDE
+    assert len(prepare_embedding(request, provider)) == CONCURRENCY
 
 
 async def test_documents_go_as_text_or_not_at_all(

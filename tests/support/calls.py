@@ -33,20 +33,20 @@ class Bench:
             provider=lambda name: find_provider({"scripted": provider or self.scripted}, name),
             file=file,
             summary_model=summary_model,
-            heard=self._hear,
+            heartbeat=self._hear,
         )
 
     def _hear(self) -> None:
         self.heard += 1
 
-    async def said(self, request: CallRequest) -> list[Output]:
+    async def outputs(self, request: CallRequest) -> list[Output]:
         """Serve a request to the end; return all outputs."""
         async with aclosing(serve(request, self.services)) as pieces:
             return [piece async for piece in pieces]
 
     async def result(self, request: CallRequest) -> Mapping[str, Any]:
         """Serve a request with one output, a result; return the value."""
-        (piece,) = await self.said(request)
+        (piece,) = await self.outputs(request)
         assert isinstance(piece, Result)
         return piece.value
 

@@ -64,24 +64,24 @@ class MessageEvents:
             self.thoughts.append(kept)
         if kind == "tool_use":
             arguments = orjson.dumps(block["input"]).decode() if block.get("input") else ""
-            kept["said"] = bool(arguments)
+            kept["emitted"] = bool(arguments)
             function = {"name": block["name"], "arguments": arguments}
-            return _said(tool_calls=[{"index": index, "id": block["id"], "function": function}])
-        return _said(content=block.get("text"), reasoning_content=block.get("thinking"))
+            return _delta(tool_calls=[{"index": index, "id": block["id"], "function": function}])
+        return _delta(content=block.get("text"), reasoning_content=block.get("thinking"))
 
     def _delta(self, index: int, delta: Event) -> Event:
         block = self._blocks[index]
         match delta["type"]:
             case "text_delta":
-                return _said(content=delta["text"])
+                return _delta(content=delta["text"])
             case "thinking_delta":
                 block["thinking"] += delta["thinking"]
-                return _said(reasoning_content=delta["thinking"])
+                return _delta(reasoning_content=delta["thinking"])
             case "signature_delta":
                 block["signature"] = delta["signature"]
                 return {}
             case "input_json_delta":
-                block["said"] = block["said"] or bool(delta["partial_json"])
+                block["emitted"] = block["emitted"] or bool(delta["partial_json"])
                 return _arguments(index, delta["partial_json"])
             case _:
                 return {}
@@ -89,7 +89,7 @@ class MessageEvents:
     def _stop(self, index: int) -> Event:
         """Give a tool call without arguments the empty object that it means."""
         block = self._blocks[index]
-        return _arguments(index, "{}") if block.get("said") is False else {}
+        return _arguments(index, "{}") if block.get("emitted") is False else {}
 
     def _end(self, event: Event) -> Event:
         self._count(event.get("usage"))
@@ -108,9 +108,9 @@ class MessageEvents:
         }
 
 
-def _said(**delta: Any) -> Event:
+def _delta(**delta: Any) -> Event:
     return {"choices": [{"delta": delta}]}
 
 
 def _arguments(index: int, arguments: str) -> Event:
-    return _said(tool_calls=[{"index": index, "function": {"arguments": arguments}}])
+    return _delta(tool_calls=[{"index": index, "function": {"arguments": arguments}}])

@@ -95,11 +95,11 @@ def _blocks(index: int, message: PromptMessage) -> list[Body]:
         return [{**result, "content": content} if content else result]
     if isinstance(message, AssistantPromptMessage):
         thoughts = _thoughts(message)
-        said = _content(index, message)
-        if thoughts and said and said[0]["type"] == "text":
-            said = _without_thoughts(said)
+        parts = _content(index, message)
+        if thoughts and parts and parts[0]["type"] == "text":
+            parts = _without_thoughts(parts)
         calls = [_tool_use(index, j, call) for j, call in enumerate(message.tool_calls)]
-        return [*thoughts, *said, *calls]
+        return [*thoughts, *parts, *calls]
     return _content(index, message)
 
 
@@ -180,9 +180,9 @@ def _thoughts(message: AssistantPromptMessage) -> list[Body]:
     return cast(list[Body], blocks) if isinstance(blocks, list) else []
 
 
-def _without_thoughts(said: list[Body]) -> list[Body]:
+def _without_thoughts(parts: list[Body]) -> list[Body]:
     """Take out the copy of the thoughts that was shown in the text."""
-    text: str = said[0]["text"]
+    text: str = parts[0]["text"]
     if text.startswith("<think>\n"):
         text = text.partition("\n</think>")[2]
-    return [_text(text), *said[1:]] if text else said[1:]
+    return [_text(text), *parts[1:]] if text else parts[1:]

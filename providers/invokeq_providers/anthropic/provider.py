@@ -86,7 +86,7 @@ class AnthropicProvider(VendorProvider):
             async for event in events:
                 chunk = self.errors.read(call.model, feed, event, answer.chunks)
                 if chunk is None:
-                    call.alive()
+                    call.heartbeat()
                 else:
                     yield chunk
             if not answer.finish_reason:

@@ -27,7 +27,7 @@ from invokeq_providers.calls.outputs import Output, Result, Services, Vectors
 from invokeq_providers.models.properties import count_property
 from invokeq_providers.models.usage import embedding_usage
 
-SIDE_BY_SIDE: Final = 8
+CONCURRENCY: Final = 8
 """Batches of one invocation that run at once, unless the model's `max_workers` says otherwise."""
 
 PIECE_BYTES: Final = 512 * 1024
@@ -55,7 +55,7 @@ async def serve_embedding(
     began = time.monotonic()
     calls = prepare_embedding(request, provider, request_id=services.request_id, user=services.user)
     facts = provider.facts(ModelType.TEXT_EMBEDDING, request.model)
-    bound = count_property(facts, ModelPropertyKey.MAX_WORKERS, SIDE_BY_SIDE)
+    bound = count_property(facts, ModelPropertyKey.MAX_WORKERS, CONCURRENCY)
     check = _Check(provider.name, request.model)
     tokens = 0
     jobs = (partial(_embed, provider, call, services) for call in calls)
@@ -74,8 +74,8 @@ async def serve_embedding(
 async def _embed(
     provider: Provider, call: EmbeddingCall, services: Services
 ) -> tuple[int, Embedded]:
-    embedded = await provider.text_embedding(replace(call, alive=services.heard))
-    services.heard()
+    embedded = await provider.text_embedding(replace(call, heartbeat=services.heartbeat))
+    services.heartbeat()
     return len(call.texts) or len(call.documents), embedded
 
 

@@ -42,20 +42,20 @@ def serve_llm(request: LLMRequest, services: Services) -> AsyncGenerator[Output,
         provider,
         request_id=services.request_id,
         user=services.user,
-        alive=services.heard,
+        heartbeat=services.heartbeat,
     )
     services.ignored(provider.name, call.model, call.ignored_parameters)
     answer = provider.llm(call)
-    return answer if request.stream else _collected(answer, services.heard)
+    return answer if request.stream else _collected(answer, services.heartbeat)
 
 
 async def _collected(
-    answer: AsyncGenerator[LLMChunk, None], heard: Callable[[], None]
+    answer: AsyncGenerator[LLMChunk, None], heartbeat: Callable[[], None]
 ) -> AsyncGenerator[Output, None]:
     collected: list[LLMChunk] = []
     async with aclosing(answer) as chunks:
         async for chunk in chunks:
-            heard()
+            heartbeat()
             collected.append(chunk)
     yield collect(collected)
 
@@ -66,7 +66,7 @@ def prepare_llm(
     *,
     request_id: str = "",
     user: str | None = None,
-    alive: Callable[[], None] = lambda: None,
+    heartbeat: Callable[[], None] = lambda: None,
 ) -> LLMCall:
     """Check a request against the facts of its model, and build the call.
 
@@ -88,7 +88,7 @@ def prepare_llm(
         stream=request.stream,
         user=user,
         ignored_parameters=ignored,
-        alive=alive,
+        heartbeat=heartbeat,
     )
 
 

@@ -16,7 +16,7 @@ from invokeq_providers.chat.sentences import pieces
 from invokeq_providers.models.properties import count_property
 from invokeq_providers.models.usage import UsageAccumulator
 
-SIDE_BY_SIDE: Final = 8
+CONCURRENCY: Final = 8
 """Pieces of one text that are judged at once, unless the model's `max_workers` says otherwise."""
 
 
@@ -32,13 +32,13 @@ async def serve_moderation(
         request, provider, request_id=services.request_id, user=services.user
     )
     facts = provider.facts(ModelType.MODERATION, request.model)
-    bound = count_property(facts, ModelPropertyKey.MAX_WORKERS, SIDE_BY_SIDE)
-    account = UsageAccumulator(facts)
+    bound = count_property(facts, ModelPropertyKey.MAX_WORKERS, CONCURRENCY)
+    accumulator = UsageAccumulator(facts)
     jobs = (
         partial(
             _judge,
             provider,
-            replace(call, alive=services.heard, record_usage=account.record_usage),
+            replace(call, heartbeat=services.heartbeat, record_usage=accumulator.record_usage),
             services,
         )
         for call in calls
@@ -49,7 +49,7 @@ async def serve_moderation(
             if verdict:
                 sensitive = True
                 break
-    yield Result({"result": sensitive}, account.usage)
+    yield Result({"result": sensitive}, accumulator.usage)
 
 
 async def _judge(provider: Provider, call: ModerationCall, services: Services) -> bool:
@@ -58,7 +58,7 @@ async def _judge(provider: Provider, call: ModerationCall, services: Services) -
     if not isinstance(verdict, bool):
         problem = f"it is {type(verdict).__name__}, neither true nor false"
         raise UnusableAnswerError(provider=provider.name, model=call.model, problem=problem)
-    services.heard()
+    services.heartbeat()
     return verdict
 
 

@@ -64,9 +64,9 @@ class Services:
     """What serving a call may use: the providers, the caller's file, and the operator's choices.
 
     `summary_model` is `provider/model` of the LLM that summarises for this tenant, or None.
-    `heard` is to be called whenever a vendor shows a sign of life that is not said: it restarts the
-    bound on the vendor's silence. `ignored` takes provider, model, and the names of parameters that
-    the caller sent and the model does not have.
+    Call `heartbeat` for every sign of life of a vendor that is not emitted as an output: each
+    heartbeat restarts the bound on the vendor's silence. `ignored` takes provider, model, and the
+    names of the parameters that the caller sent and the model does not have.
     """
 
     request_id: str
@@ -74,5 +74,5 @@ class Services:
     provider: Callable[[str], Provider]
     file: bytes | None
     summary_model: str | None
-    heard: Callable[[], None]
+    heartbeat: Callable[[], None]
     ignored: Callable[[str, str, Sequence[str]], None] = _nothing

@@ -33,17 +33,17 @@ async def serve_rerank(
     """
     provider = services.provider(request.provider)
     call = prepare_rerank(request, provider, request_id=services.request_id, user=services.user)
-    account = UsageAccumulator(provider.facts(ModelType.RERANK, request.model))
+    accumulator = UsageAccumulator(provider.facts(ModelType.RERANK, request.model))
     ranked: list[tuple[int, float]] = []
     if call is not None:
-        call = replace(call, alive=services.heard, record_usage=account.record_usage)
+        call = replace(call, heartbeat=services.heartbeat, record_usage=accumulator.record_usage)
         scores = await provider.rerank(call)
         check_scores(scores, call, provider.name)
         best = rank(scores, request.score_threshold, request.top_n)
         ranked = [(found.index, found.score) for found in best]
     for at in range(0, len(ranked), AT_ONCE):
         yield Scores(at, ranked[at : at + AT_ONCE])
-    yield Result({"model": request.model, "ranked": len(ranked)}, account.usage)
+    yield Result({"model": request.model, "ranked": len(ranked)}, accumulator.usage)
 
 
 def rank(scores: Sequence[Score], threshold: float | None, top_n: int | None) -> list[Score]:

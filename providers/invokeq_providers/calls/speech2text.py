@@ -31,11 +31,11 @@ async def serve_speech2text(
         request_id=services.request_id,
         user=services.user,
     )
-    account = UsageAccumulator(provider.facts(ModelType.SPEECH2TEXT, request.model))
+    accumulator = UsageAccumulator(provider.facts(ModelType.SPEECH2TEXT, request.model))
     text = await provider.speech2text(
-        replace(call, alive=services.heard, record_usage=account.record_usage)
+        replace(call, heartbeat=services.heartbeat, record_usage=accumulator.record_usage)
     )
-    yield Result(Speech2TextResult(result=text).model_dump(), account.usage)
+    yield Result(Speech2TextResult(result=text).model_dump(), accumulator.usage)
 
 
 def prepare_speech2text(

@@ -64,7 +64,7 @@ async def serve_structured(
         provider,
         request_id=services.request_id,
         user=services.user,
-        alive=services.heard,
+        heartbeat=services.heartbeat,
     )
     services.ignored(provider.name, call.model, call.ignored_parameters)
     answer = _Answer()
@@ -75,7 +75,7 @@ async def serve_structured(
             if request.stream:
                 yield chunk
             else:
-                services.heard()
+                services.heartbeat()
                 collected.append(chunk)
     found = await answer.read(request, provider.name)
     if not request.stream:
@@ -139,7 +139,7 @@ def prepare_structured(
     *,
     request_id: str = "",
     user: str | None = None,
-    alive: Callable[[], None] = lambda: None,
+    heartbeat: Callable[[], None] = lambda: None,
 ) -> LLMCall:
     """Build the call; the schema must have been checked. Raises what `prepare_llm` raises."""
     facts = provider.facts(ModelType.LLM, request.model)
@@ -163,7 +163,7 @@ def prepare_structured(
         stop=request.stop,
         stream=request.stream,
     )
-    return prepare_llm(plain, provider, request_id=request_id, user=user, alive=alive)
+    return prepare_llm(plain, provider, request_id=request_id, user=user, heartbeat=heartbeat)
 
 
 def is_native(facts: AIModelEntity) -> bool:

@@ -37,7 +37,7 @@ from invokeq_providers.models.properties import count_property
 from invokeq_providers.models.usage import total_usage
 from invokeq_providers.options import CONFIG_SOURCE
 
-SIDE_BY_SIDE: Final = 4
+CONCURRENCY: Final = 4
 """Pieces of one text that are summarised at once."""
 
 SHRINK: Final = 0.75
@@ -121,7 +121,7 @@ class _Summary:
         budget = plan_budget(self._facts, self._provider.name, task_tokens)
         pieces = await self._counter.cut(text, budget.piece)
         while True:
-            summaries = await self._side_by_side(pieces, budget.answer)
+            summaries = await self._summarize_all(pieces, budget.answer)
             joined = "\n".join(summaries)
             if len(pieces) == 1:
                 return joined
@@ -133,9 +133,9 @@ class _Summary:
             if after > before * SHRINK:
                 raise self._error(f"{before} tokens of text were summarised as {after} tokens")
 
-    async def _side_by_side(self, pieces: Sequence[Piece], answer: int) -> list[str]:
+    async def _summarize_all(self, pieces: Sequence[Piece], answer: int) -> list[str]:
         jobs = (partial(self._call, piece, answer) for piece in pieces if not piece.text.isspace())
-        async with aclosing(ordered_gather(jobs, SIDE_BY_SIDE)) as summaries:
+        async with aclosing(ordered_gather(jobs, CONCURRENCY)) as summaries:
             return [summary async for summary in summaries]
 
     async def _call(self, piece: Piece, answer: int) -> str:
@@ -154,12 +154,12 @@ class _Summary:
             self._provider,
             request_id=services.request_id,
             user=services.user,
-            alive=services.heard,
+            heartbeat=services.heartbeat,
         )
         texts: list[str] = []
         async with aclosing(self._provider.llm(call)) as chunks:
             async for chunk in chunks:
-                services.heard()
+                services.heartbeat()
                 texts.append(chunk.delta.message.get_text_content())
                 if chunk.delta.usage is not None:
                     self.usages.append(chunk.delta.usage)

@@ -18,7 +18,7 @@ from invokeq_providers.chat.sentences import pieces
 from invokeq_providers.models.properties import count_property, text_property, voices
 from invokeq_providers.models.usage import UsageAccumulator
 
-SIDE_BY_SIDE: Final = 3
+CONCURRENCY: Final = 3
 """Segments that are made at once or wait for their turn, unless `max_workers` says otherwise."""
 
 PIECE_CHARACTERS: Final = 400
@@ -34,30 +34,30 @@ async def serve_tts(request: TTSRequest, services: Services) -> AsyncGenerator[O
     provider = services.provider(request.provider)
     calls = prepare_tts(request, provider, request_id=services.request_id, user=services.user)
     facts = provider.facts(ModelType.TTS, request.model)
-    bound = count_property(facts, ModelPropertyKey.MAX_WORKERS, SIDE_BY_SIDE)
-    account = UsageAccumulator(facts)
+    bound = count_property(facts, ModelPropertyKey.MAX_WORKERS, CONCURRENCY)
+    accumulator = UsageAccumulator(facts)
     jobs = (
         partial(
             _speak,
             provider,
-            replace(call, alive=services.heard, record_usage=account.record_usage),
+            replace(call, heartbeat=services.heartbeat, record_usage=accumulator.record_usage),
             services,
         )
         for call in calls
     )
-    said = 0
+    emitted = 0
     try:
         async with aclosing(ordered_gather(jobs, bound)) as segments:
             async for speech in segments:
                 yield Segment(speech.audio, speech.mime_type)
-                said += 1
+                emitted += 1
     except InvokeqError as error:
-        _note_segments(error, said)
+        _note_segments(error, emitted)
         raise
-    if account.usage is None and facts.pricing is not None:
-        account.record_usage(len(request.content_text), BillingUnit.CHARACTER)
-    if account.usage is not None:
-        yield UsageReport(account.usage)
+    if accumulator.usage is None and facts.pricing is not None:
+        accumulator.record_usage(len(request.content_text), BillingUnit.CHARACTER)
+    if accumulator.usage is not None:
+        yield UsageReport(accumulator.usage)
 
 
 async def _speak(provider: Provider, call: SpeechCall, services: Services) -> Speech:
@@ -65,16 +65,16 @@ async def _speak(provider: Provider, call: SpeechCall, services: Services) -> Sp
     if not speech.audio:
         problem = f"there is no audio for {len(call.text)} characters"
         raise UnusableAnswerError(provider=provider.name, model=call.model, problem=problem)
-    services.heard()
+    services.heartbeat()
     return speech
 
 
-def _note_segments(error: InvokeqError, said: int) -> None:
+def _note_segments(error: InvokeqError, emitted: int) -> None:
     """Add to an error how far the speech came, in its sentence too where that ends in free text."""
-    error.segments = said
+    error.segments = emitted
     for field in ("detail", "problem"):
-        if said:
-            error.append_to(field, f" (after {said} audio segments)")
+        if emitted:
+            error.append_to(field, f" (after {emitted} audio segments)")
 
 
 def prepare_tts(

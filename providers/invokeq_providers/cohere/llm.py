@@ -48,7 +48,7 @@ async def answer_chat(vendor: CohereVendor, call: LLMCall) -> AsyncGenerator[LLM
         async for event in events:
             chunk = vendor.errors.read(call.model, feed, event, answer.chunks)
             if chunk is None:
-                call.alive()
+                call.heartbeat()
             else:
                 yield chunk
         if not answer.finish_reason:
@@ -66,11 +66,11 @@ def translated_event(event: Mapping[str, Any] | None) -> Mapping[str, Any]:
         case "content-start" | "content-delta":
             content: Mapping[str, Any] = message.get("content") or {}
             thinking = content.get("thinking")
-            return _said({"content": content.get("text"), "reasoning_content": thinking})
+            return _delta({"content": content.get("text"), "reasoning_content": thinking})
         case "tool-plan-delta":
-            return _said({"content": message.get("tool_plan")})
+            return _delta({"content": message.get("tool_plan")})
         case "tool-call-start" | "tool-call-delta":
-            return _said({"tool_calls": [{"index": event["index"], **message["tool_calls"]}]})
+            return _delta({"tool_calls": [{"index": event["index"], **message["tool_calls"]}]})
         case "message-end":
             reason = _FINISH_REASONS.get(delta.get("finish_reason") or "", "stop")
             choices = [{"finish_reason": reason}]
@@ -79,7 +79,7 @@ def translated_event(event: Mapping[str, Any] | None) -> Mapping[str, Any]:
             return {}
 
 
-def _said(delta: Mapping[str, Any]) -> Mapping[str, Any]:
+def _delta(delta: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"choices": [{"delta": delta}]}
 
 

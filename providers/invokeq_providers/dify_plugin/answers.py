@@ -93,10 +93,10 @@ def scores(data: Data) -> list[Score]:
 def speech(messages: Sequence[Data], facts: AIModelEntity) -> Speech:
     """Join the pieces of one audio file, and tell its type: by plugin, bytes or facts."""
     audio = b"".join(unhexlify(data["result"]) for data in messages)
-    said = next((data["mime_type"] for data in messages if data.get("mime_type")), None)
+    declared = next((data["mime_type"] for data in messages if data.get("mime_type")), None)
     known = recognise(audio[:HEAD_BYTES])
-    if said is not None:
-        return Speech(audio, str(said))
+    if declared is not None:
+        return Speech(audio, str(declared))
     if known is not None:
         return Speech(audio, known.mime_type)
     kind = text_property(facts, ModelPropertyKey.AUDIO_TYPE).lower() or "mp3"

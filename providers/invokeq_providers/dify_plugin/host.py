@@ -131,7 +131,7 @@ class PluginHost:
         self, process: PluginProcess, action: str, request: Mapping[str, Any], model: str | None
     ) -> None:
         try:
-            await _said(process, action, request)
+            await _ask_process(process, action, request)
         except PluginFailedError as error:
             raise self.errors.refused(error, model) from None
 
@@ -139,7 +139,7 @@ class PluginHost:
         self, process: PluginProcess, own: OwnModel, request: Mapping[str, Any]
     ) -> None:
         try:
-            (answer,) = await _said(process, "get_ai_model_schemas", request)
+            (answer,) = await _ask_process(process, "get_ai_model_schemas", request)
             schema = answer["model_schema"]
             if schema is not None:
                 self._models.learn(own, AIModelEntity.model_validate(schema))
@@ -154,7 +154,7 @@ class PluginHost:
             ) from None
 
 
-async def _said(
+async def _ask_process(
     process: PluginProcess, action: str, request: Mapping[str, Any]
 ) -> list[Mapping[str, Any]]:
     async with aclosing(process.invoke(_TYPE, action, request, user_id="")) as messages:

@@ -75,7 +75,7 @@ class MiniLM(ThreadedModel["Encoder"]):
             name, lambda: Encoder(weights / "model.onnx", tokens / "tokenizer.json", threads)
         )
         self._batch_texts = batch_texts
-        self._batcher = MicroBatcher[str, Texts, TextVectors](self._compute, at_once=1)
+        self._batcher = MicroBatcher[str, Texts, TextVectors](self._compute, concurrency=1)
 
     async def embed(self, call: EmbeddingCall) -> Embedded:
         """Embed the texts of a call; the tokens are those that the model read."""
@@ -83,19 +83,19 @@ class MiniLM(ThreadedModel["Encoder"]):
             plain_text(f"documents[{i}]", document) for i, document in enumerate(call.documents)
         ]
 
-        found = await self.vectors(Texts(texts, [1] * len(texts)), call.alive)
+        found = await self.vectors(Texts(texts, [1] * len(texts)), call.heartbeat)
         return Embedded([array("f", row.tobytes()) for row in found.rows], found.tokens)
 
-    async def vectors(self, texts: Texts, alive: Callable[[], None]) -> TextVectors:
+    async def vectors(self, texts: Texts, heartbeat: Callable[[], None]) -> TextVectors:
         """Embed texts, together with those of other callers who wait."""
         if not self._batch_texts:
-            return (await self._compute([texts], alive))[0]
-        return await self._batcher.ask(
-            self.name, texts, size=texts.size, limit=self._batch_texts, alive=alive
+            return (await self._compute([texts], heartbeat))[0]
+        return await self._batcher.submit(
+            self.name, texts, size=texts.size, limit=self._batch_texts, heartbeat=heartbeat
         )
 
     async def _compute(
-        self, asks: Sequence[Texts], alive: Callable[[], None]
+        self, asks: Sequence[Texts], heartbeat: Callable[[], None]
     ) -> Sequence[TextVectors]:
         def work(encoder: Encoder, stop: Stop) -> list[TextVectors]:
             windows = encoder.tokens(asks)
@@ -111,7 +111,7 @@ class MiniLM(ThreadedModel["Encoder"]):
                 text, row = text + len(ask.texts), end
             return found
 
-        return await self.run(work, alive)
+        return await self.run(work, heartbeat)
 
 
 class Encoder:

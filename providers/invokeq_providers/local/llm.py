@@ -93,7 +93,7 @@ class LocalLLM:
         """Answer a call, token by token, or in one chunk if it is not streamed."""
         answer = ChatAnswer(call, time.monotonic)
         texts: list[str] = []
-        async with aclosing(self._events(self._body(provider, call), call.alive)) as events:
+        async with aclosing(self._events(self._body(provider, call), call.heartbeat)) as events:
             async for event in events:
                 self._check(provider, call, event)
                 chunk = answer.feed(event)
@@ -121,7 +121,9 @@ class LocalLLM:
             "cache_prompt": self._prompt_cache,
         }
 
-    async def _events(self, body: Event, alive: Callable[[], None]) -> AsyncGenerator[Event, None]:
+    async def _events(
+        self, body: Event, heartbeat: Callable[[], None]
+    ) -> AsyncGenerator[Event, None]:
         """Give the events of one run of the model; closing it stops the run."""
         loop = asyncio.get_running_loop()
         run = _Run(loop)
@@ -132,7 +134,7 @@ class LocalLLM:
             while not run.begun.is_set():
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(run.begun.wait(), _TURN_S)
-                alive()
+                heartbeat()
             while (event := await run.events.get()) is not None:
                 run.room.release()
                 yield event

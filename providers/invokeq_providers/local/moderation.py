@@ -33,7 +33,7 @@ class SafeType(ThreadedModel[Any]):
             found = engine.moderate(call.text)
             return found.action != "allow" or found.requires_review
 
-        return await self.run(work, call.alive)
+        return await self.run(work, call.heartbeat)
 
 
 def _engine() -> Any:

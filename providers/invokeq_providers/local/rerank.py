@@ -19,7 +19,7 @@ async def rank(minilm: MiniLM, call: RerankCall) -> list[Score]:
     documents = [plain_text(f"docs[{i}]", document) for i, document in enumerate(call.docs)]
 
     windows = [1, *(MAX_WINDOWS for _ in documents)]
-    found = await minilm.vectors(Texts([query, *documents], windows), call.alive)
+    found = await minilm.vectors(Texts([query, *documents], windows), call.heartbeat)
     cosines: list[float] = (found.rows[1:] @ found.rows[0]).tolist()
     best: list[Score] = []
     at = 0

@@ -53,7 +53,9 @@ class Whisper(ThreadedModel[Any]):
 
     async def transcribe(self, call: TranscriptionCall) -> str:
         """Write down what is said; InvalidRequestError about `file` for what is no audio."""
-        return await self.run(lambda model, stop: _transcript(model, call.audio, stop), call.alive)
+        return await self.run(
+            lambda model, stop: _transcript(model, call.audio, stop), call.heartbeat
+        )
 
 
 def _transcript(model: Any, audio: bytes, stop: Stop) -> str:

@@ -72,7 +72,7 @@ class ThreadedModel(Generic[LoadedT]):
     async def run(
         self,
         work: Callable[[LoadedT, Stop], ResultT],
-        alive: Callable[[], None] = lambda: None,
+        heartbeat: Callable[[], None] = lambda: None,
     ) -> ResultT:
         """Do work with the model in its thread; what it raises comes out as an `InvokeqError`."""
         stop = Stop(self._step)
@@ -83,7 +83,7 @@ class ThreadedModel(Generic[LoadedT]):
             while not (await asyncio.wait({done}, timeout=_ALIVE_S))[0]:
                 if steps != self._steps:
                     steps = self._steps
-                    alive()
+                    heartbeat()
             return done.result()
         finally:
             done.cancel()

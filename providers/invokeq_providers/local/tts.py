@@ -59,7 +59,7 @@ class Speaker(ThreadedModel["Espeak"]):
             stop.check()
             return Speech(_mp3(pcm, espeak.rate, stop), MIME_TYPE)
 
-        return await self.run(work, call.alive)
+        return await self.run(work, call.heartbeat)
 
 
 class Espeak:

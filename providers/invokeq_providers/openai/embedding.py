@@ -23,7 +23,7 @@ async def embed(vendor: OpenAIVendor, call: EmbeddingCall) -> Embedded:
     parts: list[Embedded] = []
     for part in split_texts(texts):
         parts.append(await _embed_part(vendor, call, part))
-        call.alive()
+        call.heartbeat()
     return Embedded([row for part in parts for row in part.rows], sum(p.tokens for p in parts))
 
 

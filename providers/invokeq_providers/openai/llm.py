@@ -45,7 +45,7 @@ async def answer_chat(vendor: OpenAIVendor, call: LLMCall) -> AsyncGenerator[LLM
                 raise_reported(vendor.errors, call.model, event, answer.chunks)
                 chunk = vendor.errors.read(call.model, answer.feed, event, answer.chunks)
                 if chunk is None:
-                    call.alive()
+                    call.heartbeat()
                 else:
                     yield chunk
         if not answer.finish_reason:

@@ -33,7 +33,7 @@ async def speak(vendor: OpenAIVendor, call: SpeechCall) -> Speech:
             raise vendor.errors.malformed(call.model, problem)
         audio = bytearray()
         async for piece in response.aiter_bytes():
-            call.alive()
+            call.heartbeat()
             audio += piece
             if len(audio) > MAX_AUDIO_BYTES:
                 problem = ValueError(f"more than {MAX_AUDIO_BYTES} bytes of audio")

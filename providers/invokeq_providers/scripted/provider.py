@@ -153,8 +153,8 @@ class ScriptedProvider(Provider):
 
     async def speech2text(self, call: TranscriptionCall) -> str:
         plan = self._options.speech2text
-        heard = plan.text if plan.text is not None else speech.heard(call.audio)
-        text = f"{len(call.audio)} bytes of {call.mime_type}" if heard is None else heard
+        transcript = plan.text if plan.text is not None else speech.transcript(call.audio)
+        text = f"{len(call.audio)} bytes of {call.mime_type}" if transcript is None else transcript
         call.record_usage(len(call.audio) / speech.BYTES_A_SECOND, BillingUnit.SECOND)
         return await self._run(call, plan, [text], lambda _: text)
 

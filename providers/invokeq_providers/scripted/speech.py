@@ -25,7 +25,7 @@ def speak(text: str, voice: str, frames: int | None) -> bytes:
     return _HEADER + _size(len(tag)) + tag + _FRAME * count
 
 
-def heard(audio: bytes) -> str | None:
+def transcript(audio: bytes) -> str | None:
     """Give the words of segments that are joined; None for what was not made here."""
     texts = list(_titles(audio))
     return "".join(texts) if texts else None

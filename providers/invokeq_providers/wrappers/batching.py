@@ -30,7 +30,7 @@ from invokeq.protocol.errors import (
     RateLimitedError,
 )
 
-_NOBODYS_FAULT: Final = (
+_SHARED_FAILURES: Final = (
     ConfigurationError,
     InvocationCancelledError,
     InvocationTimeoutError,
@@ -39,169 +39,182 @@ _NOBODYS_FAULT: Final = (
 )
 
 KeyT = TypeVar("KeyT", bound=Hashable)
-AskT = TypeVar("AskT")
-AnswerT = TypeVar("AnswerT")
+CallT = TypeVar("CallT")
+ResultT = TypeVar("ResultT")
 
 log: Final = logging.getLogger(__name__)
 
 
 @dataclass(eq=False, slots=True)
-class _Ask(Generic[AskT, AnswerT]):
+class _PendingCall(Generic[CallT, ResultT]):
     """One caller's part; `until` is the loop's time at which it goes with or without company."""
 
-    ask: AskT
+    call: CallT
     size: int
     limit: int
-    alive: Callable[[], None]
+    heartbeat: Callable[[], None]
     until: float
-    answer: "asyncio.Future[AnswerT]"
+    result: "asyncio.Future[ResultT]"
     alone: bool = False
-    flight: "_Flight[AskT, AnswerT] | None" = None
+    batch: "_InFlightBatch[CallT, ResultT] | None" = None
 
 
 @dataclass(eq=False, slots=True)
-class _Flight(Generic[AskT, AnswerT]):
+class _InFlightBatch(Generic[CallT, ResultT]):
     """A call on its way, and whose it is."""
 
-    asks: list[_Ask[AskT, AnswerT]]
-    task: "asyncio.Task[Sequence[AnswerT]]"
+    calls: list[_PendingCall[CallT, ResultT]]
+    task: "asyncio.Task[Sequence[ResultT]]"
 
 
 @dataclass(slots=True)
-class _Line(Generic[AskT, AnswerT]):
+class _Queue(Generic[CallT, ResultT]):
     """What is asked under one key; `wake` is when the next look at it is due."""
 
-    waiting: deque[_Ask[AskT, AnswerT]] = field(default_factory=deque[_Ask[AskT, AnswerT]])
-    flights: set[_Flight[AskT, AnswerT]] = field(default_factory=set[_Flight[AskT, AnswerT]])
+    waiting: deque[_PendingCall[CallT, ResultT]] = field(
+        default_factory=deque[_PendingCall[CallT, ResultT]]
+    )
+    in_flight: set[_InFlightBatch[CallT, ResultT]] = field(
+        default_factory=set[_InFlightBatch[CallT, ResultT]]
+    )
     wake: asyncio.Handle | None = None
 
 
-class MicroBatcher(Generic[KeyT, AskT, AnswerT]):
-    """Makes calls by `run`, which answers several asks in their order, or fails for all of them.
+class MicroBatcher(Generic[KeyT, CallT, ResultT]):
+    """Joins calls into batches, and has `run` answer each batch, in order, or fail as a whole.
 
-    `run` gets a function to call as long as it gets on: it tells all who wait. `at_once` bounds the
-    calls of one key that run at the same time; None does not. Not thread-safe.
+    `run` also gets a heartbeat function, which reaches every caller in line. `concurrency` bounds
+    the batches of one key in flight; None sets no bound. Not thread-safe.
     """
 
     def __init__(
         self,
-        run: Callable[[Sequence[AskT], Callable[[], None]], Awaitable[Sequence[AnswerT]]],
+        run: Callable[[Sequence[CallT], Callable[[], None]], Awaitable[Sequence[ResultT]]],
         *,
-        at_once: int | None = None,
+        concurrency: int | None = None,
         wait_s: float = 0.0,
     ) -> None:
         self._run = run
-        self._at_once = at_once
+        self._concurrency = concurrency
         self._wait_s = wait_s
-        self._lines: dict[KeyT, _Line[AskT, AnswerT]] = {}
+        self._queues: dict[KeyT, _Queue[CallT, ResultT]] = {}
 
-    async def ask(
-        self, key: KeyT, ask: AskT, *, size: int, limit: int, alive: Callable[[], None]
-    ) -> AnswerT:
+    async def submit(
+        self, key: KeyT, call: CallT, *, size: int, limit: int, heartbeat: Callable[[], None]
+    ) -> ResultT:
         """Answer an ask of `size`, in a call of at most `limit` with others of the same key."""
         loop = asyncio.get_running_loop()
-        own = _Ask[AskT, AnswerT](
-            ask, size, limit, alive, loop.time() + self._wait_s, loop.create_future()
+        own = _PendingCall[CallT, ResultT](
+            call, size, limit, heartbeat, loop.time() + self._wait_s, loop.create_future()
         )
-        line = self._lines.setdefault(key, _Line())
-        line.waiting.append(own)
-        if line.wake is not None:
-            line.wake.cancel()
+        queue = self._queues.setdefault(key, _Queue())
+        queue.waiting.append(own)
+        if queue.wake is not None:
+            queue.wake.cancel()
         # Not now: whoever is about to ask in this turn of the loop goes with it.
-        line.wake = loop.call_soon(self._start, key)
+        queue.wake = loop.call_soon(self._start, key)
         try:
-            return await own.answer
+            return await own.result
         finally:
-            self._leave(key, own)
+            self._withdraw(key, own)
 
     def _start(self, key: KeyT) -> None:
         """Make the calls that are due."""
-        line = self._lines[key]
-        if line.wake is not None:
-            line.wake.cancel()
-            line.wake = None
+        queue = self._queues[key]
+        if queue.wake is not None:
+            queue.wake.cancel()
+            queue.wake = None
         loop = asyncio.get_running_loop()
-        while line.waiting and (self._at_once is None or len(line.flights) < self._at_once):
-            asks, full = _next_call(line.waiting)
-            if not full and loop.time() < asks[0].until:
-                line.wake = loop.call_at(asks[0].until, self._start, key)
+        while queue.waiting and (
+            self._concurrency is None or len(queue.in_flight) < self._concurrency
+        ):
+            calls, full = _next_call(queue.waiting)
+            if not full and loop.time() < calls[0].until:
+                queue.wake = loop.call_at(calls[0].until, self._start, key)
                 return
-            for _ in asks:
-                line.waiting.popleft()
-            self._fly(key, line, asks)
-        if not line.waiting and not line.flights:
-            del self._lines[key]
+            for _ in calls:
+                queue.waiting.popleft()
+            self._send(key, queue, calls)
+        if not queue.waiting and not queue.in_flight:
+            del self._queues[key]
 
-    def _fly(self, key: KeyT, line: _Line[AskT, AnswerT], asks: list[_Ask[AskT, AnswerT]]) -> None:
-        flight = _Flight(asks, asyncio.create_task(self._call(line, asks)))
-        for ask in asks:
-            ask.flight = flight
-        line.flights.add(flight)
-        if len(asks) > 1:
-            log.debug("%d calls of %s share one", len(asks), key)
-        flight.task.add_done_callback(partial(self._land, key, flight))
+    def _send(
+        self, key: KeyT, queue: _Queue[CallT, ResultT], calls: list[_PendingCall[CallT, ResultT]]
+    ) -> None:
+        batch = _InFlightBatch(calls, asyncio.create_task(self._call(queue, calls)))
+        for pending in calls:
+            pending.batch = batch
+        queue.in_flight.add(batch)
+        if len(calls) > 1:
+            log.debug("%d calls of %s share one", len(calls), key)
+        batch.task.add_done_callback(partial(self._finish, key, batch))
 
     async def _call(
-        self, line: _Line[AskT, AnswerT], asks: list[_Ask[AskT, AnswerT]]
-    ) -> Sequence[AnswerT]:
-        def alive() -> None:
-            for ask in (*asks, *line.waiting):
-                if not ask.answer.done():
-                    ask.alive()
+        self, queue: _Queue[CallT, ResultT], calls: list[_PendingCall[CallT, ResultT]]
+    ) -> Sequence[ResultT]:
+        def heartbeat() -> None:
+            for pending in (*calls, *queue.waiting):
+                if not pending.result.done():
+                    pending.heartbeat()
 
-        answers = await self._run([ask.ask for ask in asks], alive)
-        if len(answers) != len(asks):
-            raise InternalError(detail=f"{len(answers)} answers to {len(asks)} asks")
-        return answers
+        results = await self._run([pending.call for pending in calls], heartbeat)
+        if len(results) != len(calls):
+            raise InternalError(detail=f"{len(results)} results of {len(calls)} calls")
+        return results
 
-    def _land(
-        self, key: KeyT, flight: _Flight[AskT, AnswerT], task: "asyncio.Task[Sequence[AnswerT]]"
+    def _finish(
+        self,
+        key: KeyT,
+        batch: _InFlightBatch[CallT, ResultT],
+        task: "asyncio.Task[Sequence[ResultT]]",
     ) -> None:
         """Hand out what came of a call, and make the next."""
-        line = self._lines[key]
-        line.flights.discard(flight)
-        asks = [(i, ask) for i, ask in enumerate(flight.asks) if not ask.answer.done()]
+        queue = self._queues[key]
+        queue.in_flight.discard(batch)
+        calls = [(i, pending) for i, pending in enumerate(batch.calls) if not pending.result.done()]
         if task.cancelled():
-            for _, ask in asks:
-                ask.answer.cancel()
+            for _, pending in calls:
+                pending.result.cancel()
         elif error := task.exception():
-            self._fail(line, [ask for _, ask in asks], error, shared=len(flight.asks) > 1)
+            self._fail_batch(
+                queue, [pending for _, pending in calls], error, shared=len(batch.calls) > 1
+            )
         else:
-            for i, ask in asks:
-                ask.answer.set_result(task.result()[i])
+            for i, pending in calls:
+                pending.result.set_result(task.result()[i])
         self._start(key)
 
     @staticmethod
-    def _fail(
-        line: _Line[AskT, AnswerT],
-        asks: list[_Ask[AskT, AnswerT]],
+    def _fail_batch(
+        queue: _Queue[CallT, ResultT],
+        calls: list[_PendingCall[CallT, ResultT]],
         error: BaseException,
         *,
         shared: bool,
     ) -> None:
         if not shared:
-            for ask in asks:
-                ask.answer.set_exception(error)
-        elif isinstance(error, InvokeqError) and isinstance(error, _NOBODYS_FAULT):
-            for ask in asks:
+            for pending in calls:
+                pending.result.set_exception(error)
+        elif isinstance(error, InvokeqError) and isinstance(error, _SHARED_FAILURES):
+            for pending in calls:
                 # Whoever fails signs the error with what is its own.
                 own = copy.copy(error)
                 own.__cause__ = error
-                ask.answer.set_exception(own)
+                pending.result.set_exception(own)
         else:
-            for ask in reversed(asks):
-                ask.alone, ask.flight = True, None
-                line.waiting.appendleft(ask)
+            for pending in reversed(calls):
+                pending.alone, pending.batch = True, None
+                queue.waiting.appendleft(pending)
 
-    def _leave(self, key: KeyT, own: _Ask[AskT, AnswerT]) -> None:
+    def _withdraw(self, key: KeyT, own: _PendingCall[CallT, ResultT]) -> None:
         """See to it that nothing is done for nobody."""
-        if own.flight is not None:
-            if all(ask.answer.done() for ask in own.flight.asks):
-                own.flight.task.cancel()
+        if own.batch is not None:
+            if all(pending.result.done() for pending in own.batch.calls):
+                own.batch.task.cancel()
             return
-        line = self._lines.get(key)
-        if line is not None and own in line.waiting:
-            line.waiting.remove(own)
+        queue = self._queues.get(key)
+        if queue is not None and own in queue.waiting:
+            queue.waiting.remove(own)
             self._start(key)
 
 
@@ -219,18 +232,18 @@ def split_exactly(total: int, weights: Sequence[int]) -> list[int]:
 
 
 def _next_call(
-    waiting: deque[_Ask[AskT, AnswerT]],
-) -> tuple[list[_Ask[AskT, AnswerT]], bool]:
+    waiting: deque[_PendingCall[CallT, ResultT]],
+) -> tuple[list[_PendingCall[CallT, ResultT]], bool]:
     """Give the asks of the next call, and whether no more can come with them."""
     first = waiting[0]
-    asks, size = [first], first.size
+    calls, size = [first], first.size
     full = first.alone or size >= first.limit
-    for ask in islice(waiting, 1, None):
+    for pending in islice(waiting, 1, None):
         if full:
             break
-        full = ask.alone or size + ask.size > first.limit
+        full = pending.alone or size + pending.size > first.limit
         if not full:
-            asks.append(ask)
-            size += ask.size
+            calls.append(pending)
+            size += pending.size
             full = size >= first.limit
-    return asks, full
+    return calls, full

@@ -33,21 +33,21 @@ class SharedEmbedding(DelegatingProvider):
         if not call.texts:
             return await self.wrapped.text_embedding(call)
         most = count_property(call.facts, ModelPropertyKey.MAX_CHUNKS, DEFAULT_MAX_CHUNKS)
-        return await self._batcher.ask(
+        return await self._batcher.submit(
             (call.model, call.input_type),
             call,
             size=len(call.texts),
             limit=min(self._texts, most),
-            alive=call.alive,
+            heartbeat=call.heartbeat,
         )
 
     async def _embed(
-        self, calls: Sequence[EmbeddingCall], alive: Callable[[], None]
+        self, calls: Sequence[EmbeddingCall], heartbeat: Callable[[], None]
     ) -> Sequence[Embedded]:
         if len(calls) == 1:
-            return [await self.wrapped.text_embedding(replace(calls[0], alive=alive))]
+            return [await self.wrapped.text_embedding(replace(calls[0], heartbeat=heartbeat))]
         texts = [text for call in calls for text in call.texts]
-        shared = replace(calls[0], texts=texts, user=None, alive=alive)
+        shared = replace(calls[0], texts=texts, user=None, heartbeat=heartbeat)
         embedded = await self.wrapped.text_embedding(shared)
         if len(embedded.rows) != len(texts):
             problem = f"{len(embedded.rows)} vectors came for {len(texts)} texts"

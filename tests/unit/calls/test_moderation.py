@@ -12,7 +12,7 @@ from invokeq.protocol.errors import (
 )
 from invokeq.protocol.requests import ModerationRequest
 from invokeq_providers.base import ModerationCall
-from invokeq_providers.calls.moderation import SIDE_BY_SIDE
+from invokeq_providers.calls.moderation import CONCURRENCY
 from invokeq_providers.scripted import ScriptedProvider
 from tests.support.calls import Bench, Gate
 
@@ -49,12 +49,12 @@ async def test_one_piece_makes_the_whole_sensitive(place: int) -> None:
 async def test_pieces_are_judged_side_by_side_within_a_bound() -> None:
     bench = Bench(SMALL)
     gate = Gate(bench.scripted)
-    task = asyncio.create_task(bench.said(request("Nothing to see now. " * 12)))
-    await gate.reached(SIDE_BY_SIDE - 1)
-    assert len(gate.steps) == SIDE_BY_SIDE
+    task = asyncio.create_task(bench.outputs(request("Nothing to see now. " * 12)))
+    await gate.reached(CONCURRENCY - 1)
+    assert len(gate.steps) == CONCURRENCY
     gate.let_through(*range(12))
     await task
-    assert (bench.peak, bench.heard) == (SIDE_BY_SIDE, 12)
+    assert (bench.peak, bench.heard) == (CONCURRENCY, 12)
     assert (
         "".join(text for step in gate.steps for text in step.texts) == "Nothing to see now. " * 12
     )
@@ -87,7 +87,7 @@ class Forgetful(ScriptedProvider):
 async def test_no_verdict_is_an_error() -> None:
     bench = Bench(provider=Forgetful("scripted", {}))
     with pytest.raises(UnusableAnswerError, match="NoneType, neither true nor false"):
-        await bench.said(request("a"))
+        await bench.outputs(request("a"))
 
 
 async def test_white_space_is_judged_too() -> None:
@@ -99,10 +99,10 @@ async def test_white_space_is_judged_too() -> None:
 async def test_a_model_without_a_bound_gets_the_text_whole() -> None:
     properties = {"max_characters_per_chunk": 0}
     bench = Bench({"models": {"words": {"model_properties": properties}}})
-    await bench.said(request("Nothing to see here. " * 1000))
+    await bench.outputs(request("Nothing to see here. " * 1000))
     assert bench.events == ["started:0:1", "finished:0"]
 
 
 async def test_an_unknown_model_is_an_error() -> None:
     with pytest.raises(ModelNotFoundError):
-        await Bench().said(request("a", model="nope"))
+        await Bench().outputs(request("a", model="nope"))

@@ -31,7 +31,7 @@ def content(text: str, content_type: str = "text") -> MultiModalContent:
 
 async def serve(bench: Bench, asked: RerankRequest | MultiModalRerankRequest) -> list[Ranked]:
     """Serve a request to its end, and check that nothing of the ranking is missing."""
-    *batches, end = await bench.said(asked)
+    *batches, end = await bench.outputs(asked)
     found: list[Ranked] = []
     for batch in batches:
         assert isinstance(batch, Scores)
@@ -55,7 +55,7 @@ async def test_many_documents_are_said_in_parts() -> None:
     """Fails if a ranking is said at once; tried with an AT_ONCE without bound."""
     docs = [f"doc {n}" for n in range(2 * AT_ONCE + 1)]
     bench = Bench()
-    parts = [piece for piece in await bench.said(request(docs)) if isinstance(piece, Scores)]
+    parts = [piece for piece in await bench.outputs(request(docs)) if isinstance(piece, Scores)]
     assert [len(part.ranked) for part in parts] == [AT_ONCE, AT_ONCE, 1]
     assert [len(events.scores(part.start, part.ranked)) < 512 * 1024 for part in parts] == [
         True
@@ -99,7 +99,7 @@ async def test_no_documents_are_an_empty_result_without_a_call() -> None:
 
 async def test_an_unknown_model_is_an_error_even_without_documents() -> None:
     with pytest.raises(ModelNotFoundError):
-        await Bench().said(request([], model="nope"))
+        await Bench().outputs(request([], model="nope"))
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ async def test_an_unknown_model_is_an_error_even_without_documents() -> None:
 )
 async def test_what_says_nothing_is_named(docs: list[str], query: str, field: str) -> None:
     with pytest.raises(InvalidRequestError) as caught:
-        await Bench().said(request(docs, query))
+        await Bench().outputs(request(docs, query))
     assert caught.value.field == field
 
 
@@ -151,7 +151,7 @@ async def test_a_picture_for_a_model_without_eyes_is_named() -> None:
         provider="scripted", model="overlap", query=content("iVBOR", "image"), docs=[content("a")]
     )
     with pytest.raises(InvalidRequestError, match="takes no image") as caught:
-        await Bench().said(asked)
+        await Bench().outputs(asked)
     assert caught.value.field == "query"
     plain = asked.model_copy(update={"query": content("a")})
     assert len(await serve(Bench(), plain)) == 1

@@ -38,7 +38,7 @@ async def test_the_type_comes_from_the_bytes_not_from_the_request() -> None:
 @pytest.mark.parametrize("file", [None, b""])
 async def test_no_audio_is_an_error(file: bytes | None) -> None:
     with pytest.raises(InvalidRequestError, match="file: is empty") as caught:
-        await Bench(file=file).said(request())
+        await Bench(file=file).outputs(request())
     assert caught.value.field == "file"
 
 
@@ -55,7 +55,7 @@ async def test_no_audio_is_an_error(file: bytes | None) -> None:
 async def test_what_is_no_audio_is_an_error_that_lists_the_formats(file: bytes) -> None:
     tested = Bench(file=file)
     with pytest.raises(InvalidRequestError) as caught:
-        await tested.said(request())
+        await tested.outputs(request())
     assert caught.value.field == "file"
     for name in ("mp3", "wav", "flac", "ogg", "m4a", "mp4", "webm", "aac"):
         assert name in caught.value.problem
@@ -67,7 +67,7 @@ async def test_a_file_over_the_limit_of_the_model_is_an_error() -> None:
     whole = WAV.ljust(limit, b"\x00")
     assert await bench(whole, file_upload_limit=1).result(request())
     with pytest.raises(RequestTooLargeError) as caught:
-        await bench(whole + b"\x00", file_upload_limit=1).said(request())
+        await bench(whole + b"\x00", file_upload_limit=1).outputs(request())
     assert (caught.value.size, caught.value.limit) == (limit + 1, limit)
     assert "file_upload_limit of scripted/tags" in str(caught.value)
 
@@ -79,7 +79,7 @@ async def test_a_format_that_the_model_does_not_take_is_an_error() -> None:
         assert await tested.result(request()) == {"result": "a"}
         tested = bench(WAV, supported_file_extensions=extensions)
         with pytest.raises(InvalidRequestError, match=r"is audio/wav; .* takes mp3, flac"):
-            await tested.said(request())
+            await tested.outputs(request())
 
 
 async def test_a_model_without_such_properties_takes_all() -> None:
@@ -89,12 +89,12 @@ async def test_a_model_without_such_properties_takes_all() -> None:
 
 async def test_an_unknown_model_is_an_error() -> None:
     with pytest.raises(ModelNotFoundError):
-        await Bench(file=WAV).said(request(model="nope"))
+        await Bench(file=WAV).outputs(request(model="nope"))
 
 
 async def test_a_fault_of_the_vendor_is_the_callers() -> None:
     with pytest.raises(ProviderUnavailableError):
-        await Bench({"speech2text": {"fail_at": 0}}, file=WAV).said(request())
+        await Bench({"speech2text": {"fail_at": 0}}, file=WAV).outputs(request())
 
 
 async def test_silence_is_an_empty_text() -> None:

@@ -55,21 +55,21 @@ def request(
     )
 
 
-def chunks(said: Sequence[Output]) -> list[LLMResultChunk]:
-    found = [as_entity(piece) for piece in said if isinstance(piece, LLMChunk)]
-    assert len(found) == len(said)
+def chunks(outputs: Sequence[Output]) -> list[LLMResultChunk]:
+    found = [as_entity(piece) for piece in outputs if isinstance(piece, LLMChunk)]
+    assert len(found) == len(outputs)
     return found
 
 
-def objects(said: Sequence[Output]) -> list[Any]:
+def objects(outputs: Sequence[Output]) -> list[Any]:
     """Give the object of each chunk, None where it has none."""
-    return [getattr(chunk, "structured_output", None) for chunk in chunks(said)]
+    return [getattr(chunk, "structured_output", None) for chunk in chunks(outputs)]
 
 
 async def found(answer: str, **options: Any) -> Any:
     """Give the object that comes of an answer; it is the same streamed and not."""
-    whole = objects(await Bench().said(request(answer, stream=False, **options)))
-    streamed = objects(await Bench().said(request(answer, **options)))
+    whole = objects(await Bench().outputs(request(answer, stream=False, **options)))
+    streamed = objects(await Bench().outputs(request(answer, **options)))
     assert len(whole) == 1
     assert streamed[:-1] == [None] * (len(streamed) - 1)
     assert streamed[-1] == whole[0]
@@ -78,8 +78,8 @@ async def found(answer: str, **options: Any) -> Any:
 
 async def test_every_chunk_is_forwarded_and_one_with_the_object_follows() -> None:
     text = '{"ok": true, "age": 3}'
-    said = chunks(await Bench().said(request(text)))
-    *forwarded, last = said
+    outputs = chunks(await Bench().outputs(request(text)))
+    *forwarded, last = outputs
     assert "".join(c.delta.message.get_text_content() for c in forwarded) == text
     assert [c.delta.index for c in forwarded] == list(range(len(forwarded)))
     assert forwarded[-1].delta.usage is not None
@@ -91,7 +91,7 @@ async def test_every_chunk_is_forwarded_and_one_with_the_object_follows() -> Non
 
 async def test_without_a_stream_one_chunk_has_it_all() -> None:
     bench = Bench()
-    (chunk,) = chunks(await bench.said(request('{"ok": true, "age": 3}', stream=False)))
+    (chunk,) = chunks(await bench.outputs(request('{"ok": true, "age": 3}', stream=False)))
     assert isinstance(chunk, LLMResultChunkWithStructuredOutput)
     assert chunk.structured_output == FITTING
     assert chunk.delta.message.content == '{"ok": true, "age": 3}'
@@ -101,7 +101,7 @@ async def test_without_a_stream_one_chunk_has_it_all() -> None:
 
 
 async def test_a_model_that_takes_the_schema_obeys_it() -> None:
-    assert objects(await Bench().said(request(model="structured", stream=False))) == [FITTING]
+    assert objects(await Bench().outputs(request(model="structured", stream=False))) == [FITTING]
 
 
 @pytest.mark.parametrize(
@@ -137,22 +137,22 @@ async def test_an_answer_that_does_not_fit_is_an_error(answer: str, problem: str
     for stream in (True, False):
         bench = Bench()
         with pytest.raises(UnusableAnswerError) as caught:
-            await bench.said(request(answer, stream=stream))
+            await bench.outputs(request(answer, stream=stream))
         assert caught.value.problem == problem
         assert (caught.value.provider, caught.value.model) == ("scripted", "echo")
         assert bench.events == ["started", "finished"]
 
 
 async def test_chunks_before_the_error_stay_said() -> None:
-    said: list[Output] = []
+    outputs: list[Output] = []
 
     async def consume() -> None:
         async for piece in serve(request("not json"), Bench().services):
-            said.append(piece)  # noqa: PERF401  a comprehension would lose them
+            outputs.append(piece)  # noqa: PERF401  a comprehension would lose them
 
     with pytest.raises(UnusableAnswerError):
         await consume()
-    assert "".join(c.delta.message.get_text_content() for c in chunks(said)) == "not json"
+    assert "".join(c.delta.message.get_text_content() for c in chunks(outputs)) == "not json"
 
 
 async def test_what_was_cut_off_is_not_taken_for_the_whole() -> None:
@@ -176,7 +176,7 @@ async def test_a_schema_that_is_none_is_an_error_before_anything_is_asked(
 ) -> None:
     bench = Bench()
     with pytest.raises(InvalidRequestError) as caught:
-        await bench.said(request(model=model, schema=schema))
+        await bench.outputs(request(model=model, schema=schema))
     assert caught.value.field == "structured_output_schema"
     assert problem in caught.value.problem
     assert bench.events == []
@@ -189,15 +189,15 @@ async def test_an_empty_object_is_an_object() -> None:
 async def test_an_answer_that_calls_a_tool_needs_no_object() -> None:
     features = {"models": {"echo": {"features": ["tool-call"]}}}
     for stream in (True, False):
-        said = await Bench(features).said(request(tools=[TOOL], stream=stream))
-        (chunk,) = chunks(said)
+        outputs = await Bench(features).outputs(request(tools=[TOOL], stream=stream))
+        (chunk,) = chunks(outputs)
         assert chunk.delta.message.tool_calls[0].function.name == "search"
-        assert objects(said) == [None]
+        assert objects(outputs) == [None]
 
 
 async def test_a_fault_of_the_model_is_the_callers() -> None:
     with pytest.raises(ProviderUnavailableError):
-        await Bench().said(request("{}", fail_after=1))
+        await Bench().outputs(request("{}", fail_after=1))
 
 
 async def test_leaving_early_closes_the_stream_of_the_model() -> None:
@@ -210,11 +210,11 @@ async def test_leaving_early_closes_the_stream_of_the_model() -> None:
 
 async def test_an_unknown_model_is_an_error() -> None:
     with pytest.raises(ModelNotFoundError):
-        await Bench().said(request(model="nope"))
+        await Bench().outputs(request(model="nope"))
 
 
 async def test_the_wire_form_of_a_chunk_carries_the_object() -> None:
-    said = chunks(await Bench().said(request('{"ok": false, "age": 3}')))
-    wire = orjson.loads(said[-1].model_dump_json(exclude_defaults=True))
+    outputs = chunks(await Bench().outputs(request('{"ok": false, "age": 3}')))
+    wire = orjson.loads(outputs[-1].model_dump_json(exclude_defaults=True))
     assert wire["structured_output"] == {"ok": False, "age": 3}
-    assert "structured_output" not in said[0].model_dump_json(exclude_defaults=True)
+    assert "structured_output" not in outputs[0].model_dump_json(exclude_defaults=True)

@@ -16,7 +16,7 @@ from invokeq.protocol.errors import (
 from invokeq.protocol.requests import SummaryRequest
 from invokeq_providers.base import LLMCall
 from invokeq_providers.calls import Result
-from invokeq_providers.calls.summary import SIDE_BY_SIDE
+from invokeq_providers.calls.summary import CONCURRENCY
 from invokeq_providers.chunks import last_chunk
 from invokeq_providers.models.usage import usage_from_tokens
 from invokeq_providers.scripted import ScriptedProvider
@@ -123,14 +123,14 @@ async def test_summaries_that_do_not_fit_are_summarised_again() -> None:
     joined = await summary(reader, LINES * 4)
     rounds = len(reader.calls)
     first_round = sum(text.startswith("line") and text.endswith("\n") for text in reader.texts)
-    assert rounds > first_round > SIDE_BY_SIDE
+    assert rounds > first_round > CONCURRENCY
     assert len(joined.split()) < CONTEXT
 
 
 async def test_pieces_are_summarised_side_by_side_within_a_bound() -> None:
     reader = Reader(first_line)
     await summary(reader, LINES * 4)
-    assert reader.most == SIDE_BY_SIDE
+    assert reader.most == CONCURRENCY
 
 
 async def test_what_does_not_get_shorter_is_an_error_not_a_loop() -> None:
@@ -143,7 +143,7 @@ async def test_what_does_not_get_shorter_is_an_error_not_a_loop() -> None:
 async def test_a_summary_of_nothing_is_an_error() -> None:
     for nothing in ("", " \n", "<think>hm", "<think>hm</think>\n"):
         with pytest.raises(UnusableAnswerError, match="it is empty"):
-            await summary(Reader(lambda _, said=nothing: said), "word " * 300)
+            await summary(Reader(lambda _, outputs=nothing: outputs), "word " * 300)
 
 
 async def test_reasoning_is_left_out() -> None:
@@ -217,14 +217,14 @@ async def test_a_text_of_white_space_is_an_error() -> None:
 async def test_a_model_that_is_not_there_is_the_operators_business(model: str | None) -> None:
     tested = Bench(summary_model=model)
     with pytest.raises(InvalidConfigurationError) as caught:
-        await tested.said(request("a text"))
+        await tested.outputs(request("a text"))
     assert "[system] summary_model" in str(caught.value)
     assert tested.events == []
 
 
 async def test_usage_is_that_of_all_calls() -> None:
     reader = Reader(first_line)
-    (result,) = await bench(reader).said(request(LINES))
+    (result,) = await bench(reader).outputs(request(LINES))
     assert isinstance(result, Result)
     assert isinstance(result.usage, LLMUsage)
     calls = len(reader.calls)
@@ -238,7 +238,7 @@ async def test_usage_is_that_of_all_calls() -> None:
 
 async def test_every_chunk_is_a_sign_of_life() -> None:
     tested = Bench({"chunks": 7}, summary_model="scripted/echo")
-    await tested.said(request("word " * 300))
+    await tested.outputs(request("word " * 300))
     assert tested.heard == 8
 
 
@@ -246,8 +246,8 @@ async def test_a_fault_of_the_model_is_the_callers_and_ends_the_others() -> None
     options = {"fail_after": 1, "models": {"echo": {"model_properties": {"context_size": 1000}}}}
     tested = Bench(options, summary_model="scripted/echo")
     with pytest.raises(ProviderUnavailableError):
-        await tested.said(request(LINES))
-    assert tested.events.count("started") <= SIDE_BY_SIDE
+        await tested.outputs(request(LINES))
+    assert tested.events.count("started") <= CONCURRENCY
     assert len(tested.events) == 2 * tested.events.count("started")
 
 
@@ -262,7 +262,7 @@ class Hanging(ScriptedProvider):
 
     async def llm(self, call: LLMCall) -> AsyncGenerator[LLMResultChunk, None]:
         self.begun += 1
-        if self.begun == SIDE_BY_SIDE:
+        if self.begun == CONCURRENCY:
             self.full.set()
         try:
             await asyncio.get_running_loop().create_future()
@@ -274,9 +274,9 @@ class Hanging(ScriptedProvider):
 async def test_closing_closes_every_stream_of_the_model() -> None:
     hanging = Hanging()
     tested = Bench(provider=hanging, summary_model="scripted/echo")
-    task = asyncio.create_task(tested.said(request(LINES)))
+    task = asyncio.create_task(tested.outputs(request(LINES)))
     await hanging.full.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert hanging.closed == hanging.begun == SIDE_BY_SIDE
+    assert hanging.closed == hanging.begun == CONCURRENCY

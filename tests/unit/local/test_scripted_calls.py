@@ -36,12 +36,12 @@ def test_vectors_depend_on_text_and_type_alone() -> None:
 def test_speech_is_mp3_and_says_what_it_says(text: str) -> None:
     audio = speech.speak(text, "ann", 5)
     assert recognise(audio) == MP3
-    assert speech.heard(audio) == text
-    assert speech.heard(audio + audio) == text * 2
+    assert speech.transcript(audio) == text
+    assert speech.transcript(audio + audio) == text * 2
 
 
 def test_other_audio_says_nothing() -> None:
-    assert speech.heard(b"RIFF....WAVE") is None
+    assert speech.transcript(b"RIFF....WAVE") is None
 
 
 async def test_delays_are_by_call_and_the_last_one_is_for_the_rest(
@@ -59,7 +59,7 @@ async def test_delays_are_by_call_and_the_last_one_is_for_the_rest(
         slept.append(seconds)
 
     monkeypatch.setattr("asyncio.sleep", sleep)
-    await bench.said(embed("a", "b", "c"))
+    await bench.outputs(embed("a", "b", "c"))
     assert slept == [3.0, 0.5, 0.5]
 
 
@@ -75,7 +75,7 @@ async def test_calls_are_counted_by_invocation() -> None:
 async def test_the_journal_of_another_process_has_the_same_events(tmp_path: Path) -> None:
     path = tmp_path / "journal"
     bench = Bench({"journal_file": str(path)})
-    await bench.said(embed("a", "b"))
+    await bench.outputs(embed("a", "b"))
     await bench.scripted.close()
     name = bench.services.request_id
     assert path.read_text().splitlines() == [f"{name} started:0:2", f"{name} finished:0"]

@@ -50,7 +50,7 @@ class Callers:
     """Asks a batcher; an ask is as large as it has letters."""
 
     def __init__(self, model: Model, at_once: int | None = 1, wait_s: float = 0.0) -> None:
-        self.batcher = MicroBatcher[str, str, str](model, at_once=at_once, wait_s=wait_s)
+        self.batcher = MicroBatcher[str, str, str](model, concurrency=at_once, wait_s=wait_s)
         self.heard: list[str] = []
 
     def ask(self, *asks: str, key: str = "m", limit: int = 4) -> list[asyncio.Task[str]]:
@@ -60,7 +60,7 @@ class Callers:
         def alive() -> None:
             self.heard.append(ask)
 
-        return await self.batcher.ask(key, ask, size=len(ask), limit=limit, alive=alive)
+        return await self.batcher.submit(key, ask, size=len(ask), limit=limit, heartbeat=alive)
 
 
 async def turns() -> None:
@@ -234,7 +234,7 @@ async def test_what_was_asked_leaves_nothing_behind() -> None:
     await turns()
     gone.cancel()
     await turns()
-    assert vars(callers.batcher)["_lines"] == {}
+    assert vars(callers.batcher)["_queues"] == {}
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ class Turns:
             provider=lambda name: RetryingProvider(find_provider(self.providers, name), calls),
             file=None,
             summary_model="bad/echo",
-            heard=lambda: None,
+            heartbeat=lambda: None,
             ignored=self._note,
         )
         asked = getattr(request, "model", "echo")

@@ -144,7 +144,7 @@ class Run:
             if envelope.file
             else None,
             summary_model=context.summary_model_of(identity.tenant),
-            heard=self._record_activity,
+            heartbeat=self._record_activity,
             ignored=context.ignored.note,
         )
         check = partial(context.permissions.check, identity)

@@ -40,19 +40,19 @@ async def serve_with_fallbacks(
     """
     asked = asked_model(request, services)
     turns = [asked, *_usable(request, asked, fallbacks)]
-    said = False
+    emitted = False
     first: InvokeqError | None = None
     for number, model in enumerate(turns):
         try:
             own, with_services = _for_model(request, services, model, asked)
             check(own)
-            async with aclosing(serve(own, with_services)) as pieces:
-                async for piece in pieces:
-                    said = True
-                    yield piece
+            async with aclosing(serve(own, with_services)) as outputs:
+                async for output in outputs:
+                    emitted = True
+                    yield output
         except InvokeqError as error:
             goes_on = allows_fallback(error) or (first is not None and _is_unfit(error))
-            if said or not goes_on or len(turns) == 1:
+            if emitted or not goes_on or len(turns) == 1:
                 _annotate(error, calls, turns[1 : number + 1])
                 raise
             first = first or error
