@@ -26,7 +26,9 @@ resource:
 def translator(redis_url: str, tmp_path: Path) -> Iterator[WorkerProcess]:
     """A worker that has the package and its provider."""
     providers = {"dictionary": {"type": "dictionary"}, "scripted": {"type": "scripted"}}
-    with running_worker(redis_url, tmp_path, providers=providers, env=INSTALLED) as worker:
+    with running_worker(
+        redis_url, tmp_path, providers=providers, env=INSTALLED, trusted=["gateway"]
+    ) as worker:
         yield worker
 
 
