@@ -1,8 +1,16 @@
-"""Everything that talks to models: one file a provider, and what all of them share.
+"""Providers: the code that talks to vendors and to local models.
 
-Nothing here sees Redis or RQ, and importing this package imports no vendor's SDK.
+Public: this module with what it exports, `base` with the base class and the calls of a provider,
+`call_methods`, `chunks`, `options`, and `calls` for the outputs of a kind. A third party's provider
+or kind of call needs nothing else.
 
-Internal: all modules but this package's own names may change without notice.
+Here live vendors (`openai`, `anthropic`, `cohere`, `jina`, `dify_plugin`), models inside the worker
+(`local`), a fake vendor (`scripted`), and what vendors share: `calls` serves one kind of call in
+each file, `chat` translates OpenAI's shape, `http` sends requests, `models` holds facts and prices,
+`wrappers` stand in front of providers. Redis, RQ and retries do not live here: workers own these.
+Importing this package imports no SDK of a vendor.
+
+Internal: every other module may change without notice.
 """
 
 from invokeq_providers.base import LLMCall, Provider

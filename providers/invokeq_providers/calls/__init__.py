@@ -1,4 +1,11 @@
-"""Serves a request: what each kind of call makes of a provider's methods. One file a kind."""
+"""Serve a request: check, call a provider's methods, and yield outputs. One file for each kind.
+
+Here live the rules of each kind: what the facts of a model allow, how a request is cut into vendor
+calls, and what is emitted. How outputs become events in Redis is the worker's business.
+Public: the names exported here, for kinds of third parties.
+
+Internal: all modules of this package may change without notice.
+"""
 
 from invokeq_providers.calls.outputs import (
     Output,

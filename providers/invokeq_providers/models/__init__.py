@@ -1,1 +1,6 @@
-"""Hold facts about models as data, and what follows from them: usage, prices, properties."""
+"""Hold facts about models as data, and what follows from facts: usage, prices, properties.
+
+Here live the reading of facts, and pure functions of facts. Calls of models live elsewhere.
+
+Internal: may change without notice.
+"""
