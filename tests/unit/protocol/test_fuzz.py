@@ -26,7 +26,7 @@ from invokeq.protocol.lease import parse_lease
 from invokeq.protocol.redis.keys import Lane
 from invokeq.protocol.requests import BodyRef, Envelope
 from invokeq.results.decode import ANY
-from invokeq_worker.engine.decoding import warm_up
+from invokeq_worker.attempts.decoding import warm_up
 
 TARGETS = 10
 CASES = max(1, int(os.environ.get("INVOKEQ_FUZZ_CASES") or 3000) // TARGETS)

@@ -8,7 +8,7 @@ import pytest
 
 from invokeq.protocol import codec
 from invokeq.protocol.errors import InvalidRequestError
-from invokeq_worker.engine.decoding import decode_request
+from invokeq_worker.attempts.decoding import decode_request
 
 
 def conversation(messages: int, **changes: Any) -> dict[str, Any]:

@@ -2,11 +2,7 @@
 
 from structlog.testing import capture_logs
 
-from invokeq_worker.engine.run_context import (
-    LONGEST_NAMES,
-    MOST_FINDINGS,
-    IgnoredParameters,
-)
+from invokeq_worker.attempts.context import LONGEST_NAMES, MOST_FINDINGS, IgnoredParameters
 
 
 def test_each_finding_is_told_once() -> None:

@@ -15,11 +15,11 @@ from invokeq.requests.llm import build_llm_request
 from invokeq.results.decode import llm_decoder
 from invokeq.transport.connection import RedisConnection
 from invokeq_providers.scripted import ScriptedProvider
+from invokeq_worker.attempts.context import BodyFetcher, RunContext
+from invokeq_worker.attempts.finalize import Attempt, Finalizer
+from invokeq_worker.attempts.run import Run
 from invokeq_worker.config.permissions import Permissions
 from invokeq_worker.config.values import Retention, Window
-from invokeq_worker.engine.finalize import Attempt, Finalizer
-from invokeq_worker.engine.run import Run
-from invokeq_worker.engine.run_context import BodyFetcher, RunContext
 from invokeq_worker.redis.scripts import Claimed
 from invokeq_worker.streams.writer import Writer
 

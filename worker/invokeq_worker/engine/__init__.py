@@ -1,5 +1,5 @@
-"""Run invocations: claim, execute, finalize, send heartbeats, reap.
+"""Keep a worker process working: claim jobs, hold runs, send heartbeats, watch readers, reap.
 
-Settings come from `config`, connections from `redis`, streams from `streams`. Internal: may change
-without notice.
+What one run does is in `attempts`. Settings come from `config`, connections from `redis`, streams
+from `streams`. Internal: may change without notice.
 """

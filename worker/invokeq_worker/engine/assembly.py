@@ -17,16 +17,16 @@ from invokeq.protocol.directory import Catalog, ProviderEntry, WorkerEntry
 from invokeq.transport.connect import open_connection
 from invokeq.transport.connection import RedisConnection
 from invokeq_providers.base import Provider
+from invokeq_worker.attempts.context import BodyFetcher, RunContext
+from invokeq_worker.attempts.finalize import Finalizer
 from invokeq_worker.config.settings import Settings
 from invokeq_worker.config.values import Retention
 from invokeq_worker.engine.claimer import Claimer, Slots
 from invokeq_worker.engine.commands import Commands
-from invokeq_worker.engine.finalize import Finalizer
 from invokeq_worker.engine.heartbeat import Heartbeat
 from invokeq_worker.engine.readers import Readers
 from invokeq_worker.engine.reaper import Reaper
 from invokeq_worker.engine.reconcile import Reconciler
-from invokeq_worker.engine.run_context import BodyFetcher, RunContext
 from invokeq_worker.engine.runs import ActiveRuns
 from invokeq_worker.redis.scripts import Claimed
 from invokeq_worker.streams.writer import Writer

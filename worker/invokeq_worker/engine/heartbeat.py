@@ -19,9 +19,9 @@ from invokeq.protocol.redis.resp import Command
 from invokeq.protocol.redis.rq_time import iso
 from invokeq.transport.batch import RedisConnectionLostError
 from invokeq.transport.connection import RedisConnection
+from invokeq_worker.attempts.run import Run
 from invokeq_worker.engine.claimer import Claimer
 from invokeq_worker.engine.readers import Readers, is_past_grace, lease_query
-from invokeq_worker.engine.run import Run
 from invokeq_worker.redis import scripts
 
 REFRESH: Final = 1.0

@@ -22,8 +22,8 @@ from invokeq.protocol.redis import keys
 from invokeq.protocol.redis.resp import Command
 from invokeq.transport.batch import RedisConnectionLostError
 from invokeq.transport.connection import RedisConnection
+from invokeq_worker.attempts.finalize import Attempt
 from invokeq_worker.config.values import REDIS_RETENTION
-from invokeq_worker.engine.finalize import Attempt
 
 PAUSE: Final = 0.025
 """Seconds between polls; too short to keep a reader waiting."""

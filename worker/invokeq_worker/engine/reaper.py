@@ -25,8 +25,8 @@ from invokeq.protocol.events import ANSWERS, LAST_SEQUENCE, TERMINAL, EventId, E
 from invokeq.protocol.redis import keys
 from invokeq.protocol.redis.resp import Command, Reply
 from invokeq.transport.connection import RedisConnection
+from invokeq_worker.attempts.finalize import Ending, build_closing
 from invokeq_worker.config.values import Retention
-from invokeq_worker.engine.finalize import Ending, build_closing
 from invokeq_worker.redis import scripts
 from invokeq_worker.redis.scripts import Claimed
 

@@ -6,10 +6,10 @@ from typing import Final
 
 import structlog
 
+from invokeq_worker.attempts.context import RunContext
+from invokeq_worker.attempts.finalize import Ending
+from invokeq_worker.attempts.run import Run
 from invokeq_worker.engine.commands import EarlyCancels
-from invokeq_worker.engine.finalize import Ending
-from invokeq_worker.engine.run import Run
-from invokeq_worker.engine.run_context import RunContext
 from invokeq_worker.redis.scripts import Claimed
 
 log: Final = structlog.get_logger(__name__)

@@ -28,6 +28,7 @@ from invokeq.transport.connect import make_async_pool
 from invokeq.transport.settings import Timeouts
 from invokeq_providers.base import Provider
 from invokeq_providers.registry import build_providers
+from invokeq_worker.attempts.decoding import warm_up
 from invokeq_worker.config.fields import Queue
 from invokeq_worker.config.served import served_providers
 from invokeq_worker.config.settings import Settings
@@ -38,7 +39,6 @@ from invokeq_worker.engine.assembly import (
     assemble,
     build_heartbeat,
 )
-from invokeq_worker.engine.decoding import warm_up
 from invokeq_worker.redis.server_check import check_server, open_client
 from invokeq_worker.vendor.fallbacks import check_fallbacks
 

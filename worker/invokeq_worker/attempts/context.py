@@ -13,11 +13,11 @@ from invokeq.protocol.requests import BodyRef
 from invokeq.transport.batch import RedisConnectionLostError
 from invokeq.transport.connection import RedisConnection
 from invokeq_providers.base import Provider
+from invokeq_worker.attempts.decoding import join_body
+from invokeq_worker.attempts.finalize import Attempt, Finalizer
 from invokeq_worker.config.permissions import Permissions
 from invokeq_worker.config.retry_policy import RetryPolicy
 from invokeq_worker.config.values import Fallbacks, ModelRef
-from invokeq_worker.engine.decoding import join_body
-from invokeq_worker.engine.finalize import Attempt, Finalizer
 from invokeq_worker.streams.writer import Writer
 
 BODY_TIMEOUT: Final = 30.0

@@ -26,11 +26,11 @@ from invokeq.protocol.requests import Envelope, Request
 from invokeq.protocol.usage import Usage
 from invokeq_providers.calls import Services
 from invokeq_providers.registry import find_provider
+from invokeq_worker.attempts.context import RunContext
+from invokeq_worker.attempts.decoding import decode_request
+from invokeq_worker.attempts.event_mapping import emit_output
+from invokeq_worker.attempts.finalize import Ending
 from invokeq_worker.config.identity import decide_identity
-from invokeq_worker.engine.decoding import decode_request
-from invokeq_worker.engine.event_mapping import emit_output
-from invokeq_worker.engine.finalize import Ending
-from invokeq_worker.engine.run_context import RunContext
 from invokeq_worker.redis.scripts import Claimed
 from invokeq_worker.streams.event_stream import EventWriter
 from invokeq_worker.vendor.fallbacks import serve_with_fallbacks
