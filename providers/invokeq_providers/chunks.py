@@ -16,7 +16,10 @@ from invokeq.protocol.entities import (
     LLMResultChunk,
     LLMResultChunkDelta,
     LLMUsage,
+    PromptMessageContentUnionTypes,
 )
+
+ChunkContent: TypeAlias = str | list[PromptMessageContentUnionTypes]
 
 
 class TextChunk:
@@ -72,11 +75,11 @@ def last_chunk(
     *,
     usage: LLMUsage | None,
     finish_reason: str,
-    text: str = "",
+    text: ChunkContent = "",
     tool_calls: Sequence[AssistantPromptMessage.ToolCall] = (),
     system_fingerprint: str | None = None,
 ) -> LLMResultChunk:
-    """Build the chunk that ends an answer, with whatever text and tool calls are left to say."""
+    """Build the chunk that ends an answer, with the content and the tool calls that are left."""
     message = {"content": text, "tool_calls": list(tool_calls)}
     return LLMResultChunk.model_validate(
         {
@@ -92,8 +95,18 @@ def last_chunk(
     )
 
 
+def content_chunk(model: str, index: int, content: ChunkContent) -> LLMResultChunk:
+    """Build a chunk that adds a list of content parts, such as a generated picture."""
+    return LLMResultChunk.model_validate(
+        {"model": model, "delta": {"index": index, "message": {"content": content}}}
+    )
+
+
 def tool_call_chunk(
-    model: str, index: int, text: str, tool_calls: Sequence[AssistantPromptMessage.ToolCall]
+    model: str,
+    index: int,
+    text: ChunkContent,
+    tool_calls: Sequence[AssistantPromptMessage.ToolCall],
 ) -> LLMResultChunk:
     """Build a chunk that adds tool calls, or fragments of them, beside text."""
     message = {"content": text, "tool_calls": list(tool_calls)}

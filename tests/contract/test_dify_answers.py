@@ -21,6 +21,7 @@ from invokeq.protocol.entities import (
 from invokeq.testing import FakeAsyncSession
 from tests.contract import test_dify_entities
 from tests.contract.test_dify_entities import DifySide
+from tests.support.content_parts import PARTS
 
 dify = test_dify_entities.dify
 
@@ -44,6 +45,7 @@ CHUNKS = [
     chunk(AssistantPromptMessage(content="text")),
     chunk(AssistantPromptMessage(content=None)),
     chunk(AssistantPromptMessage(content=[TextPromptMessageContent(data="a"), PICTURE])),
+    chunk(AssistantPromptMessage.model_validate({"content": list(PARTS.values())})),
     chunk(AssistantPromptMessage(content="", tool_calls=[CALL])),
 ]
 

@@ -1,7 +1,12 @@
-"""Accumulate chunks into one LLM result, by the rules of Dify's SDK."""
+"""Accumulate chunks into one LLM result, by the rules of Dify's SDK and without its loss of parts.
+
+The SDK leaves contents that are lists out of the result: a generated picture would be lost, and
+with it the text of the same chunk.
+"""
 
 from collections.abc import Iterable
 
+from invokeq.protocol.contents import Content, join_contents
 from invokeq.protocol.entities import (
     AssistantPromptMessage,
     LLMResult,
@@ -13,21 +18,23 @@ from invokeq.protocol.entities import (
 def accumulate(model: str, chunks: Iterable[LLMResultChunk]) -> LLMResult:
     """Return one result of all chunks, under the caller's name of the model.
 
-    Text contents are joined (lists are left out), the last tool calls that are not empty win, token
-    counts are summed. Prices, currency and latency are those of the last usage.
+    Contents are joined: the result is a text, or a list of parts once a chunk has a part that is no
+    text. The last tool calls that are not empty win, as does the last opaque body. Token counts are
+    summed. Prices, currency and latency are those of the last usage.
     """
     message = AssistantPromptMessage(content="", tool_calls=[])
     usage = LLMUsage.empty_usage()
-    texts: list[str] = []
+    contents: list[Content] = []
     for chunk in chunks:
         delta = chunk.delta
-        if isinstance(delta.message.content, str):
-            texts.append(delta.message.content)
+        contents.append(delta.message.content)
+        if delta.message.opaque_body is not None:
+            message.opaque_body = delta.message.opaque_body
         if delta.message.tool_calls:
             message.tool_calls = delta.message.tool_calls
         if delta.usage is not None:
             _add_usage(usage, delta.usage)
-    message.content = "".join(texts)
+    message.content = join_contents(contents)
     return LLMResult(model=model, prompt_messages=[], message=message, usage=usage)
 
 

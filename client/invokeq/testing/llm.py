@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, TypeAlias, cast
 
+from invokeq.protocol.contents import Content, join_contents
 from invokeq.protocol.entities import (
     AssistantPromptMessage,
     LLMResultChunk,
@@ -161,16 +162,16 @@ def _merged(
     request: _Request, parts: Iterable[LLMResultChunk | InvokeqError]
 ) -> LLMResultChunk | InvokeqError:
     """Make the one chunk that a worker sends when the caller asked for no stream."""
-    usage, texts, calls = LLMUsage.empty_usage(), list[str](), list[ToolCall]()
+    usage, contents, calls = LLMUsage.empty_usage(), list[Content](), list[ToolCall]()
     output: Mapping[str, Any] | None = None
     for part in parts:
         if isinstance(part, InvokeqError):
             return part
-        texts.append(part.delta.message.get_text_content())
+        contents.append(part.delta.message.content)
         _merge_calls(calls, part.delta.message.tool_calls)
         usage = part.delta.usage or usage
         output = getattr(part, "structured_output", None) or output
-    message = AssistantPromptMessage(content="".join(texts), tool_calls=calls)
+    message = AssistantPromptMessage(content=join_contents(contents), tool_calls=calls)
     chunk = _chunk(request, 0, message)
     chunk.delta.usage = usage
     return chunk if output is None else _with_object(chunk, output)

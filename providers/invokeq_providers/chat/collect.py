@@ -3,18 +3,16 @@
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 
+from invokeq.protocol.contents import Content, join_contents
 from invokeq.protocol.entities import (
     AssistantPromptMessage,
     LLMResultChunk,
     LLMResultChunkDelta,
     LLMUsage,
-    PromptMessageContentUnionTypes,
-    TextPromptMessageContent,
 )
 from invokeq.protocol.errors import InternalError
 from invokeq_providers.chunks import LLMChunk
 
-Content = str | list[PromptMessageContentUnionTypes] | None
 ToolCall = AssistantPromptMessage.ToolCall
 
 
@@ -54,32 +52,6 @@ def collect(
         index=0, message=message, usage=usage or LLMUsage.empty_usage(), finish_reason=""
     )
     return LLMResultChunk(model=model, system_fingerprint=fingerprint, delta=delta)
-
-
-def join_contents(contents: Iterable[Content]) -> str | list[PromptMessageContentUnionTypes]:
-    """Join texts into one text, or texts and parts into a list whose neighbouring texts are one."""
-    texts: list[str] = []
-    parts: list[PromptMessageContentUnionTypes] = []
-
-    def flush() -> None:
-        if text := "".join(texts):
-            parts.append(TextPromptMessageContent(data=text))
-        texts.clear()
-
-    for content in contents:
-        if isinstance(content, str):
-            texts.append(content)
-            continue
-        for part in content or ():
-            if isinstance(part, TextPromptMessageContent) and part.opaque_body is None:
-                texts.append(part.data)
-            else:
-                flush()
-                parts.append(part)
-    if not parts:
-        return "".join(texts)
-    flush()
-    return parts
 
 
 def merge_tool_calls(

@@ -12,20 +12,23 @@ from itertools import islice, repeat
 from typing import Any, Final, cast
 
 import orjson
+from pydantic import TypeAdapter
 
 from invokeq.protocol.entities import (
     AssistantPromptMessage,
     LLMUsage,
+    PromptMessageContentUnionTypes,
     PromptMessageRole,
 )
 from invokeq.protocol.errors import InvalidParameterError
 from invokeq_providers.base import LLMCall
 from invokeq_providers.chat.stop import StopFilter
-from invokeq_providers.chunks import LLMChunk, TextChunk, last_chunk
+from invokeq_providers.chunks import LLMChunk, TextChunk, content_chunk, last_chunk
 from invokeq_providers.models.usage import usage_from_tokens
 from invokeq_providers.scripted.instance import instance_of
 from invokeq_providers.scripted.plan import Plan, planned_failure
 
+_PARTS: Final = TypeAdapter(list[PromptMessageContentUnionTypes])
 _DEFAULT_CHUNKS: Final = 10
 _DEFAULT_CHUNK_SIZE: Final = 20
 _BREATH: Final = 16  # without a rate, other tasks get their turn after this many chunks
@@ -50,6 +53,9 @@ class ScriptedAnswer:
         limit = call.parameters.get("max_tokens")
         index = 0
         reason = "stop"
+        for part in _parts(plan):
+            yield content_chunk(call.model, index, [part])
+            index += 1
         for piece in () if tool_calls else _pieces(call, plan):
             if index == limit:
                 reason = "length"
@@ -148,6 +154,10 @@ def _pieces(call: LLMCall, plan: Plan) -> Iterator[str]:
         else (text[at : at + size] for at in range(0, len(text), size))
     )
     return islice(words, plan.chunks)
+
+
+def _parts(plan: Plan) -> list[PromptMessageContentUnionTypes]:
+    return [] if plan.parts is None else _PARTS.validate_json(plan.parts)
 
 
 def _text(call: LLMCall) -> str:

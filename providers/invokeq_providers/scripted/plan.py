@@ -18,7 +18,8 @@ FailWith = Literal["rate_limit", "server_error", "connection", "bad_request", "a
 class Plan(BaseModel):
     """What an LLM call does; counts are of chunks, times in seconds, `rate` is a second.
 
-    A rate of 0 is as fast as possible. `fail_after` and `hang_after` 0 act before the first chunk.
+    A rate of 0 is as fast as possible. `parts` is a JSON list of content parts; each is a chunk
+    before the text. `fail_after` and `hang_after` 0 act before the first chunk.
     """
 
     text: str | None = None
@@ -26,6 +27,7 @@ class Plan(BaseModel):
     chunk_size: PositiveInt | None = None
     rate: NonNegativeFloat = 0.0
     first_chunk_delay: NonNegativeFloat = 0.0
+    parts: str | None = None
     tool_calls: str | None = None
     usage: bool = True
     fail_after: NonNegativeInt | None = None

@@ -129,7 +129,6 @@ def chunk(content: object, *, calls: int = 0, usage: dict[str, Any] | None = Non
     [
         pytest.param([], id="nothing"),
         pytest.param([chunk("a"), chunk(None), chunk("b")], id="no content in between"),
-        pytest.param([chunk("a"), chunk([{"type": "text", "data": "lost"}])], id="parts"),
         pytest.param([chunk("", calls=2), chunk("", calls=1), chunk("x")], id="last calls win"),
         pytest.param(
             [
@@ -144,6 +143,14 @@ def test_results_accumulate_by_the_sdks_own_rules(program: Program, chunks: list
     own, sdks = program.ask("accumulated", chunks=chunks)
     assert own == sdks
     assert own["model"] == "asked-for"
+
+
+def test_results_keep_the_parts_that_the_sdk_leaves_out(program: Program) -> None:
+    parts = [{"type": "text", "data": "kept"}]
+    own, sdks = program.ask("accumulated", chunks=[chunk("a"), chunk(parts)])
+    assert (own["message"]["content"], sdks["message"]["content"]) == ("akept", "a")
+    del own["message"]["content"], sdks["message"]["content"]
+    assert own == sdks
 
 
 def test_the_value_of_a_model_selector_needs_no_mode(program: Program) -> None:

@@ -34,9 +34,7 @@ class Answer:
             text = chunk.text
         else:
             self.usage = chunk.delta.usage or self.usage
-            text = chunk.delta.message.content
-        if not isinstance(text, str):
-            return
+            text = chunk.delta.message.get_text_content()
         if text.isascii():
             self._characters += len(text)
         else:

@@ -4,9 +4,16 @@
 """
 
 from enum import Enum, StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, JsonValue
+from pydantic import (
+    BaseModel,
+    Field,
+    JsonValue,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 
 class PromptMessageContentType(StrEnum):
@@ -23,6 +30,17 @@ class PromptMessageContent(BaseModel):
     """Base of the content parts; it has no `type`, so it stands for no part by itself."""
 
     opaque_body: JsonValue | None = None
+
+    @model_serializer(mode="wrap")
+    def _keep_type(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo):
+        """Keep `type` in every dump: a part without the discriminator cannot be read back."""
+        # No return type is named: pydantic would put it in place of the JSON schema of the fields.
+        dumped: dict[str, Any] = handler(self)
+        kind = getattr(self, "type", None)
+        # `exclude_defaults` and `exclude_unset` drop `type`, which has its default in every part.
+        if kind is None or not (info.exclude_defaults or info.exclude_unset):
+            return dumped
+        return {"type": kind, **dumped}
 
 
 class TextPromptMessageContent(PromptMessageContent):
