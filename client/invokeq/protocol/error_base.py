@@ -1,7 +1,7 @@
 """The base class of every error: declared fields, one sentence, and the form on the wire.
 
-An error class declares its fields as annotations, as a dataclass does, and builds one sentence from
-them with `template`:
+An error class declares fields as annotations, like a dataclass. `template` builds one sentence from
+the fields:
 
 ```python
 class QuotaError(UnavailableError):
@@ -13,9 +13,9 @@ class QuotaError(UnavailableError):
     limit: int = 0
 ```
 
-A type checker refuses a raise site that omits a field without a default or passes an undeclared
-one; at run time such a raise site gets a TypeError that names class and field. A class with a
-`code` of its own is registered, so that `error_from_wire` can rebuild its errors.
+A type checker refuses a raise site with an undeclared field, or without a required one. At run time
+such a raise site gets a TypeError with the names of class and field. A class with a `code` of the
+class's own is registered, for `error_from_wire` to rebuild the errors.
 """
 
 from collections.abc import Mapping
@@ -33,10 +33,11 @@ def _is_class_variable(annotation: object) -> bool:
 
 @dataclass_transform(kw_only_default=True)
 class DeclaredFields(Exception):
-    """An exception whose constructor takes exactly the fields that its class annotates.
+    """An exception with a constructor that takes exactly the annotated fields of the class.
 
-    Not `dataclasses.dataclass`: compiling an `__init__` for each class would double what importing
-    the errors costs, and storing defaults in each error would put them on the wire.
+    Not `dataclasses.dataclass`: compiling an `__init__` for each class would double the import time
+    of the errors. A dataclass would also store defaults in each error and so put defaults on the
+    wire.
     """
 
     _required: ClassVar[frozenset[str]] = frozenset()
@@ -52,7 +53,7 @@ class DeclaredFields(Exception):
         cls._declared = tuple(dict.fromkeys([*inherited, *own]))
         cls._required = frozenset(required.difference(own) | without_default)
         for name in without_default:
-            # An error of another version may lack the field: reading it then gives None.
+            # An error of another version may lack the field, which then reads as None.
             setattr(cls, name, None)
 
     def __init__(self, **given: object) -> None:
@@ -71,11 +72,11 @@ class InvokeqError(DeclaredFields):
     """Base of every error that invokeq raises on purpose.
 
     `code` is stable and meant for programs; `str(error)` is one line meant for people. `retryable`
-    tells whether the same request may succeed later; `retry_after` is in seconds, where known.
+    says whether the same request may succeed later; `retry_after` is in seconds, where known.
 
-    On its way to the caller an error collects how much was done before: `calls` counts the vendor
-    calls, `tried` lists the fallback models, `segments` counts the audio segments that the caller
-    has, and `taken_back` the calls of `submit_many` that were withdrawn (None: not known).
+    On the way to the caller an error collects the work done before: `calls` counts the vendor
+    calls, `tried` lists the fallback models, `segments` counts the audio segments delivered to the
+    caller, and `taken_back` counts the withdrawn calls of `submit_many` (None: not known).
     """
 
     code: ClassVar[str] = "error"
@@ -101,10 +102,10 @@ class InvokeqError(DeclaredFields):
 
     @property
     def fields(self) -> Mapping[str, Any]:
-        """Return the fields that were set, without those of every error's envelope.
+        """Return the fields that were set, without the envelope fields which every error has.
 
-        Contains also what a newer version has put on the wire and this version does not declare.
-        The mapping is a snapshot and cannot be changed: assign to the attributes.
+        Undeclared fields from a newer version on the wire are included. The mapping is a read-only
+        snapshot: assign to the attributes instead.
         """
         values = vars(self)
         own = {n: values[n] for n in self._declared if n in values and n not in _ENVELOPE}
@@ -117,7 +118,7 @@ class InvokeqError(DeclaredFields):
             setattr(self, field, f"{value}{text}")
 
     def to_wire(self) -> dict[str, Any]:
-        """Return the JSON object that `error_from_wire` turns back into an equal error."""
+        """Return a JSON object, from which `error_from_wire` builds an equal error."""
         wire: dict[str, Any] = {"code": self.code, "message": str(self)}
         for name in _ENVELOPE:
             value = getattr(self, name)
@@ -136,6 +137,7 @@ class InvokeqError(DeclaredFields):
     @classmethod
     def restore(cls, fields: Mapping[str, Any]) -> Self:
         """Build an error from the fields of another version, which may be fewer or more."""
+        # The constructor is passed over: a TypeError here would hide the error of the other side.
         error = cls.__new__(cls)
         unknown = {name: value for name, value in fields.items() if name not in cls._declared}
         vars(error).update((n, value) for n, value in fields.items() if n not in unknown)
@@ -145,14 +147,14 @@ class InvokeqError(DeclaredFields):
 
 
 _ENVELOPE = ("request_id", "provider", "model", "attempt", "retry_after")
-"""The fields that stand beside `code` on the wire; all others are in the object `fields`."""
+"""The fields beside `code` on the wire; all others are in the object `fields`."""
 
 
 def error_from_wire(wire: object) -> InvokeqError:
-    """Rebuild an error from the object of `to_wire()`; never raises.
+    """Rebuild an error from the object of `to_wire()`; raise nothing for a malformed object.
 
-    A code that this version does not know, and a value that is no error, become an InternalError.
-    Undeclared fields are kept in `fields`; missing fields read as None and print as "?".
+    An unknown code, and a value of another shape, become an InternalError. Undeclared fields are
+    kept in `fields`; missing fields read as None and print as "?".
     """
     content = _mapping(wire)
     envelope = {name: content.get(name) for name in _ENVELOPE}
@@ -162,11 +164,12 @@ def error_from_wire(wire: object) -> InvokeqError:
         detail = str(content.get("message") or code)
         return type_registry["internal"].restore({**envelope, "detail": detail})
     own = {str(name): value for name, value in _mapping(content.get("fields")).items()}
+    # The envelope goes last: a foreign field of the same name cannot replace the request's id.
     return cls.restore({**own, **envelope})
 
 
 class _Sentence(dict[str, Any]):
-    """Supplies a template with the fields of an error, and "?" for those that are not known."""
+    """The fields of an error for a template, with "?" for each unknown field."""
 
     def __init__(self, error: InvokeqError) -> None:
         super().__init__()

@@ -1,24 +1,24 @@
-"""The errors of invokeq, grouped by what a caller can do about them.
+"""The errors of invokeq, grouped by the remedy that a caller has.
 
 ```
 InvokeqError
- +- RequestError                 the request is at fault: change it
+ +- RequestError                 the request is at fault: change the request
  |   +- InvalidRequestError          a field is missing or malformed (also a ValueError)
  |   |   +- InvalidParameterError        a model parameter breaks the rules of the model
  |   |   +- RequestTooLargeError         the request is over a size bound
  |   +- ProviderNotFoundError        no pool knows the provider
  |   +- ModelNotFoundError           the provider does not have the model for this model type
- |   +- PermissionDeniedError        the operator does not let this plugin do this
- |   +- NotServedError               a kind of call that invokeq has no answer to
+ |   +- PermissionDeniedError        the operator does not allow the plugin the call
+ |   +- NotServedError               invokeq does not serve the kind of call
  |   +- UnknownSessionError          the session of a plugin process is not open
  |   +- RejectedByProviderError      the vendor refused the request (4xx)
  +- ConfigurationError           the operator must change the set-up
  |   +- InvalidConfigurationError    invokeq.toml or an argument of the set-up is wrong
  |   +- CredentialsError             credentials are missing, or the vendor refused them
- |   +- MissingExtraError            a package that an optional part needs is not installed
- |   |   +- MissingWeightsError          so is one that holds a model, which no extra brings
+ |   +- MissingExtraError            the package of an optional part is not installed
+ |   |   +- MissingWeightsError          the package of a model, which no extra brings, is missing
  |   +- ServerUnsupportedError       the Redis server is too old or lacks a command
- |   +- PluginEnvironmentError       what a plugin needs could not be installed
+ |   +- PluginEnvironmentError       the dependencies of a plugin could not be installed
  |   +- PluginStartError             the process of a plugin does not come up
  +- UnavailableError             nothing is wrong with the request: try again later
  |   +- NoWorkerError                no live worker serves the model
@@ -26,28 +26,28 @@ InvokeqError
  |   +- BrokerFullError              Redis refuses writes: it is out of memory
  |   +- QueueFullError               the lane or the tenant has too much waiting
  |   +- RateLimitedError             the vendor limits the rate; `retry_after` says for how long
- |   +- ProviderUnavailableError     the vendor answered 5xx, or the connection to it broke
- |   |   +- PluginCrashedError           the process of a plugin ended while it was in use
- |   +- UnusableAnswerError          the model answered, but not with what was asked for
- |   +- WorkerLostError              the worker died while it ran the invocation
+ |   +- ProviderUnavailableError     the vendor answered 5xx, or the connection broke
+ |   |   +- PluginCrashedError           the process of a plugin ended while in use
+ |   +- UnusableAnswerError          the model answered, but the answer does not fit the request
+ |   +- WorkerLostError              the worker died while running the invocation
  +- InvocationTimeoutError       a bound on waiting was reached
- |   +- PickupTimeoutError           no worker claimed it in time
+ |   +- PickupTimeoutError           no worker claimed the invocation in time
  |   +- ProviderSilenceError         the vendor sent nothing for too long
  |   +- DeadlineExceededError        the deadline of the caller passed
- +- InvocationCancelledError     somebody stopped it; `reason` says who
+ +- InvocationCancelledError     the invocation was stopped; `reason` names the cause
  +- StreamError                  the answer cannot be read
  |   +- StreamExpiredError           the stream is gone: it expired, or the id never existed
  |   +- EventsLostError              events in the middle of the stream are gone
- |   +- StreamFullError              an answer that nobody reads got too long
- |   +- PartialAnswerError           the whole was asked for, but only its end was read
+ |   +- StreamFullError              an answer without a reader got too long
+ |   +- PartialAnswerError           the whole answer is needed, but only the end was read
  |   +- ProtocolError                a message cannot be understood
- |       +- UnknownVersionError          it was written by a newer invokeq
+ |       +- UnknownVersionError          the message has another protocol version
  +- PluginFailedError            the code of a plugin raised an error
  +- InternalError                a fault of invokeq or of a provider's code
 ```
 
-Raise sites pass fields; each class builds its one sentence. An error crosses Redis as the object of
-`to_wire()` and comes back as the same class with the same fields through `error_from_wire()`.
+Raise sites pass fields; each class builds one sentence from the fields. An error crosses Redis as
+the object of `to_wire()`. `error_from_wire()` rebuilds the same class with the same fields.
 """
 
 from typing import Any
@@ -104,7 +104,7 @@ __all__ = [
 
 
 class RequestError(InvokeqError):
-    """The request is at fault; sending it again unchanged fails again."""
+    """The request is at fault; the same request fails again."""
 
 
 class InvalidRequestError(RequestError, ValueError):
@@ -140,7 +140,7 @@ class RequestTooLargeError(InvalidRequestError):
 
 
 class ProviderNotFoundError(RequestError):
-    """No pool knows the provider; `known` lists those there are."""
+    """No pool knows the provider; `known` lists the providers that exist."""
 
     code = "provider_not_found"
     template = "No provider is called {provider!r}; there are: {known}"
@@ -149,7 +149,7 @@ class ProviderNotFoundError(RequestError):
 
 
 class ModelNotFoundError(RequestError):
-    """The provider does not have the model for `model_type`; `known` lists those it has."""
+    """The provider has no such model of `model_type`; `known` lists the provider's models."""
 
     code = "model_not_found"
     template = "Provider {provider} has no {model_type} model {model!r}; it has: {known}"
@@ -159,7 +159,7 @@ class ModelNotFoundError(RequestError):
 
 
 class PermissionDeniedError(RequestError):
-    """The operator does not let `plugin` do this."""
+    """The operator does not allow `plugin` the call."""
 
     code = "permission_denied"
     template = "{problem}"
@@ -179,7 +179,7 @@ class NotServedError(RequestError):
 
 
 class UnknownSessionError(RequestError):
-    """No session is open under the id that came with a call: `problem` says why."""
+    """No session is open under the id of a call: `problem` says why."""
 
     code = "unknown_session"
     template = "The session of this plugin process is not open: {problem}"
@@ -233,7 +233,7 @@ class MissingExtraError(ConfigurationError):
 
 
 class MissingWeightsError(MissingExtraError):
-    """`package` holds a model, and is not installed; `extra` brings what runs it."""
+    """`package`, which holds a model, is not installed; `extra` brings the model's runtime."""
 
     code = "missing_weights"
     template = (
@@ -256,10 +256,10 @@ class ServerUnsupportedError(ConfigurationError):
 
 
 class PluginEnvironmentError(ConfigurationError):
-    """The Python environment of `plugin` could not be made; `output` is how pip ended."""
+    """The Python environment of `plugin` could not be created; `output` is the end of pip's."""
 
     code = "plugin_environment"
-    template = "The Python environment of plugin {plugin} could not be made: {problem}"
+    template = "The Python environment of plugin {plugin} could not be created: {problem}"
 
     plugin: str
     problem: str
@@ -267,7 +267,7 @@ class PluginEnvironmentError(ConfigurationError):
 
 
 class PluginStartError(ConfigurationError):
-    """The process of `plugin` does not come up; `stderr` is the end of what it said."""
+    """The process of `plugin` does not start; `stderr` is the end of the process's output."""
 
     code = "plugin_start"
     template = "Plugin {plugin} does not start: {problem}"
@@ -278,13 +278,13 @@ class PluginStartError(ConfigurationError):
 
 
 class UnavailableError(InvokeqError):
-    """Nothing is wrong with the request; it may succeed later."""
+    """The request is sound, and may succeed later."""
 
     retryable = True
 
 
 class NoWorkerError(UnavailableError):
-    """No live worker serves `model_type` for the provider; start one that does."""
+    """No live worker serves `model_type` for the provider; start a worker with such a pool."""
 
     code = "no_worker"
     template = "No live worker serves {model_type} models of provider {provider}: {problem}"
@@ -304,7 +304,7 @@ class BrokerUnavailableError(UnavailableError):
 
 
 class BrokerFullError(UnavailableError):
-    """Redis at `address` refuses writes because it is out of memory."""
+    """Redis at `address` is out of memory and refuses writes."""
 
     code = "broker_full"
     template = "Redis at {address} is full: {detail}"
@@ -314,7 +314,7 @@ class BrokerFullError(UnavailableError):
 
 
 class QueueFullError(UnavailableError):
-    """`scope` (in `queue`) has `depth` invocations waiting; its bound is `limit`."""
+    """`scope` (in `queue`) has `depth` invocations waiting; the bound is `limit`."""
 
     code = "queue_full"
     template = "{scope} has {depth} invocations waiting; the bound is {limit}"
@@ -326,7 +326,7 @@ class QueueFullError(UnavailableError):
 
 
 class RateLimitedError(UnavailableError):
-    """The vendor limits the rate; `retry_after` seconds from now it may work."""
+    """The vendor limits the rate; a retry may succeed after `retry_after` seconds."""
 
     code = "rate_limited"
     template = "{provider} limits the rate for {model}: {detail}"
@@ -335,7 +335,7 @@ class RateLimitedError(UnavailableError):
 
 
 class ProviderUnavailableError(UnavailableError):
-    """The vendor answered 5xx, or the connection to it broke, after `chunks` chunks."""
+    """The vendor answered 5xx, or the connection broke, after `chunks` chunks."""
 
     code = "provider_unavailable"
     template = "{provider} failed for {model}: {detail}"
@@ -347,7 +347,7 @@ class ProviderUnavailableError(UnavailableError):
 
 
 class PluginCrashedError(ProviderUnavailableError):
-    """The process of `plugin` ended while it was in use; `stderr` is the end of what it said."""
+    """The process of `plugin` ended while in use; `stderr` is the end of the process's output."""
 
     code = "plugin_crashed"
     template = "The process of plugin {plugin} ended: {problem}"
@@ -359,7 +359,7 @@ class PluginCrashedError(ProviderUnavailableError):
 
 
 class UnusableAnswerError(UnavailableError):
-    """The model answered, but not with what was asked for: `problem` says what is wrong with it."""
+    """The model answered, but the answer does not fit the request: `problem` says why."""
 
     code = "unusable_answer"
     template = "The answer of {provider}/{model} cannot be used: {problem}"
@@ -368,7 +368,7 @@ class UnusableAnswerError(UnavailableError):
 
 
 class WorkerLostError(UnavailableError):
-    """Worker `worker` died while it ran the invocation, after `events` events."""
+    """Worker `worker` died while running the invocation, after `events` events."""
 
     code = "worker_lost"
     template = "Worker {worker} was lost during attempt {attempt}, after {events} events"
@@ -405,7 +405,7 @@ class ProviderSilenceError(InvocationTimeoutError):
 
 
 class DeadlineExceededError(InvocationTimeoutError):
-    """The deadline that the caller set passed; `usage` is what had been used by then, or None."""
+    """The caller's deadline passed; `usage` is the usage up to the deadline, or None."""
 
     code = "deadline_exceeded"
     template = "The deadline passed {stage}"
@@ -415,9 +415,10 @@ class DeadlineExceededError(InvocationTimeoutError):
 
 
 class InvocationCancelledError(InvokeqError):
-    """Somebody stopped the invocation: `reason` is caller, consumer_gone, operator or shutdown.
+    """The invocation was stopped: `reason` is caller, consumer_gone, operator or shutdown.
 
-    `usage` is what had been used by then, where that is known. A deadline is an error of its own.
+    `usage` is the usage up to the stop, where known. A passed deadline is another error,
+    DeadlineExceededError.
     """
 
     code = "cancelled"
@@ -443,14 +444,15 @@ class StreamExpiredError(StreamError):
 class EventsLostError(StreamError):
     """Events between `after` and `before` are gone: trimmed, or lost with a Redis server.
 
-    An answer larger than the workers' `limits.window_bytes` keeps only its end once its caller has
-    read the rest: read such an answer while it is made, or submit it with `detached=True`.
+    An answer larger than the workers' `limits.window_bytes` keeps only the end once the caller has
+    read the rest. Read such an answer while the model produces text, or submit the call with
+    `detached=True`.
     """
 
     code = "events_lost"
     template = (
-        "Events of request {stream} between {after} and {before} are gone: trimmed after its caller"
-        " had read them, or lost with a Redis server. A larger limits.window_bytes keeps more"
+        "Events of request {stream} between {after} and {before} are gone: trimmed after the caller"
+        " had read them, or lost with a Redis server. Raise limits.window_bytes to keep more"
     )
 
     stream: str
@@ -459,12 +461,12 @@ class EventsLostError(StreamError):
 
 
 class StreamFullError(StreamError):
-    """An invocation without a reader was ended at `limit` bytes; what it had said can be read."""
+    """An invocation without a reader was ended at `limit` bytes, which can still be read."""
 
     code = "stream_full"
     template = (
-        "The answer came to {limit} bytes with nobody reading, and was ended there. Read it while"
-        " it is made, or raise {setting}"
+        "The answer reached {limit} bytes without a reader, and was ended there. Start reading"
+        " sooner, or raise {setting}"
     )
 
     limit: int
@@ -472,8 +474,7 @@ class StreamFullError(StreamError):
 
 
 class PartialAnswerError(StreamError):
-    """`result()` was asked for the whole, of which only the end was read; `missing` says what is
-    not there."""
+    """`result()` needs the whole answer, but only the end was read; `missing` names the rest."""
 
     code = "partial_answer"
     template = (
@@ -495,7 +496,7 @@ class ProtocolError(StreamError):
 
 
 class UnknownVersionError(ProtocolError):
-    """A message was written by another protocol version than this one reads."""
+    """A message has another protocol version than the reading side supports."""
 
     code = "unknown_version"
     template = (
@@ -508,7 +509,7 @@ class UnknownVersionError(ProtocolError):
 
 
 class PluginFailedError(InvokeqError):
-    """The code of `plugin` raised an exception of the class `error_type`; `message` is its text."""
+    """The code of `plugin` raised an exception: class `error_type`, text `message`."""
 
     code = "plugin_failed"
     template = "Plugin {plugin} failed with {error_type}: {message}"
@@ -520,7 +521,7 @@ class PluginFailedError(InvokeqError):
 
 
 class InternalError(InvokeqError):
-    """A fault of invokeq itself or of a provider's code; `detail` says what is known."""
+    """A fault of invokeq or of a provider's code; `detail` describes the fault."""
 
     code = "internal"
     template = "{detail}"

@@ -1,17 +1,17 @@
-"""The events of a result stream, and how they are packed into stream entries.
+"""The events of a result stream, and the packing of events into stream entries.
 
-Order: the events of one stream come in the order of their ids, which only grow. Loss: none while
-the stream lives; a reader continues after any id it has seen. Duplication: Redis refuses an id that
-is not above the last one, so an event that is written twice is there once.
+Order: the events of one stream come in the order of the ids, which only grow. Loss: none while the
+stream lives; a reader continues after any id seen before. Duplication: none; Redis refuses an id
+not above the last one, so an event written twice appears once.
 
 An event's id is `<attempt>-<sequence>`. Events that are ready at the same moment share one stream
-entry, and the entry bears the id of the *last* of them: an entry `1-9` with three chunks holds 1-7,
+entry, and the entry bears the id of the *last* event: an entry `1-9` with three chunks holds 1-7,
 1-8 and 1-9. So a reader may continue after any event, even in the middle of an entry.
 
 An entry has the fields `k` (kind), `d` (JSON; for chunks a JSON array, one item an event) and, for
-kinds that carry bytes, `b`: audio and vectors travel as they are, never as text. Events of several
-kinds share an entry of the kind `events`, whose `d` is an array of `[kind, data]`: a short answer
-is one entry from `started` to `done`.
+kinds with bytes, `b`: audio and vectors travel as raw bytes, never as text. Events of several kinds
+share an entry of the kind `events`, where `d` is an array of `[kind, data]`: a short answer is one
+entry from `started` to `done`.
 """
 
 from collections.abc import Sequence
@@ -49,7 +49,7 @@ __all__ = [
 
 
 class EventKind(StrEnum):
-    """What an event says; the last three end a stream."""
+    """The kinds of events; the last three end a stream."""
 
     STARTED = "started"
     RETRY = "retry"
@@ -69,13 +69,13 @@ TERMINAL: Final = frozenset({EventKind.DONE, EventKind.FAILED, EventKind.CANCELL
 ANSWERS: Final = frozenset(
     {EventKind.CHUNK, EventKind.SEGMENT, EventKind.VECTORS, EventKind.SCORES, EventKind.RESULT}
 )
-"""Kinds that carry a piece of the answer: once one is written, the invocation has spoken."""
+"""Kinds with a piece of the answer: once one is written, the invocation has emitted output."""
 
 DEADLINE: Final = "deadline"
-"""The reason of a `cancelled` event that readers get as a DeadlineExceededError."""
+"""The reason of a `cancelled` event which readers get as a DeadlineExceededError."""
 
 SEVERAL: Final = "events"
-"""What an entry is called whose events are of several kinds."""
+"""The kind of an entry with events of several kinds."""
 
 _KINDS: Final[dict[bytes, EventKind | None]] = {
     SEVERAL.encode(): None,
@@ -86,13 +86,13 @@ _WITHOUT_BYTES: Final[dict[str, EventKind]] = {
 }
 
 LAST_SEQUENCE: Final = 2**64 - 1
-"""The largest sequence Redis knows; an event `<attempt>-LAST_SEQUENCE` shuts that attempt out."""
+"""The largest sequence of Redis: an event `<attempt>-LAST_SEQUENCE` fences the attempt."""
 
 _MOST_DIGITS: Final = len(str(LAST_SEQUENCE))
 
 
 class EventId(NamedTuple):
-    """`<attempt>-<sequence>`; ids of one stream compare in the order in which they were written."""
+    """`<attempt>-<sequence>`; ids of one stream compare in the order of writing."""
 
     attempt: int
     sequence: int
@@ -102,7 +102,7 @@ class EventId(NamedTuple):
 
     @classmethod
     def parse(cls, text: str | bytes) -> "EventId":
-        """Read an id; InvalidRequestError if it is not two whole numbers joined by a hyphen."""
+        """Read an id; raise InvalidRequestError unless two whole numbers are joined by a hyphen."""
         raw = text if isinstance(text, bytes) else text.encode(errors="replace")
         attempt, _, sequence = raw.partition(b"-")
         if _is_number(attempt) and _is_number(sequence):
@@ -119,11 +119,11 @@ def _is_number(text: bytes) -> bool:
 
 
 START: Final = EventId(0, 0)
-"""Before every event: reading after it gives the whole stream."""
+"""Before every event: a reader after START gets the whole stream."""
 
 
 class Event(NamedTuple):
-    """One event; `data` is the decoded JSON of the kind: see the functions that build them."""
+    """One event; `data` is the decoded JSON of the kind, as the function of the kind builds."""
 
     id: EventId
     kind: EventKind
@@ -132,15 +132,15 @@ class Event(NamedTuple):
 
 
 def started(worker: str, at: float) -> bytes:
-    """`{worker, at}`: a worker began attempt n at `at` seconds since the epoch."""
+    """Encode `{worker, at}`: a worker began the attempt at `at` seconds since the epoch."""
     return orjson.dumps({"worker": worker, "at": at})
 
 
 def retry(error: dict[str, Any], model: str, call: int, wait: float, then: Any) -> bytes:
-    """`{error, model, call, wait, next}`: the `call`-th vendor call, of `model`, failed.
+    """Encode `{error, model, call, wait, next}`: the `call`-th vendor call, of `model`, failed.
 
-    After `wait` seconds the model in `next` is called, nobody if it is null. Readers of the answer
-    pass over it.
+    After `wait` seconds the model `next` is called, or none if `next` is null. Readers of the
+    answer skip the event.
     """
     then = None if then is None else str(then)
     wait = round(wait, 3)
@@ -150,51 +150,52 @@ def retry(error: dict[str, Any], model: str, call: int, wait: float, then: Any) 
 
 
 def lost(worker: str) -> bytes:
-    """`{worker}`: the attempt's worker died; nothing more of this attempt can come."""
+    """Encode `{worker}`: the attempt's worker died, and the attempt writes no more events."""
     return orjson.dumps({"worker": worker})
 
 
 def segment(mime_type: str | None) -> bytes:
-    """`{mime_type}`, and in `b` one audio segment that plays alone."""
+    """Encode `{mime_type}`; the field `b` holds one audio segment, playable alone."""
     return orjson.dumps({"mime_type": mime_type})
 
 
 def vectors(start: int, count: int, dimensions: int, dtype: str) -> bytes:
-    """`{start, count, dimensions, dtype}`, and in `b` the vectors of texts `start` and on.
+    """Encode `{start, count, dimensions, dtype}`; `b` holds the vectors of texts `start` and on.
 
-    `dtype` is `<f4` or `<f8`: little-endian floats, row after row, in as few bits as are exact.
+    `b` has shape (count, dimensions), row after row. `dtype` is `<f4` or `<f8`: little-endian
+    floats, in as few bits as are exact.
     """
     return orjson.dumps({"start": start, "count": count, "dimensions": dimensions, "dtype": dtype})
 
 
 def scores(start: int, ranked: Sequence[tuple[int, float]]) -> bytes:
-    """`{start, scores}`: the ranks `start` and on, each `[index, score]` of one document.
+    """Encode `{start, scores}`: the ranks `start` and on, each `[index, score]` of one document.
 
-    The texts stay with the caller, who has them.
+    The texts of the documents stay with the caller.
     """
     return orjson.dumps({"start": start, "scores": ranked})
 
 
 def result(value: dict[str, Any]) -> bytes:
-    """`{...}`: the result of a call, without what came before it in events of its own."""
+    """Encode `{...}`: the result of a call, without the parts sent in earlier events."""
     return orjson.dumps(value, default=str)
 
 
 def done(usage: dict[str, Any] | None) -> bytes:
-    """`{usage}`: the answer is complete."""
+    """Encode `{usage}`: the answer is complete."""
     return orjson.dumps({"usage": usage})
 
 
 def failed(error: dict[str, Any]) -> bytes:
-    """`{error}`: an error as `InvokeqError.to_wire()` gives it."""
+    """Encode `{error}`: an error in the form of `InvokeqError.to_wire()`."""
     return orjson.dumps({"error": error}, default=str)
 
 
 def cancelled(reason: str, usage: dict[str, Any] | None = None, stage: str | None = None) -> bytes:
-    """`{reason, usage}`: who stopped it, and what had been used by then where that is known.
+    """Encode `{reason, usage}`: the cause of the stop, and the usage up to the stop where known.
 
-    `usage` has `estimated: true` where the vendor had not told its tokens yet. With the reason
-    DEADLINE there is `stage` too: how far it had come.
+    `usage` has `estimated: true` where the vendor had not reported tokens yet. With the reason
+    DEADLINE there is `stage` too: the progress of the call, such as "while the model answered".
     """
     told = {"reason": reason, "usage": usage}
     return orjson.dumps(told if stage is None else {**told, "stage": stage})
@@ -202,6 +203,7 @@ def cancelled(reason: str, usage: dict[str, Any] | None = None, stage: str | Non
 
 def entry_fields(kinds: Sequence[EventKind], payloads: Sequence[bytes]) -> tuple[str, bytes]:
     """Return `k` and `d` of the entry of consecutive events: JSON, one document an event."""
+    # The common case of a stream: the kind is written once, not once a chunk.
     chunks = kinds.count(EventKind.CHUNK)
     if chunks == len(kinds):
         return EventKind.CHUNK.value, b"[" + b",".join(payloads) + b"]"
@@ -214,7 +216,7 @@ def entry_fields(kinds: Sequence[EventKind], payloads: Sequence[bytes]) -> tuple
 
 
 def fields_of(flat: Sequence[bytes]) -> dict[bytes, bytes]:
-    """Return the fields of an entry as Redis replies them: names and values in turn."""
+    """Return the fields of an entry from Redis's flat reply: names and values in turn."""
     return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
@@ -234,12 +236,15 @@ def unpack(entry_id: bytes, fields: dict[bytes, bytes]) -> list[Event]:
 
 
 def _unpack_list(last: EventId, kind: EventKind | None, data: Any) -> list[Event]:
-    """Return the events up to `last` that are items of one array; without a kind each says its
-    own."""
+    """Return one event an item of an array, the last with the id `last`.
+
+    Without `kind`, each item is a pair of a kind and data.
+    """
     items = cast(list[Any], data) if isinstance(data, list) else []
     count = len(items)
     if kind is not None and count == 1:
         return [Event(last, kind, items[0])]
+    # An entry with more items than `last` has predecessors would begin below sequence 0.
     if not 0 < count <= last.sequence + 1:
         raise _unreadable(last, "has no list of events")
     attempt, first = last.attempt, last.sequence - count + 1

@@ -1,13 +1,13 @@
-"""Where Redis is: one server, the master that Sentinels name, or a cluster.
+"""The address of Redis: one server, a master named by Sentinels, or a cluster.
 
-| URL | what it is |
+| URL | meaning |
 |---|---|
 | `redis://host:6379/0`, `rediss://`, `unix:///path` | one server |
-| `redis+cluster://host:6379,host2:6379` | a cluster, by any of its nodes |
-| `redis+sentinel://host:26379,host2:26379/name` | the master that Sentinels call so |
+| `redis+cluster://host:6379,host2:6379` | a cluster, by any of the nodes |
+| `redis+sentinel://host:26379,host2:26379/name` | the master `name`, by the Sentinels |
 
-With `rediss+` it is TLS. User, password and the options after the `?` are for the data servers,
-except `sentinel_username` and `sentinel_password`, percent-encoded: the login of the Sentinels.
+`rediss+` means TLS. User, password and the options after the `?` are for the data servers, except
+`sentinel_username` and `sentinel_password`, percent-encoded: the login of the Sentinels.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from invokeq.protocol.errors import InvalidConfigurationError
 _FOR_SENTINELS: Final = ("sentinel_username", "sentinel_password")
 
 _FIXED: Final = frozenset({"protocol", "decode_responses", "legacy_responses", "max_connections"})
-"""Options of redis-py that change replies or bound the pool: our connections depend on them."""
+"""Options of redis-py for replies and for the size of the pool, which invokeq must set alone."""
 
 Kind = Literal["server", "cluster", "sentinel"]
 Node = tuple[str, int]
@@ -38,7 +38,7 @@ class Login(NamedTuple):
 
     @property
     def options(self) -> dict[str, str]:
-        """The login as redis-py's keyword arguments, without empty ones."""
+        """Return the login as redis-py's keyword arguments, without empty values."""
         named = {"username": self.user, "password": self.password}
         return {name: value for name, value in named.items() if value}
 
@@ -74,8 +74,8 @@ def public_address(url: str) -> str:
 def parse_address(url: str) -> Address:
     """Return the parts of a URL.
 
-    Raise InvalidConfigurationError for a URL of several hosts that is wrong, and for an option
-    that our connections set themselves.
+    Raise InvalidConfigurationError for a wrong URL of several hosts, and for an option reserved to
+    invokeq.
     """
     parts = urlsplit(url)
     _refuse_fixed(parts.query)
@@ -112,7 +112,8 @@ def _refuse_fixed(query: str) -> None:
 
 
 def _split_login(query: str) -> tuple[Login, str]:
-    """Return the Sentinels' login, and the other options as they are written."""
+    """Return the Sentinels' login, and the other options verbatim."""
+    # Not `parse_qsl`: decoding and encoding again could change an option of the data servers.
     own: dict[str, str] = {}
     rest: list[str] = []
     for option in query.split("&"):
@@ -136,8 +137,8 @@ def _node(text: str, default: int) -> Node:
 
 
 def _check_port(parts: SplitResult) -> int | None:
-    # urllib's own text quotes the port, which is a part of the password where a slash in the
-    # password is not percent-encoded.
+    # urllib's own message quotes the port. If the password has a slash without percent-encoding,
+    # the quoted "port" is a part of the password, and the message would leak the password.
     try:
         return parts.port
     except ValueError:

@@ -1,32 +1,32 @@
 """Every Redis key, channel and field name of invokeq, built in one place.
 
-Two families. Keys of RQ's family carry RQ's prefix (`RQ_KEY_PREFIX`, set it to `{rq}` on a Redis Cluster and
-they share one slot). Keys of one invocation carry the hash tag `{request id}` and spread over a cluster.
+Two families. Keys of RQ's family carry RQ's prefix; with `RQ_KEY_PREFIX` set to `{rq}` all share one slot of a
+Redis Cluster. Keys of one invocation carry the hash tag `{request id}` and spread over a cluster.
 
-| key | type | life | what it holds |
+| key | type | life | content |
 |---|---|---|---|
-| `rq:queue:<lane>` | list | while jobs wait | RQ: the ids that wait in a lane |
-| `rq:queues` | set | permanent | RQ: the lanes there are |
+| `rq:queue:<lane>` | list | while jobs wait | RQ: the ids waiting in a lane |
+| `rq:queues` | set | permanent | RQ: all lanes |
 | `rq:job:<id>` | hash | a day, then result or failure TTL | RQ: the job, with our `attempt` and `ended` fields |
 | `rq:wip:<lane>`, `rq:finished:<lane>`, `rq:failed:<lane>`, `rq:canceled:<lane>` | zset | permanent, pruned | RQ: registries |
-| `rq:worker:<name>`, `rq:worker:<name>:executions` | hash, set | worker TTL | RQ: the worker and what it runs |
+| `rq:worker:<name>`, `rq:worker:<name>:executions` | hash, set | worker TTL | RQ: a worker and the running executions |
 | `rq:execution:<id>:<execution>`, `rq:executions:<id>` | hash, zset | heartbeat TTL | RQ: one execution |
-| `rq:results:<id>` | stream | result or failure TTL | RQ: how executions ended |
-| `rq:workers`, `rq:workers:<queue>` | set | permanent | RQ: workers there are |
-| `rq:invokeq:ready:<queue>` | set | until the next claim | plugins whose lane may have work |
-| `rq:invokeq:schedule:<queue>` | zset | while lanes have work | lanes by the time they were last served |
-| `rq:invokeq:wakeup:<queue>` | list | until the next claim | what idle workers block on |
-| `rq:invokeq:waiting:<lane>:<tenant>` | zset | a day after the last | waiting ids of a tenant that has a bound |
-| `rq:invokeq:leases` | zset | permanent, pruned | workers by the end of their lease, server ms |
-| `rq:invokeq:directory` | hash | permanent, pruned | what each worker listens on and serves, and how much waits in each queue |
-| `rq:invokeq:catalog:<digest>` | string | a day, refreshed | providers and models with their facts |
-| `rq:invokeq:reaping:<worker>`, `rq:invokeq:rescan:<queue>` | string | seconds | who cleans up right now |
-| `rq:invokeq:session:<digest>` | string | as long as it is open | for whom a plugin process behind a gateway speaks |
+| `rq:results:<id>` | stream | result or failure TTL | RQ: the outcomes of executions |
+| `rq:workers`, `rq:workers:<queue>` | set | permanent | RQ: registered workers |
+| `rq:invokeq:ready:<queue>` | set | until the next claim | plugins with a lane that may have work |
+| `rq:invokeq:schedule:<queue>` | zset | while lanes have work | lanes by the time of last service (round robin) |
+| `rq:invokeq:wakeup:<queue>` | list | until the next claim | wakeups, on which idle workers block |
+| `rq:invokeq:waiting:<lane>:<tenant>` | zset | a day after the last | waiting ids of a tenant with a bound |
+| `rq:invokeq:leases` | zset | permanent, pruned | workers by the end of the lease, in server milliseconds |
+| `rq:invokeq:directory` | hash | permanent, pruned | each worker's queues and catalog, and each queue's number of waiting invocations |
+| `rq:invokeq:catalog:<digest>` | string | a day, refreshed | providers and models with facts |
+| `rq:invokeq:reaping:<worker>`, `rq:invokeq:rescan:<queue>` | string | seconds | lock of a cleanup in progress |
+| `rq:invokeq:session:<digest>` | string | as long as the session is open | identity of a plugin process behind a gateway |
 | `invokeq:{<id>}:events` | stream | a day running, 10 min after the end | the events of one invocation |
-| `invokeq:{<id>}:reader` | string | orphan time | the reader's lease: how far it has come, or an order; see `lease.py` |
-| `invokeq:{<id>}:request_id` | string | a day | that a request id which a caller chose is taken |
+| `invokeq:{<id>}:reader` | string | orphan time | the reader's lease: a position, or an order; see `lease.py` |
+| `invokeq:{<id>}:request_id` | string | a day | lock of a request id chosen by a caller |
 | `invokeq:{<id>}:body:<n>` | string | a day | a part of a request too large for the job |
-| `invokeq:{<id>}:file:<n>` | string | a day | a part of the audio that a request is about |
+| `invokeq:{<id>}:file:<n>` | string | a day | a part of the audio of a request |
 """
 
 import re
@@ -65,11 +65,11 @@ PERMANENT: Final = (
     LEASES,
     DIRECTORY,
 )
-"""Patterns of the keys that have no TTL: they are pruned by use, or empty when nothing waits."""
+"""Patterns of the keys without a TTL: pruned by use, or empty while no job waits."""
 
 
 def check_request_id(request_id: str) -> str:
-    """Return the id unchanged if it is 32 lower-case hex characters, else raise InvalidRequestError."""
+    """Return the id unchanged; raise InvalidRequestError unless it has 32 lower-case hex characters."""
     if not _REQUEST_ID.fullmatch(request_id):
         raise InvalidRequestError(
             field="request_id", problem=f"must be 32 lower-case hex characters, not {request_id!r}"
@@ -78,7 +78,7 @@ def check_request_id(request_id: str) -> str:
 
 
 def check_name(field: str, name: str) -> str:
-    """Return a plugin or queue name unchanged if it can be part of a key, else raise InvalidRequestError."""
+    """Return a plugin or queue name unchanged; raise InvalidRequestError for one unfit for a key."""
     if not _NAME.fullmatch(name):
         raise InvalidRequestError(
             field=field,
@@ -89,7 +89,7 @@ def check_name(field: str, name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """The RQ queue of one plugin for one kind of work; its name is `<queue>:<plugin>`."""
+    """The RQ queue of one plugin for one kind of work, called `<queue>:<plugin>`."""
 
     queue: str
     plugin: str
@@ -100,7 +100,8 @@ class Lane:
 
     @classmethod
     def parse(cls, name: str) -> "Lane":
-        """Split a lane's name at its first colon; a queue without a lane belongs to the plugin ``""``."""
+        """Split a lane's name at the first colon; a queue without a lane belongs to the plugin ``""``."""
+        # Neither part may contain a colon (`check_name`), so the first colon is the only one.
         queue, _, plugin = name.partition(":")
         return cls(queue, plugin)
 
@@ -114,12 +115,12 @@ def lane_list(lane: str) -> str:
 
 
 def lane_of(list_key: str) -> str:
-    """Give the name of the lane whose list this is."""
+    """Return the name of the lane with the list `list_key`."""
     return list_key.removeprefix(f"{RQ_KEY_PREFIX}:queue:")
 
 
 def registry(kind: str, lane: str) -> str:
-    """Key of RQ's registry `kind`: wip, finished, failed or canceled."""
+    """Return the key of RQ's registry `kind`: wip, finished, failed or canceled."""
     return f"{RQ_KEY_PREFIX}:{kind}:{lane}"
 
 
@@ -136,12 +137,12 @@ def worker_executions(name: str) -> str:
 
 
 def execution(request_id: str, execution_id: str) -> str:
-    """Key of RQ's hash of one execution; ours holds its `lane` and `attempt` too."""
+    """Return the key of RQ's hash of one execution, to which invokeq adds `lane` and `attempt`."""
     return f"{RQ_KEY_PREFIX}:execution:{request_id}:{execution_id}"
 
 
 def worker_channel(name: str) -> str:
-    """RQ's command channel of one worker; plugins have no right to publish here."""
+    """Return RQ's command channel of one worker; plugins have no right to publish there."""
     return f"{RQ_KEY_PREFIX}:pubsub:{name}"
 
 
@@ -158,12 +159,12 @@ def wakeup(queue: str) -> str:
 
 
 def waiting(lane: str, tenant: str) -> str:
-    """Key of the ids of one tenant that wait in a lane; `tenant` is a digest."""
+    """Return the key of one tenant's ids waiting in a lane; `tenant` is a digest."""
     return f"{_OURS}:waiting:{lane}:{tenant}"
 
 
 def depth_field(queue: str) -> str:
-    """Field of the directory with the number of invocations that wait in all lanes of a queue."""
+    """Return the directory field with the number of invocations waiting in all lanes of a queue."""
     return f"depth:{queue}"
 
 
@@ -172,7 +173,7 @@ def catalog(digest: str) -> str:
 
 
 def plugin_session(digest: str) -> str:
-    """Key of a session that a gateway has opened; the id itself, which is a secret, is in no key."""
+    """Return the key of a gateway's session by a digest: the id is a secret and appears in no key."""
     return f"{_OURS}:session:{digest}"
 
 

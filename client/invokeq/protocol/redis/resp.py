@@ -8,17 +8,18 @@ import hiredis
 Command: TypeAlias = tuple[str | bytes | int | float, ...]
 Reply: TypeAlias = Any
 
-# hiredis declares a tuple of one; it takes any.
+# hiredis declares a tuple of one item, but accepts tuples of any length.
 _pack: Final = cast(Callable[[Command], bytes], hiredis.pack_command)
 
 
 def pack_commands(commands: Iterable[Command]) -> bytes:
-    """Give the commands as one write; the server answers each, in order."""
+    """Pack commands into one write; the server replies to each command, in order."""
     return b"".join([_pack(command) for command in commands])
 
 
 def pack_writes(commands: Iterable[Command], size: int) -> list[bytes]:
-    """Give the commands as one write, or as several of at least `size` bytes if they are more."""
+    """Pack commands into one write of up to `size` bytes, else into writes of at least `size`."""
+    # Between two writes the caller lets other tasks run: one write of many megabytes would not.
     packed = [_pack(command) for command in commands]
     if sum(map(len, packed)) <= size:
         return [b"".join(packed)]

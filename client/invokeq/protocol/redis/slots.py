@@ -1,4 +1,4 @@
-"""Which slot of a Redis Cluster a key or a command belongs to, and which node has the slot."""
+"""The slots of a Redis Cluster: the slot of a key or a command, and the node of a slot."""
 
 import binascii
 from collections.abc import Iterator, Sequence
@@ -14,6 +14,7 @@ SLOTS: Final = 16384
 
 def key_slot(key: str | bytes) -> int:
     """Return the slot of a key: of the hash tag between the first braces, if there is one."""
+    # CRC16 (XMODEM) modulo 16384, by the Redis Cluster specification; `{}` is no hash tag.
     name = key.encode() if isinstance(key, str) else key
     begin = name.find(b"{")
     end = name.find(b"}", begin + 1) if begin >= 0 else -1
@@ -31,8 +32,9 @@ _KEYLESS: Final = frozenset(
 
 
 def slot_of(command: Command) -> int:
-    """Return the slot that a command of ours belongs to."""
+    """Return the slot of a command; only commands that invokeq sends are understood."""
     name = str(command[0])
+    # MULTI and EXEC frame transactions on keys of RQ's family only, hence go to the same node.
     if name in _KEYLESS:
         return RQ_SLOT
     if name in _SCRIPTS:
@@ -48,7 +50,7 @@ def _slot_at(command: Command, at: int) -> int:
 
 
 class SlotMap:
-    """Which master has which slot: the reply to CLUSTER SLOTS of the node `asked`."""
+    """The masters of all slots, by the reply of the node `asked` to CLUSTER SLOTS."""
 
     def __init__(self, reply: Sequence[Any], asked: Node) -> None:
         self._ranges = [
@@ -63,7 +65,7 @@ class SlotMap:
 
 
 def _host(value: bytes | str | None) -> str:
-    # A node that does not know its own host answers with an empty one, or with a question mark.
+    # A node without knowledge of its own host replies with an empty host, or with a question mark.
     text = value.decode() if isinstance(value, bytes) else value or ""
     return "" if text == "?" else text
 
@@ -71,7 +73,7 @@ def _host(value: bytes | str | None) -> str:
 def split_by_node(
     commands: Sequence[Command], slots: SlotMap
 ) -> Iterator[tuple[Node | None, list[Command]]]:
-    """Split commands where the node changes; yield each node with its run, in order."""
+    """Split commands where the node changes; yield each node with a run of commands, in order."""
     run: list[Command] = []
     last: Node | None = None
     for command in commands:
