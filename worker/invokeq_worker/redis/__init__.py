@@ -1,4 +1,5 @@
-"""Connect the worker to Redis and call the Lua scripts.
+"""Call the Lua scripts, and check the server before a worker starts.
 
-Knows nothing of invocations but the arguments of the scripts.
+Connections come from `invokeq.transport`; runs and providers are unknown here. Internal: may change
+without notice.
 """

@@ -1,4 +1,4 @@
-"""Looks at the Redis server before anything is built on it, within a bounded time."""
+"""Check the Redis server before a worker uses the server, within a bounded time."""
 
 import socket
 from typing import Any, Final
@@ -17,18 +17,18 @@ from invokeq.transport.connect import make_client
 from invokeq_worker.config.redis_settings import RedisSettings
 
 REQUIRED: Final = (6, 2)
-"""The oldest version with explicit stream ids and LPOP of several; Valkey says 7.2.4 or newer."""
+"""The oldest version with explicit stream ids and LPOP of several; Valkey reports 7.2.4 or more."""
 
 
 def open_client(settings: RedisSettings) -> Redis:
-    """Make a client that gives up after `connect_timeout` instead of trying again."""
+    """Return a client that gives up after `connect_timeout` seconds, without a retry."""
     return make_client(settings.url_text, settings.connect_timeout)
 
 
 def check_server(client: Redis, address: str) -> None:
-    """Make sure that the server answers, lets us in and is recent enough. One round trip.
+    """Check that the server answers, accepts the login and is recent enough. One round trip.
 
-    Raises BrokerUnavailableError, InvalidConfigurationError for refused credentials, or
+    Raise BrokerUnavailableError, InvalidConfigurationError for refused credentials, or
     ServerUnsupportedError.
     """
     try:
@@ -48,9 +48,9 @@ def check_server(client: Redis, address: str) -> None:
 
 
 def live_workers(client: Redis, address: str) -> list[dict[str, Any]]:
-    """Give the directory entries of the workers whose lease holds. One round trip.
+    """Return the directory entries of the workers whose lease holds. One round trip.
 
-    Raises BrokerUnavailableError.
+    Raise BrokerUnavailableError.
     """
     try:
         with client.pipeline(transaction=False) as pipeline:
@@ -70,7 +70,7 @@ def live_workers(client: Redis, address: str) -> list[dict[str, Any]]:
 
 
 def local_workers(settings: RedisSettings, pool: str | None = None) -> list[str]:
-    """Give the names of the live workers on this host, of one pool or of all."""
+    """Return the names of the live workers on this host, of one pool or of all."""
     with open_client(settings) as client:
         entries = live_workers(client, settings.address)
     here = [entry for entry in entries if entry["host"] == socket.gethostname()]
