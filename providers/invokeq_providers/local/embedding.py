@@ -1,13 +1,13 @@
 """MiniLM: texts as vectors of 384 numbers, on onnxruntime.
 
 The model is `all-MiniLM-L6-v2` with 8-bit weights and 32-bit arithmetic. A vector is the mean over
-the tokens of its text, scaled to length 1: the product of two vectors is their cosine. Only the
-first 256 tokens of a text count. Queries and documents are embedded alike.
+the tokens of a text, scaled to length 1: the product of two vectors is the cosine. Only the first
+256 tokens of a text count. Queries and documents are embedded alike.
 
-Texts of several callers that wait at the same time are computed together. That changes no vector
-by more than the last bits of its numbers.
+Texts of callers who wait at the same time are computed in one batch. A batch changes a vector by
+no more than the last bits of the numbers.
 
-Tokenising and computing let other Python code run. Loading holds it up for less than 0.1 s.
+Tokenising and computing release the interpreter's lock. Loading holds the lock for less than 0.1 s.
 """
 
 import importlib
@@ -40,14 +40,17 @@ _CHARACTERS_A_TOKEN: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """Texts to embed, each in at most so many windows of `CONTEXT_SIZE` tokens."""
+    """Texts to embed.
+
+    `windows[i]` bounds the windows of `CONTEXT_SIZE` tokens in which text i is read.
+    """
 
     texts: Sequence[str]
     windows: Sequence[int]
 
     @property
     def size(self) -> int:
-        """How many texts they count as: a long one as several."""
+        """The size in texts of ordinary length: a long text counts as several."""
         pairs = zip(self.texts, self.windows, strict=True)
         read = (min(len(text), most * CONTEXT_SIZE * _CHARACTERS_A_TOKEN) for text, most in pairs)
         return sum(1 + length // _COUNTED_CHARACTERS for length in read)
@@ -55,7 +58,10 @@ class Texts:
 
 @dataclass(frozen=True, slots=True)
 class TextVectors:
-    """A row a window; `windows` has the number of them for each text, `tokens` of all were read."""
+    """One row of 384 numbers for each window of each text, in order.
+
+    `windows[i]` is the number of rows of text i; `tokens` counts the tokens read, of all texts.
+    """
 
     rows: "NDArray[float32]"
     windows: Sequence[int]
@@ -78,7 +84,10 @@ class MiniLM(ThreadedModel["Encoder"]):
         self._batcher = MicroBatcher[str, Texts, TextVectors](self._compute, concurrency=1)
 
     async def embed(self, call: EmbeddingCall) -> Embedded:
-        """Embed the texts of a call; the tokens are those that the model read."""
+        """Return a vector for each text or document of a call, in order, and the tokens read.
+
+        Raise InvalidRequestError for a document without text.
+        """
         texts = call.texts or [
             plain_text(f"documents[{i}]", document) for i, document in enumerate(call.documents)
         ]
@@ -87,7 +96,7 @@ class MiniLM(ThreadedModel["Encoder"]):
         return Embedded([array("f", row.tobytes()) for row in found.rows], found.tokens)
 
     async def vectors(self, texts: Texts, heartbeat: Callable[[], None]) -> TextVectors:
-        """Embed texts, together with those of other callers who wait."""
+        """Return the vectors of texts; texts of other waiting callers share the computation."""
         if not self._batch_texts:
             return (await self._compute([texts], heartbeat))[0]
         return await self._batcher.submit(
@@ -115,16 +124,16 @@ class MiniLM(ThreadedModel["Encoder"]):
 
 
 class Encoder:
-    """The loaded model; to be used by one thread."""
+    """The loaded model and tokenizer; for one thread only."""
 
     def __init__(self, weights: Path, tokenizer: Path, threads: int) -> None:
-        # By name, because they have no types, or few.
+        # Imported by name: both packages have few types or none.
         runtime: Any = importlib.import_module("onnxruntime")
         tokenizers: Any = importlib.import_module("tokenizers")
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        # It plans memory for every shape of a batch, and there are hundreds: 80 MB for no speed.
+        # onnxruntime would plan memory for every shape of a batch: 80 MB for no speed.
         options.enable_mem_pattern = False
         self._session: Any = runtime.InferenceSession(
             str(weights), options, providers=["CPUExecutionProvider"]
@@ -134,11 +143,11 @@ class Encoder:
         self._tokenizer.enable_truncation(CONTEXT_SIZE, stride=_OVERLAP)
 
     def tokens(self, asks: Sequence[Texts]) -> list[list[list[int]]]:
-        """Give the token ids of each text, in its windows."""
+        """Return token ids by text, window and position; windows overlap by `_OVERLAP` tokens."""
         windows = [most for ask in asks for most in ask.windows]
         texts = (text for ask in asks for text in ask.texts)
         pairs = list(zip(texts, windows, strict=True))
-        # Unlike `encode`, it lets other Python code run.
+        # Unlike `encode`, `encode_batch` releases the interpreter's lock.
         encodings = self._tokenizer.encode_batch(
             [text[: most * CONTEXT_SIZE * _TOKEN_CHARACTERS] for text, most in pairs]
         )
@@ -148,7 +157,10 @@ class Encoder:
         ]
 
     def vectors(self, rows: Sequence[Sequence[int]], stop: Stop) -> "NDArray[float32]":
-        """Embed rows of token ids: as many vectors of length 1, in order."""
+        """Return one vector of length 1 for each row of token ids, in order.
+
+        Raise InvocationCancelledError between batches once `stop` is requested.
+        """
         import numpy as np
 
         vectors: list[NDArray[float32]] = [np.empty(0, np.float32)] * len(rows)
@@ -161,7 +173,7 @@ class Encoder:
                 mask[at, : len(rows[i])] = 1
             inputs = {"input_ids": ids, "attention_mask": mask, "token_type_ids": ids * 0}
             hidden: NDArray[float32] = self._session.run(None, inputs)[0]
-            # Of the mean only the direction is wanted, and the sum has the same.
+            # Only the direction of the mean matters, and the sum has the same direction.
             sums = (hidden * mask[..., None].astype(np.float32)).sum(axis=1)
             sums /= np.linalg.norm(sums, axis=1, keepdims=True)
             for at, i in enumerate(batch):
@@ -170,7 +182,7 @@ class Encoder:
 
 
 def plain_text(field: str, content: str | MultiModalContent) -> str:
-    """Give the text of a document, or raise `InvalidRequestError` if it is none."""
+    """Return the text of a document. Raise InvalidRequestError for an image or other media."""
     if isinstance(content, str):
         return content
     if content.content_type is not MultiModalContentType.TEXT:
@@ -180,7 +192,7 @@ def plain_text(field: str, content: str | MultiModalContent) -> str:
 
 
 def _batches(rows: Sequence[Sequence[int]]) -> Iterator[list[int]]:
-    """Group the indexes of rows by length, so that little is computed for padding."""
+    """Yield groups of row indexes of similar length, to compute little padding."""
     batch: list[int] = []
     for i in sorted(range(len(rows)), key=lambda i: len(rows[i])):
         if batch and (len(batch) + 1) * len(rows[i]) > _BATCH_TOKENS:

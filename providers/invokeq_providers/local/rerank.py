@@ -1,8 +1,8 @@
 """Rerank with MiniLM: the score of a document is the cosine of its vector and the query's.
 
-MiniLM reads query and document apart; a cross-encoder, which reads them together, would be better,
-but none ships its weights in a package. Names and numbers that nothing else tells apart are what it
-mixes up. A long document is read in windows, and its best one counts.
+MiniLM reads query and document apart. A cross-encoder reads both together and ranks better, but no
+package ships the weights of one. MiniLM confuses documents that differ in a name or a number only.
+A long document is read in windows, and the best window counts.
 """
 
 from typing import Final
@@ -14,7 +14,7 @@ MAX_WINDOWS: Final = 8  # of a document; what comes after about 1,800 tokens doe
 
 
 async def rank(minilm: MiniLM, call: RerankCall) -> list[Score]:
-    """Score every document of a call, in their order; scores are from -1 to 1."""
+    """Return a score from -1 to 1 for each document of a call, in order."""
     query = plain_text("query", call.query)
     documents = [plain_text(f"docs[{i}]", document) for i, document in enumerate(call.docs)]
 

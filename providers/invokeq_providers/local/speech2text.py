@@ -1,9 +1,9 @@
 """Whisper tiny.en by faster-whisper: English speech to text.
 
-Any container and codec that FFmpeg reads will do. Audio is decoded and written down a few minutes
-at a time, so that an hour needs no more memory than they do. The same audio gives the same text.
+Any container and codec that FFmpeg reads will do. Audio is decoded and transcribed in pieces of two
+minutes, so an hour of audio needs no more memory than a piece. Equal audio gives equal text.
 
-Decoding and computing let other Python code run; loading holds it up for less than 0.1 s.
+Decoding and computing release the interpreter's lock. Loading holds the lock for less than 0.1 s.
 """
 
 import importlib
@@ -29,7 +29,7 @@ _BEAMS: Final = 5  # a tenth slower than 1, and half as many wrong words
 
 
 class Whisper(ThreadedModel[Any]):
-    """The model, its thread, and the calls that queue for it."""
+    """The model, one thread, and the queue of calls."""
 
     def __init__(self, name: str, *, threads: int) -> None:
         for module in ("faster_whisper", "av"):
@@ -39,7 +39,7 @@ class Whisper(ThreadedModel[Any]):
         )
 
         def loader() -> Any:
-            # By name, because it has no types, or few.
+            # Imported by name: the package has few types.
             faster_whisper: Any = importlib.import_module("faster_whisper")
             return faster_whisper.WhisperModel(
                 str(weights / "model"),
@@ -52,7 +52,7 @@ class Whisper(ThreadedModel[Any]):
         super().__init__(name, loader)
 
     async def transcribe(self, call: TranscriptionCall) -> str:
-        """Write down what is said; InvalidRequestError about `file` for what is no audio."""
+        """Return the text of the speech. Raise InvalidRequestError about `file` without audio."""
         return await self.run(
             lambda model, stop: _transcript(model, call.audio, stop), call.heartbeat
         )
@@ -70,7 +70,8 @@ def _transcript(model: Any, audio: bytes, stop: Stop) -> str:
         heard = np.concatenate([heard, piece])
         segments = list(_segments(model, heard, stop))
         if following is not None and len(segments) > 1:
-            # The end of the piece may have cut the last one; it is heard again with what follows.
+            # The end of the piece may have cut the last segment: transcribe the segment again,
+            # joined to the next piece.
             heard = heard[int(segments.pop()[1] * _RATE) :]
         else:
             heard = heard[:0]
@@ -80,12 +81,12 @@ def _transcript(model: Any, audio: bytes, stop: Stop) -> str:
 
 
 def _segments(model: Any, samples: "NDArray[float32]", stop: Stop) -> Iterator[tuple[str, float]]:
-    """Give texts with the second at which they start, as the model makes them."""
+    """Yield each text and the second of the start, as soon as the model has decoded the text."""
     segments, _ = model.transcribe(
         samples,
         language="en",
         beam_size=_BEAMS,
-        # Other temperatures are dice, for audio that the first attempt makes nothing of.
+        # No retry at higher temperatures: sampling would make the text random.
         temperature=0.0,
         condition_on_previous_text=False,
     )
@@ -95,7 +96,7 @@ def _segments(model: Any, samples: "NDArray[float32]", stop: Stop) -> Iterator[t
 
 
 def _pieces(audio: bytes, stop: Stop) -> "Iterator[NDArray[float32]]":
-    """Decode audio into pieces of `_PIECE_S`, at least one."""
+    """Yield decoded audio in pieces of `_PIECE_S` seconds, at least one piece."""
     import numpy as np
 
     frames: list[NDArray[float32]] = []
@@ -136,7 +137,7 @@ def _decoded(audio: bytes) -> "Iterator[NDArray[float32]]":
 
 
 def _frames(container: "InputContainer") -> "Iterator[AudioFrame]":
-    """Decode the first track of sound, if there is one; broken packets are skipped."""
+    """Yield the frames of the first audio track, if any; broken packets are skipped."""
     from av.error import InvalidDataError
 
     for stream in container.streams.audio[:1]:

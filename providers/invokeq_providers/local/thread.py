@@ -1,11 +1,11 @@
-"""A model and the one thread that runs it.
+"""A model and the one thread that runs the model.
 
-Calls queue for the thread in the order of arrival. One that is cancelled while it waits never
-starts; one that runs is told through its `Stop`, and ends at its next look at it. The model is
-loaded by whatever comes first, `load` or a call.
+Calls queue for the thread in the order of arrival. A call cancelled in the queue never starts. A
+call cancelled while running ends at the next `Stop.check`. The first `load` or call loads the
+model.
 
-As long as the thread gets on with anybody's work, it says to all who wait that it is alive. A model
-that hangs says nothing, so that the bound on a provider's silence holds.
+While the thread makes progress, with any call, every waiting call emits heartbeats. A model that
+hangs emits none, so the bound on a provider's silence holds.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ ResultT = TypeVar("ResultT")
 
 
 class Stop:
-    """Tells work in a thread that nobody waits for its result any more."""
+    """A request, from the event loop, to end the work in the thread."""
 
     def __init__(self, on_check: Callable[[], None] = lambda: None) -> None:
         self._event = threading.Event()
@@ -45,15 +45,18 @@ class Stop:
         self._event.set()
 
     def check(self) -> None:
-        """Raise if the work should end; to be called whenever a part of it is done."""
+        """Raise InvocationCancelledError if the work should end; call after each part of the work.
+
+        Each check counts as progress, and so causes heartbeats.
+        """
         self._on_check()
         if self.requested:
-            # Only who closes the model sees it: a call that was cancelled has no reader.
+            # Seen by callers only while the model is being closed: a cancelled call has no reader.
             raise InvocationCancelledError(reason="shutdown")
 
 
 class ThreadedModel(Generic[LoadedT]):
-    """Base of the models; `name` is for errors and for the name of the thread."""
+    """Base of the models; `name` appears in errors and in the name of the thread."""
 
     def __init__(self, name: str, loader: Callable[[], LoadedT]) -> None:
         self.name = name
@@ -74,24 +77,30 @@ class ThreadedModel(Generic[LoadedT]):
         work: Callable[[LoadedT, Stop], ResultT],
         heartbeat: Callable[[], None] = lambda: None,
     ) -> ResultT:
-        """Do work with the model in its thread; what it raises comes out as an `InvokeqError`."""
+        """Return the result of `work`, run with the model in the model's thread.
+
+        Raise the InvokeqError of `work`, InternalError for any other exception, and
+        InvalidConfigurationError for a model that cannot be loaded.
+        """
         stop = Stop(self._step)
         self._stops.add(stop)
         steps = self._steps
         done = asyncio.get_running_loop().run_in_executor(self._thread, self._work, work, stop)
         try:
             while not (await asyncio.wait({done}, timeout=_ALIVE_S))[0]:
+                # `_steps` counts the thread's progress with all calls, not with this call alone.
                 if steps != self._steps:
                     steps = self._steps
                     heartbeat()
             return done.result()
         finally:
+            # Cancelled in the queue, the work never starts; running, `stop` ends the work.
             done.cancel()
             stop.request()
             self._stops.discard(stop)
 
     async def close(self) -> None:
-        """Stop what runs, and free the memory; no call may follow."""
+        """Stop the running work and free the memory; idempotent. No call may follow."""
         if self._closed:
             return
         self._closed = True

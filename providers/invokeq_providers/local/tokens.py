@@ -1,6 +1,6 @@
-"""The tokenizer of a GGUF file, without the model: it counts tokens exactly as llama.cpp does.
+"""The tokenizer of a GGUF file, without the model: counts tokens exactly as llama.cpp does.
 
-llama.cpp has no call for that in this process but to run the prompt. The vocabulary is in the head
+Inside a process llama.cpp counts tokens only by running the prompt. The vocabulary is in the head
 of the file; the kind of tokenizer must be `gpt2` with the splitting rules `smollm`.
 The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
@@ -33,7 +33,7 @@ class TokenCounter(ThreadedModel[Any]):
         super().__init__(name, lambda: _tokenizer(read_metadata(weights)))
 
     async def count(self, texts: Sequence[str]) -> list[int]:
-        """Count the tokens of each text by itself, without marks or a chat template."""
+        """Return the number of tokens of each text, without marks or a chat template."""
 
         def work(tokenizer: Any, stop: Stop) -> list[int]:
             counts: list[int] = []
@@ -47,7 +47,7 @@ class TokenCounter(ThreadedModel[Any]):
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """Read the key-value pairs at the head of a GGUF file."""
+    """Return the key-value pairs at the head of a GGUF file. Raise ValueError for other files."""
     with path.open("rb") as file:
         if file.read(len(_MAGIC)) != _MAGIC:
             raise ValueError(f"{path} is no GGUF file")
@@ -59,7 +59,7 @@ def _tokenizer(metadata: dict[str, Any]) -> Any:
     kind = (metadata["tokenizer.ggml.model"], metadata["tokenizer.ggml.pre"])
     if kind != ("gpt2", "smollm"):
         raise ValueError(f"no tokenizer of the kind {'/'.join(kind)} here")
-    # By name, because the types of its parts are unknown.
+    # Imported by name: the types of the package's parts are unknown.
     tokenizers: Any = importlib.import_module("tokenizers")
     tokens: list[str] = metadata["tokenizer.ggml.tokens"]
     types: list[int] = metadata["tokenizer.ggml.token_type"]

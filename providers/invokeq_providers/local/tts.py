@@ -1,11 +1,11 @@
 """eSpeak NG: text to speech in many languages, as mp3.
 
-Each answer is bare mp3 frames of one bit rate and sampling rate, without tags: it plays alone, and
-answers joined byte by byte play as one. The voice is a robot's, and understandable. The same text
-sounds the same each time, but is not the same bytes.
+An answer is bare mp3 frames of one bit rate and sampling rate, without tags. An answer plays alone,
+and answers joined byte by byte play as one. The voice is a robot's, and understandable. Equal texts
+sound equal, but differ in bytes.
 
-eSpeak NG keeps its state in global variables: one text is spoken at a time in a process. Speaking
-and encoding let other Python code run.
+eSpeak NG keeps state in global variables, so a process speaks one text at a time. Speaking and
+encoding release the interpreter's lock.
 """
 
 import ctypes
@@ -40,11 +40,12 @@ _Callback = ctypes.CFUNCTYPE(
 )
 
 _VOICE: Final = re.compile(r"[A-Za-z0-9+-]+")
+# Two providers of the type `local` in one process share eSpeak NG's global state.
 _one_at_a_time: Final = threading.Lock()
 
 
 class Speaker(ThreadedModel["Espeak"]):
-    """The synthesiser, its thread, and the calls that queue for it."""
+    """The synthesiser, one thread, and the queue of calls."""
 
     def __init__(self, name: str) -> None:
         package_folder("lameenc", feature=name, extra=_EXTRA)
@@ -52,7 +53,7 @@ class Speaker(ThreadedModel["Espeak"]):
         super().__init__(name, lambda: _espeak(folder))
 
     async def speak(self, call: SpeechCall) -> Speech:
-        """Speak the text of a call; InvalidRequestError for a voice that eSpeak NG has not."""
+        """Return the text of a call as mp3. Raise InvalidRequestError for an unknown voice."""
 
         def work(espeak: Espeak, stop: Stop) -> Speech:
             pcm = espeak.pcm(call.text, call.voice, stop)
@@ -63,7 +64,7 @@ class Speaker(ThreadedModel["Espeak"]):
 
 
 class Espeak:
-    """The library, initialised; `rate` is in samples a second."""
+    """The initialised library; `rate` is in samples per second."""
 
     def __init__(self, folder: Path) -> None:
         library = next(iter(sorted(folder.glob("*espeak-ng.*"))), None)
@@ -82,14 +83,14 @@ class Espeak:
         self._library.espeak_SetSynthCallback(self._callback)
 
     def pcm(self, text: str, voice: str, stop: Stop) -> bytes:
-        """Speak: mono, 16 bits a sample."""
+        """Return the speech as mono PCM, 16 bits a sample, `rate` samples per second."""
         spoken = bytearray()
 
         def take(samples: bytes) -> bool:
             spoken.extend(samples)
             return stop.requested
 
-        # Nothing ends the text but its end.
+        # A NUL would end the text early: eSpeak NG reads C strings.
         data = text.replace("\0", " ").encode("utf-8", "replace")
         with _one_at_a_time:
             self._choose(voice)
@@ -103,12 +104,12 @@ class Espeak:
         return bytes(spoken)
 
     def _choose(self, voice: str) -> None:
-        # A name with slashes would be a path.
+        # eSpeak NG would read a name with slashes as a path.
         if not _VOICE.fullmatch(voice) or self._library.espeak_SetVoiceByName(voice.encode()) != 0:
             raise InvalidRequestError(field="voice", problem=f"eSpeak NG has no voice {voice!r}")
 
     def _hand_over(self, samples: Any, count: int, events: int | None) -> int:
-        """Take samples from the library; 1 tells it to stop."""
+        """Take samples from the library. Return 1 to stop the synthesis, else 0."""
         del events
         if not samples or count <= 0:
             return 0
@@ -126,7 +127,7 @@ def _espeak(folder: Path) -> Espeak:
 
 
 def _mp3(pcm: bytes, rate: int, stop: Stop) -> bytes:
-    # By name, because it has no types.
+    # Imported by name: lameenc has no types.
     lameenc: Any = importlib.import_module("lameenc")
     encoder = lameenc.Encoder()
     encoder.silence()
