@@ -1,15 +1,14 @@
 """Admission: keep the number of waiting jobs within the operator's bounds.
 
 The bound of a lane is exact and costs no round trip: the reply to the push is the depth. A caller
-over the bound withdraws its own job before a worker claims the job; if a worker was quicker, the
+over the bound withdraws the pushed job before a worker claims the job. If a worker was quicker, the
 job does not wait any more and stays. So more jobs than the bound wait only for the moment of the
 withdrawal, and of racing callers exactly as many are admitted as there are places. One exception:
-a job that is being withdrawn still counts, so a caller may be refused for a place that becomes free
-in that moment.
+a job in withdrawal still counts, so a caller may be refused for a place about to become free.
 
-The bound of a tenant in a lane works in the same way, with a set of the waiting ids that exists
-only if the operator set such a bound. The bound of a queue over all its lanes is coarse: workers
-count once a second, and a client adds the jobs that it has pushed since.
+The bound of a tenant in a lane works in the same way, with a set of the waiting ids. The set exists
+only if the operator set such a bound. The bound of a queue over all lanes is coarse: workers count
+once a second, and a client adds the jobs pushed since.
 """
 
 from collections.abc import Sequence
@@ -26,15 +25,15 @@ from invokeq.protocol.redis.resp import Command
 from invokeq.transport.batch import Batch
 
 WAITING_TTL: Final = 86_400
-"""Seconds after which an id that was never claimed stops counting for its tenant."""
+"""Seconds after which an unclaimed id stops counting for the tenant."""
 
 STRAYS: Final = 256
-"""How many of a tenant's oldest ids are checked once the tenant seems to be over its bound."""
+"""How many of a tenant's oldest ids are checked once the tenant seems to be over the bound."""
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """The bounds of one job; `tenant` is the key part of its tenant, None without such a bound."""
+    """The bounds of one job; `tenant` is the key part of the tenant, None without such a bound."""
 
     lane: Lane
     bounds: QueueBounds
@@ -48,14 +47,16 @@ class Admission:
 
     @property
     def job_fields(self) -> Sequence[str]:
-        """Fields of the job by which the claim script stops counting the job for its tenant."""
+        """Fields of the job by which the claim script stops counting the job for the tenant."""
         return () if self.tenant is None else ("tenant", self.tenant)
 
     def add_count(self, commands: CommandList, request_id: str, now: float) -> Slot | None:
-        """Count a job for its tenant; return the slot of the number that waits, if bounded."""
+        """Count a job for the tenant; return the slot of the number of waiting jobs, if bounded."""
         if self.tenant is None:
             return None
         key = keys.waiting(self.lane.name, self.tenant)
+        # A set, not a counter: a repeated ZADD of one id counts once, so a batch that is sent again
+        # after a lost connection stays idempotent.
         commands.add("ZADD", key, now, request_id)
         commands.add("ZREMRANGEBYSCORE", key, 0, now - WAITING_TTL)
         commands.add("EXPIRE", key, WAITING_TTL)
@@ -71,15 +72,17 @@ def check_queue(queue: str, depth: int, bounds: QueueBounds) -> None:
 def over_bound(
     admission: Admission, depth: int, tenant_depth: int | None
 ) -> Plan[QueueFullError | None]:
-    """Return the error if a job that was pushed is over a bound, or None.
+    """Return the error if a pushed job is over a bound, or None.
 
-    `depth` is the length of the lane behind the push, `tenant_depth` how many jobs of the tenant
-    wait in the lane, the job among both. No round trip while there is room.
+    `depth` is the length of the lane behind the push. `tenant_depth` is the number of the tenant's
+    jobs in the lane. Both count the job. No round trip while there is room.
     """
     lane, bounds = admission.lane.name, admission.bounds
     if bounds.lane and depth > bounds.lane:
         return QueueFullError(scope=f"Lane {lane}", queue=lane, depth=depth - 1, limit=bounds.lane)
     if admission.tenant is not None and (tenant_depth or 0) > bounds.tenant:
+        # `rq empty` removes ids from the lane but not from the tenant's set, so a refusal is
+        # checked against the job records first.
         waiting = yield from _without_strays(lane, admission.tenant)
         if waiting > bounds.tenant:
             scope = f"The tenant in lane {lane}"
@@ -90,7 +93,7 @@ def over_bound(
 def withdraw_job(admission: Admission, request_id: str, parts: Sequence[str]) -> Plan[bool]:
     """Withdraw a pushed job; return False if a worker has claimed the job. Two round trips.
 
-    `parts` are the keys beside the job, which are deleted as well.
+    The keys beside the job, `parts`, are deleted as well.
     """
     lane, job = admission.lane.name, keys.job(request_id)
     commands = CommandList()
@@ -110,7 +113,7 @@ def withdraw_job(admission: Admission, request_id: str, parts: Sequence[str]) ->
 
 
 def _without_strays(lane: str, tenant: str) -> Plan[int]:
-    """Return how many jobs of a tenant wait; forget ids that left the lane unseen (`rq empty`)."""
+    """Return how many jobs of a tenant wait; remove ids of jobs gone by `rq empty`."""
     key = keys.waiting(lane, tenant)
     (found,) = yield Batch([("ZRANGE", key, 0, STRAYS - 1)])
     ids: list[Any] = [request_id.decode() for request_id in found]
@@ -124,5 +127,5 @@ def _without_strays(lane: str, tenant: str) -> Plan[int]:
 
 
 def _digest(tenant_id: str) -> str:
-    """Return the key part of a tenant, whose name may hold any characters."""
+    """Return the key part of a tenant: a digest, because a name may hold any characters."""
     return blake2b(tenant_id.encode(), digest_size=12).hexdigest()

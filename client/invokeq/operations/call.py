@@ -1,4 +1,4 @@
-"""One call that is checked and encoded, but not sent."""
+"""One call, checked and encoded, but not sent."""
 
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -19,10 +19,10 @@ Result_co = TypeVar("Result_co", covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[Item_co, Result_co]):
-    """A call that is ready to be submitted; made by `session.model.<kind>.prepare(...)`.
+    """A call ready to be submitted; made by `session.model.<kind>.prepare(...)`.
 
-    A call may be submitted once or many times. Each time is an invocation of its own, unless the
-    call has a `request_id`. A deadline in seconds counts from `prepare`.
+    A call may be submitted once or many times. Each time is a separate invocation, unless the call
+    has a `request_id`. A deadline in seconds counts from `prepare`.
     """
 
     request: CallRequest
@@ -44,7 +44,8 @@ def build_call(
     decoder: ResultDecoder[Item, Result],
     file: bytes | None = None,
 ) -> Call[Item, Result]:
-    """Encode a request within the session's size bounds, before anything is sent."""
+    """Encode a request, without sending; RequestTooLargeError above the session's size bounds."""
+    # The bounds are those before compression: a worker has to hold the request decompressed.
     call = Call(request, codec.encode_request(request), file, options, decoder)
     if len(call.payload) > session.max_request_bytes:
         limit = session.max_request_bytes

@@ -1,4 +1,4 @@
-"""Cancel, detach and inspect an invocation by its request id."""
+"""Cancel, detach and inspect an invocation by request id."""
 
 import time
 from dataclasses import dataclass
@@ -42,10 +42,10 @@ _ENDS: Final[dict[EventKind, State]] = {
 
 @dataclass(frozen=True, slots=True)
 class InvocationStatus:
-    """Where an invocation stands, by its RQ job record and its stream.
+    """Where an invocation stands, by the RQ job record and the stream.
 
-    `position` is its place in the lane, from 0, while it is queued; `last_id` that of the last
-    event.
+    `position` is the place in the lane, from 0, while the invocation is queued. `last_id` is the id
+    of the last event.
     """
 
     request_id: str
@@ -61,7 +61,7 @@ class InvocationStatus:
 
 
 class _CancelFields(NamedTuple):
-    """The fields of a job that cancelling needs, in the order in which HMGET asks for them."""
+    """The fields of a job for cancelling, in the order of the HMGET."""
 
     origin: Reply
     attempt: Reply
@@ -70,7 +70,7 @@ class _CancelFields(NamedTuple):
 
 
 class _StatusFields(NamedTuple):
-    """The fields of a job that `status` shows, in the order in which HMGET asks for them."""
+    """The fields of a job for `status`, in the order of the HMGET."""
 
     status: Reply
     origin: Reply
@@ -82,10 +82,10 @@ class _StatusFields(NamedTuple):
 
 
 def cancel(request_id: str, reason: str = "caller") -> Plan[bool]:
-    """Cancel an invocation, queued or running; return False if there was nothing to stop.
+    """Cancel an invocation, queued or running; return False if none was queued or running.
 
-    A queued one leaves its lane and never runs. A running one is stopped by its worker. Three round
-    trips at most. Idempotent.
+    A queued invocation leaves the lane and never runs. A running invocation is stopped by the
+    worker. Three round trips at most. Idempotent.
     """
     read = yield Batch([("HMGET", keys.job(request_id), *_CancelFields._fields)])
     lane, attempt, status, tenant = _CancelFields._make(read[0])
@@ -106,8 +106,10 @@ def cancel(request_id: str, reason: str = "caller") -> Plan[bool]:
 
 
 def _end_queued(request_id: str, lane: str, attempt: int, reason: str) -> Plan[None]:
-    """Write the end of an invocation that left its lane: no worker will."""
+    """Write the end of an invocation withdrawn from the lane: no worker will."""
     now = time.time()
+    # The id of the attempt that now never begins: behind all events that a reader may have seen,
+    # as those of an attempt that was lost and requeued.
     end = EventId(attempt + 1, 0)
     key = keys.events(request_id)
     job = keys.job(request_id)
@@ -169,7 +171,7 @@ def status(request_id: str) -> Plan[InvocationStatus]:
 
 
 def _ended(entry: Reply, attempt: int) -> State | None:
-    """Return how an attempt ended by the last entry of its stream, None if it has not."""
+    """Return how an attempt ended by the last entry of the stream, None if still running."""
     entry_id, flat = entry
     try:
         last = events.unpack(entry_id, events.fields_of(flat))[-1]

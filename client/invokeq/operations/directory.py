@@ -1,4 +1,4 @@
-"""The directory of live workers: what each serves, and so the queue of a call."""
+"""The directory of live workers: the models of each, and so the queue of a call."""
 
 import time
 from collections.abc import Iterable
@@ -30,18 +30,18 @@ from invokeq.protocol.redis import keys
 from invokeq.transport.batch import Batch
 
 FRESH: Final = 1.0
-"""Seconds for which the directory is used without reading it again."""
+"""Seconds until the directory is read again."""
 
 
 NO_NEWS: Final = QueueBounds()
-"""The bounds of workers that publish none."""
+"""The bounds of workers without published bounds."""
 
 NOBODY: Final = "no worker is alive; start one with `invokeq worker --pool NAME`"
 
 
 @dataclass(frozen=True, slots=True)
 class LiveWorker:
-    """One worker whose lease holds, and the providers that it serves."""
+    """One worker with a valid lease, and the providers served there."""
 
     entry: WorkerEntry
     providers: dict[str, ProviderEntry]
@@ -72,6 +72,7 @@ class Directory:
             ]
         )
         live = _live_entries(clock, leases, entries)
+        # Catalogs are named by their digest and never change, so each is fetched once.
         missing = sorted({entry.catalog for entry in live} - self._catalogs.keys())
         if missing:
             replies = yield Batch([("GET", keys.catalog(digest)) for digest in missing])
@@ -130,6 +131,7 @@ class Directory:
 
     def _learn(self, found: dict[str, bytes | None]) -> None:
         for digest, data in found.items():
+            # An expired catalog counts as empty, and the next read asks for it again.
             if data is not None:
                 self._catalogs[digest] = catalog_adapter.validate_json(data)
 
@@ -219,6 +221,7 @@ def list_models(
 def _live_entries(
     clock: list[bytes], leases: list[bytes], entries: list[bytes]
 ) -> list[WorkerEntry]:
+    # Leases end by the server's clock, so a client whose clock is wrong still sees live workers.
     now = int(clock[0]) * 1000 + int(clock[1]) // 1000
     pairs = zip(leases[::2], leases[1::2], strict=True)
     alive = {name for name, until in pairs if float(until) > now}

@@ -1,4 +1,4 @@
-"""Read the failed vendor calls of an invocation from its stream."""
+"""Read the failed vendor calls of an invocation from the stream."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,18 +12,18 @@ from invokeq.protocol.redis import keys
 from invokeq.transport.batch import Batch
 
 PAGE: Final = 32
-"""Entries that are fetched at once; workers pack up to 256 KB into one."""
+"""Entries fetched at once; workers pack up to 256 KB into one."""
 
 MOST_BYTES: Final = 16 * 1024 * 1024
-"""How much of a stream is looked through; what fails, fails before the most is said."""
+"""Limit of stream bytes to search; most vendor calls fail before any output."""
 
 
 @dataclass(frozen=True, slots=True)
 class VendorRetry:
-    """A vendor call that failed; `id` is that of its event, `call` counts those of the attempt.
+    """A failed vendor call; `id` is the event id, `call` the number within the attempt.
 
-    `error` is the object that `error_from_wire` reads. After `wait` seconds the model in `next` is
-    called; None means no further call. Models are `provider/model`.
+    `error` is an object for `error_from_wire`. After `wait` seconds the model in `next` is called;
+    None means no further call. Models are `provider/model`.
     """
 
     id: str
@@ -40,7 +40,7 @@ class VendorRetry:
 
 
 def retry_of(event: Event) -> VendorRetry:
-    """Read a `retry` event; ProtocolError if it is not what a worker writes."""
+    """Decode a `retry` event; ProtocolError if fields are missing or wrong."""
     data = event.data
     try:
         following = data["next"]

@@ -1,4 +1,4 @@
-"""Read fields of a job record leniently: a plugin may have written anything there."""
+"""Read fields of a job record leniently: a plugin may have written any bytes there."""
 
 from datetime import datetime
 from typing import Final
@@ -9,18 +9,18 @@ _MOST_DIGITS: Final = 7  # of an attempt that the claim script believes
 
 
 def text_of(value: Reply) -> str:
-    """Return a text, with `\\ufffd` for bytes that are not UTF-8."""
+    """Return a text, with `\\ufffd` for bytes outside UTF-8."""
     return value.decode(errors="replace") if value else ""
 
 
 def number_of(value: Reply) -> int:
-    """Return a count, and 0 for a value that is no count."""
+    """Return a count, and 0 for any other value."""
     text = text_of(value)
     return int(text) if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS else 0
 
 
 def time_of(value: Reply) -> datetime | None:
-    """Return a time with a zone, and None for a value that is no such time."""
+    """Return a time with a zone, and None for any other value."""
     try:
         time = datetime.fromisoformat(text_of(value))
     except ValueError:

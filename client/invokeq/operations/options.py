@@ -1,4 +1,4 @@
-"""The options of a call beside its request, and the options of a session."""
+"""The options of a call beside the request, and the options of a session."""
 
 import time
 from dataclasses import dataclass, replace
@@ -10,26 +10,26 @@ from invokeq.protocol.redis.keys import check_name, check_request_id
 from invokeq.protocol.requests import Priority
 
 PICKUP_TIMEOUT: Final = 120.0
-"""Seconds until a worker must have claimed an invocation; long enough for a queue that is busy."""
+"""Seconds until a worker must have claimed an invocation; long enough for a busy queue."""
 
 ORPHAN_TIMEOUT: Final = 30.0
-"""Seconds after which an invocation whose reader has gone is cancelled."""
+"""Seconds after which an invocation without a reader is cancelled."""
 
 MAX_REQUEST_BYTES: Final = 32 * 1024 * 1024
-"""Bytes of one request, JSON; over it nothing is sent."""
+"""Limit of bytes of one request, as JSON; a larger request is not sent."""
 
 MAX_FILE_BYTES: Final = 25 * 1024 * 1024
-"""Bytes of one audio file; over it nothing is sent."""
+"""Limit of bytes of one audio file; a larger file is not sent."""
 
 RETRY_FOR_SECONDS: Final = 30.0
-"""Seconds that a reader outlives the loss of Redis."""
+"""Seconds for which a reader retries after the loss of Redis."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionOptions:
-    """The sender of a session, and its bounds on waiting and size. Times are in seconds.
+    """The sender of a session, and the bounds on waiting and size. Times are in seconds.
 
-    `lane` is the plugin whose lane is written to, where that is not `plugin_id` itself.
+    `lane` is the plugin with the lane for the jobs; None means the lane of `plugin_id`.
     """
 
     plugin_id: str
@@ -45,7 +45,7 @@ class SessionOptions:
     def __post_init__(self) -> None:
         check_name("plugin_id", self.plugin_id)
         for field in ("pickup_timeout", "orphan_timeout"):
-            if not getattr(self, field) >= 1:
+            if not getattr(self, field) >= 1:  # not `< 1`, which NaN would pass
                 raise InvalidRequestError(field=field, problem="must be at least 1 second")
 
     def on_behalf_of(
@@ -57,11 +57,11 @@ class SessionOptions:
 
 
 class CallExtras(TypedDict, total=False):
-    """The keyword arguments that every call of `session.model` takes beside its own.
+    """The keyword arguments common to all calls of `session.model`.
 
-    `request_id` is 32 lower-case hex characters: an id that is known already attaches to the
-    invocation of that id. `deadline` is in seconds from now, or an aware datetime. A call of
-    priority "high" goes to the front of its lane. A `detached` one runs on without a reader.
+    `request_id` is 32 lower-case hex characters: a known id attaches to the invocation of the id.
+    `deadline` is in seconds from now, or an aware datetime. A call of priority "high" goes to the
+    front of the lane. A `detached` call runs on without a reader.
     """
 
     request_id: str | None
@@ -86,8 +86,10 @@ _PRIORITIES: Final = get_args(Priority)
 
 
 def call_options(**extras: Unpack[CallExtras]) -> CallOptions:
-    """Check the extras of a call; TypeError for a keyword that is none, InvalidRequestError for a
-    value that will not do."""
+    """Check the extras of a call.
+
+    Raises TypeError for an unknown keyword, InvalidRequestError for a bad value.
+    """
     if not extras:
         return _NO_EXTRAS
     for name in extras:

@@ -1,7 +1,7 @@
 """Plans: the commands that a client sends to Redis and the use of the replies, without any I/O.
 
-A plan is a generator that yields batches of commands and is sent the replies; each `yield` is one
-round trip. The sync and the async transport differ only in how they execute a batch (see
+A plan is a generator: each `yield` hands out a batch of commands and returns the replies, in one
+round trip. The sync and the async transport differ only in the execution of a batch (see
 `invokeq.transport.blocking` and `invokeq.transport.aio`).
 """
 
@@ -22,10 +22,10 @@ Slot = NewType("Slot", int)
 
 
 class CommandList(list[Command]):
-    """The commands of one batch, and which reply belongs to which of them.
+    """The commands of one batch, and the mapping of replies to commands.
 
-    Commands between `begin()` and `commit()` are one transaction, at most one in a list: Redis
-    replies to these commands together, as the reply to EXEC.
+    Commands between `begin()` and `commit()` are one transaction, at most one in a list. Redis
+    replies to the commands of a transaction together, as the reply to EXEC.
     """
 
     __slots__ = ("_exec", "_multi")
@@ -35,7 +35,7 @@ class CommandList(list[Command]):
         self._multi = self._exec = -1
 
     def add(self, *command: str | bytes | float) -> Slot:
-        """Append a command; return the slot of its reply."""
+        """Append a command; return the slot of the reply."""
         self.append(command)
         return Slot(len(self) - 1)
 
@@ -51,6 +51,8 @@ class CommandList(list[Command]):
 
     def reply(self, slot: Slot, replies: Sequence[Reply]) -> Reply:
         """Return the reply to one command, of the replies to the whole list."""
+        # Within the transaction the server replies QUEUED to each command; the real replies are
+        # the list in the reply to EXEC.
         if self._multi < slot < self._exec:
             return replies[self._exec][slot - self._multi - 1]
         return replies[slot]
@@ -63,8 +65,8 @@ _EXEC: Command = ("EXEC",)
 def gather_plans(plans: Sequence[Plan[T]]) -> Plan[list[T | InvokeqError]]:
     """Run plans without waits together: one round trip is the next step of every plan.
 
-    Returns the result of each plan, or the InvokeqError that the plan raised. Any other exception
-    of a plan ends all plans.
+    Returns the result of each plan, or the InvokeqError raised by the plan. Any other exception of
+    a plan ends all plans.
     """
     outcomes: list[T | InvokeqError | None] = [None] * len(plans)
     batches: dict[int, Batch] = {}
@@ -84,6 +86,8 @@ def gather_plans(plans: Sequence[Plan[T]]) -> Plan[list[T | InvokeqError]]:
         sent, batches = batches, {}
         commands = [command for batch in sent.values() for command in batch.commands]
         retry_for_seconds = max(batch.retry_for_seconds for batch in sent.values())
+        # Segments mark where each plan's commands begin: on a cluster only the commands of one plan
+        # must wait for one another.
         segments = tuple(len(batch.commands) for batch in sent.values())
         replies = yield Batch(commands, retry_for_seconds, segments=segments)
         at = 0

@@ -1,7 +1,7 @@
-"""Push many calls into their lanes: all of them, or none.
+"""Push many calls into lanes: all calls, or none.
 
 Calls go in groups; a group takes as many round trips as a single call. Calls of one group in one
-lane wake a worker once, with the last of these calls.
+lane wake a worker once, with the last of the calls.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ GROUP_CALLS: Final = 256
 """Calls in one write; more would gain little, and keep the server from others for longer."""
 
 GROUP_BYTES: Final = 4 * 1024 * 1024
-"""Bytes of requests and files in one write; a call that is larger goes alone."""
+"""Bytes of requests and files in one write; a larger call goes alone."""
 
 T = TypeVar("T")
 
@@ -37,8 +37,8 @@ def submit_many(
     """Submit calls in order; return the result of each.
 
     One round trip a group; one more when the directory is over a second old, one more for a group
-    with request ids that the caller gave. When a call is refused, or the broker fails, what was
-    submitted is withdrawn, and the first error is raised: see `_withdraw_all`.
+    with request ids of the caller. When a call is refused, or the broker fails, all submitted calls
+    are withdrawn, and the first error is raised: see `_withdraw_all`.
     """
     entries: list[PendingJob] = []
     for call in calls:  # a call that no worker serves is found before anything is sent
@@ -71,11 +71,11 @@ def submit_many(
 def _withdraw_all(
     directory: Directory, entries: Sequence[PendingJob], error: InvokeqError
 ) -> Plan[None]:
-    """Withdraw the jobs that may be in their lanes, and cancel those that a worker has claimed.
+    """Withdraw pushed jobs; cancel the jobs already claimed by a worker.
 
-    Of withdrawn jobs nothing is left, and their request ids are free again. `taken_back` of the
-    error counts both; it is None if the broker cannot be reached: then the jobs lapse with their
-    leases.
+    A withdrawn job leaves no key behind, and the request id is free again. `taken_back` of the
+    error counts withdrawn and cancelled jobs. `taken_back` is None if the broker cannot be reached:
+    then the jobs lapse with the leases.
     """
     error.taken_back = None
     count = 0
