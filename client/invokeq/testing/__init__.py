@@ -1,11 +1,11 @@
 """Fake sessions for plugins' own tests: no Redis, no worker, answers by a script.
 
-A fake session is the real one on a Redis in memory, so it checks arguments, starts lazily,
-accumulates and raises as the real one does. It promises nothing about time: a model answers as fast
-as it is read, and a detached invocation has ended by the time a test looks.
+A fake session is the real session on a Redis in memory: arguments are checked, calls start lazily,
+chunks accumulate and errors are raised as with workers. Times mean nothing: a model answers as fast
+as the caller reads, and a detached invocation has ended by the time a test looks.
 
-A package with a kind of call of its own names a `FakeKind` in `CallKind.fake_ref`: how a scripted
-answer becomes `FakeEvent`s.
+A package with another kind of call names a `FakeKind` in `CallKind.fake_ref`, to turn a scripted
+answer into `FakeEvent`s.
 """
 
 from invokeq.testing.llm import LLMAnswer, LLMPiece, StructuredAnswer, StructuredPiece

@@ -1,4 +1,4 @@
-"""The fakes of the built-in kinds, called as the table of kinds refers to them (`fake_ref`)."""
+"""The fakes of the built-in kinds, under the names in the table of kinds (`fake_ref`)."""
 
 from typing import Any, Final
 

@@ -19,7 +19,7 @@ from invokeq.protocol.requests import LLMRequest, LLMStructuredOutputRequest
 from invokeq.testing.script import FakeEvent, FakeKind, Output, is_series, pieces_of
 
 LLMPiece: TypeAlias = str | AssistantPromptMessage | LLMResultChunk | InvokeqError
-"""A piece of an answer: text, a message (for tool calls), a whole chunk, or what goes wrong."""
+"""A piece of an answer: text, a message (for tool calls), a whole chunk, or an error."""
 
 LLMAnswer: TypeAlias = LLMPiece | Iterable[LLMPiece]
 """The answer to one call: a text streams word by word, any other piece is one chunk."""
@@ -69,6 +69,7 @@ STRUCTURED: Final[FakeKind[LLMStructuredOutputRequest, StructuredAnswer]] = Fake
 
 def _pieces(answer: Any) -> Iterator[Any]:
     if isinstance(answer, str):
+        # Words keep the spaces behind them, so that the joined chunks are the text unchanged.
         yield from cast(list[str], re.findall(r"\S+\s*|\s+", answer))
     elif isinstance(answer, _WHOLE):
         yield answer
@@ -88,10 +89,10 @@ def _entries(chunks: Iterator[LLMResultChunk | InvokeqError]) -> Iterator[Output
 def _parts(
     request: _Request, pieces: Iterable[Any], kind: FakeKind[Any, Any]
 ) -> Iterator[LLMResultChunk | InvokeqError]:
-    """Turn pieces into chunks, at most one error the last of them.
+    """Turn pieces into chunks; an error ends the chunks.
 
-    A last chunk with usage and finish reason is added, unless there are whole chunks among them:
-    then they are taken as they are.
+    Adds a last chunk with usage and finish reason, unless the answer has whole chunks: then nothing
+    is added.
     """
     index, whole, finish_reason = 0, False, "stop"
     for item in pieces:
@@ -120,9 +121,9 @@ def _parts(
 def _with_output(
     request: _Request, parts: Iterator[LLMResultChunk | InvokeqError]
 ) -> Iterator[LLMResultChunk | InvokeqError]:
-    """Pass chunks on, and add the one with the object that their text is.
+    """Pass chunks on, then add a chunk with the object parsed from all text.
 
-    There is none where they bring it themselves, and where they do nothing but call tools.
+    Adds no chunk if a chunk had the object already, or if the answer is tool calls alone.
     """
     texts: list[str] = []
     brought = calls = False
@@ -161,7 +162,7 @@ def _with_object(chunk: LLMResultChunk, output: Mapping[str, Any] | None) -> LLM
 def _merged(
     request: _Request, parts: Iterable[LLMResultChunk | InvokeqError]
 ) -> LLMResultChunk | InvokeqError:
-    """Make the one chunk that a worker sends when the caller asked for no stream."""
+    """Return the single chunk of a call without a stream, as sent by a worker."""
     usage, contents, calls = LLMUsage.empty_usage(), list[Content](), list[ToolCall]()
     output: Mapping[str, Any] | None = None
     for part in parts:
@@ -178,7 +179,7 @@ def _merged(
 
 
 def _merge_calls(calls: list[ToolCall], fragments: Iterable[ToolCall]) -> None:
-    """Add fragments; one without an id of its own, or with the last call's, continues that call."""
+    """Add fragments; a fragment without an id, or with the last call's id, continues the call."""
     for fragment in fragments:
         if calls and fragment.id in ("", calls[-1].id):
             calls[-1].function.arguments += fragment.function.arguments
@@ -194,7 +195,7 @@ def _chunk(request: _Request, index: int, message: AssistantPromptMessage) -> LL
 
 
 def _usage(request: _Request, chunks: int) -> LLMUsage:
-    """Count a word of the prompt, and a chunk of the answer, as a token; it costs nothing."""
+    """Count each word of the prompt, and each chunk of the answer, as a token, free of charge."""
     prompt = sum(len(m.get_text_content().split()) for m in request.prompt_messages)
     counts = {
         "prompt_tokens": prompt,

@@ -1,7 +1,7 @@
-"""A Redis in memory that knows the commands of the client's plans, and no others.
+"""A Redis in memory with the commands of the client's plans, and no others.
 
-It is strict and small: an unknown command is a NotImplementedError, nothing expires, and nothing
-blocks, because the fake worker advances an invocation whenever its stream is read.
+Strict and small: an unknown command is a NotImplementedError, and keys never expire. Reads never
+block, because each read of a stream lets the fake worker advance the invocation.
 """
 
 import time
@@ -21,7 +21,7 @@ _JOB: Final = keys.job("")
 _LANE: Final = keys.lane_list("")
 _LEASE_END: Final = b"9007199254740991"  # in server milliseconds: the fake worker never dies
 _REFUSED: Final = b"refused"
-"""Status of a job that the script refused: not one that can be withdrawn, nor one that is known."""
+"""Status of a job refused by the script: the job can neither be withdrawn nor looked up."""
 
 
 class Worker(ABC):
@@ -29,23 +29,23 @@ class Worker(ABC):
 
     @abstractmethod
     def on_push(self, request_id: str) -> None:
-        """Take in a job that was pushed; raises the error by which the script refuses the job."""
+        """Take in a pushed job; raises the error of a script for refusing the job."""
 
     @abstractmethod
     def on_read(self, request_id: str) -> bool:
-        """Write the next event of an invocation; return whether there was one."""
+        """Write the next event of an invocation; return False if none is left."""
 
     @abstractmethod
     def on_detach(self, request_id: str) -> None:
-        """Run an invocation to its end."""
+        """Run an invocation to the end."""
 
     @abstractmethod
     def on_cancel(self, request_id: str, reason: str) -> None:
-        """Stop an invocation that runs."""
+        """Stop a running invocation."""
 
 
 class MemoryRedis:
-    """Executes commands on dictionaries and lists, for one fake session and its copies."""
+    """Executes commands on dictionaries and lists, for one fake session and all copies."""
 
     worker: Worker
 
@@ -58,14 +58,14 @@ class MemoryRedis:
 
     @property
     def request_ids(self) -> list[str]:
-        """The ids of the jobs that were pushed and not withdrawn, in order."""
+        """The ids of the jobs pushed and not withdrawn, in order."""
         return [rid for rid in self._pushed if keys.job(rid) in self._hashes]
 
     def execute(self, commands: Sequence[Command]) -> list[Reply]:
         """Execute one batch, as a server would.
 
-        Raises the error by which the script refuses a job. Of a refused job nothing is left, and
-        the jobs behind it in the batch are not pushed.
+        Raises the error of a script for refusing a job. A refused job leaves no key behind, and
+        later jobs of the batch are not pushed.
         """
         replies: list[Reply] = []
         transaction: list[Reply] | None = None
@@ -88,7 +88,7 @@ class MemoryRedis:
         return replies
 
     def run(self, name: str, *arguments: Any) -> Reply:
-        """Execute one command; NotImplementedError for a command that no plan sends."""
+        """Execute one command; NotImplementedError for a command outside the plans."""
         handler = getattr(self, f"_{name.lower()}", None)
         if handler is None:
             raise NotImplementedError(
@@ -111,6 +111,7 @@ class MemoryRedis:
         depth = len(waiting)
         if key.startswith(_LANE):
             request_id = str(value)
+            # Only here: all keys of the job are written before the push, as for a real worker.
             try:
                 self.worker.on_push(request_id)
             except InvokeqError:
@@ -142,6 +143,7 @@ class MemoryRedis:
         if "NX" in options and before is not None:
             return None
         self._strings[key] = _encoded(value)
+        # No reader may ever come, and only reads advance an invocation: so run it to its end now.
         if value == DETACHED:
             self.worker.on_detach(_request_id_in(key))
         return before if "GET" in options else b"OK"
@@ -154,7 +156,7 @@ class MemoryRedis:
         return self._strings.get(key)
 
     def _expire(self, key: str, seconds: int) -> int:
-        if seconds == 0:
+        if seconds == 0:  # the plans delete a key by EXPIRE 0
             for kept in (self._strings, self._hashes, self._streams):
                 kept.pop(key, None)
         return 1

@@ -1,4 +1,4 @@
-"""The calls of fake sessions: the real ones, and the script that answers them."""
+"""The calls of fake sessions: the real calls, with a script for the answers."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Generic, TypeVar
@@ -49,20 +49,21 @@ class Scripted(Generic[R, A]):
 
     @property
     def calls(self) -> Sequence[R]:
-        """The requests of this kind so far, validated, in the order in which they were sent."""
+        """The requests of the kind so far, validated, in order of sending."""
         return self._script.calls
 
     def answers(self, *answers: A | InvokeqError | Callable[[R], A | InvokeqError]) -> None:
-        """Script what the next calls get: one answer a call, in order.
+        """Script the answers of the next calls: one answer a call, in order.
 
-        The class says what an answer is; each may be an InvokeqError to be raised instead. A
-        function of the request answers every call that has no answer of its own.
+        The docstring of the class lists the types of an answer. An InvokeqError is raised in place
+        of an answer. A function of the request answers every call without an answer. Raises
+        TypeError for a value of another type.
         """
         self._script.add(answers)
 
 
 class ScriptedWithFiles(Scripted[R, A]):
-    """Calls that answer by a script, and keep the files that were sent."""
+    """Calls with scripted answers, and a record of the sent files."""
 
     @property
     def files(self) -> Sequence[bytes]:
@@ -156,11 +157,11 @@ _FAKES: Final[dict[Any, Any]] = {
     TTS: FakeTTS,
     AsyncTTS: FakeAsyncTTS,
 }
-"""The typed fakes of the built-in kinds; those of other packages are made when first used."""
+"""The typed fakes of the built-in kinds; fakes of other kinds are made on first use."""
 
 
 class ScriptedModels(BaseModels):
-    """Builds the calls of every kind together with their scripts."""
+    """Builds the calls of every kind, each with a script."""
 
     def __init__(
         self, worker: FakeWorker, transport: Any, directory: Directory, options: SessionOptions
@@ -170,6 +171,8 @@ class ScriptedModels(BaseModels):
 
     def _build(self, kind: CallKind) -> Any:
         real = self._class_of(kind)
+        # A kind of another package has no typed fake: build one over the kind's own class, so that
+        # its `prepare` and `submit` are the real ones.
         fake: Any = _FAKES.get(real) or type(f"Fake{real.__name__}", (ScriptedWithFiles, real), {})
         calls = fake(*self._parts)
         calls._script = self._worker.script(kind)

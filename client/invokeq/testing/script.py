@@ -1,4 +1,4 @@
-"""The script of one kind of call, and the check of its answers."""
+"""The script of one kind of call, and the check of the answers."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,9 +16,9 @@ A = TypeVar("A")
 
 
 class UnscriptedCallError(AssertionError):
-    """A call came for which no answer that fits was scripted.
+    """A call without a scripted answer, or with an answer of a wrong size.
 
-    Not an InvokeqError, so that code which handles the errors of a model does not swallow it.
+    Not an InvokeqError: a plugin's handler of model errors must not swallow the mistake of a test.
     """
 
 
@@ -39,11 +39,12 @@ Output: TypeAlias = FakeEvent | InvokeqError
 
 @dataclass(frozen=True, slots=True)
 class FakeKind(Generic[R, A]):
-    """One kind of call: what answers it, and how an answer becomes events.
+    """One kind of call: the types of an answer, and the events of an answer.
 
-    `attribute` is that of `session.model`, `answer` says in words what an answer is, `accepts`
-    whether a value is one, and `entries` makes the events of it. `nothing` gives the answer to a
-    request for which no model is asked, such as one without texts, and None to all others.
+    `attribute` is the attribute of `session.model`. `answer` describes an answer in words, for
+    errors. `accepts` returns whether a value is an answer, and `entries` returns the events of an
+    answer. `nothing` returns the answer to a request without work for a model, such as a request
+    without texts, and None for all other requests.
     """
 
     attribute: str
@@ -53,7 +54,7 @@ class FakeKind(Generic[R, A]):
     nothing: Callable[[R], A | None] = lambda _: None
 
     def refusal(self, value: object) -> TypeError:
-        """Return the error for a value that is no answer."""
+        """Return the error for a value of a wrong type."""
         return TypeError(
             f"an answer of {self.attribute} is {self.answer}, an InvokeqError, or a function of"
             f" the request that gives one; not {type(value).__name__}"
@@ -72,9 +73,9 @@ class Script(Generic[R, A]):
         self._otherwise: Callable[[R], A | InvokeqError] | None = None
 
     def add(self, answers: Iterable[A | InvokeqError | Callable[[R], A | InvokeqError]]) -> None:
-        """Add answers; a function answers every call that has no answer of its own.
+        """Add answers; a function answers every call without an answer.
 
-        Raises TypeError for what cannot be an answer.
+        Raises TypeError for a value of a wrong type.
         """
         for answer in answers:
             if self._is_answer(answer):
@@ -91,6 +92,7 @@ class Script(Generic[R, A]):
         self.calls.append(request)
         if file is not None:
             self.files.append(file)
+        # A real worker asks no model for such a request, so no scripted answer is used up.
         answer = self._kind.nothing(request)
         if answer is None:
             answer = self._next(request, number)
@@ -119,7 +121,7 @@ class Script(Generic[R, A]):
 
 
 def pieces_of(answer: Iterable[Any]) -> Iterator[Any]:
-    """Yield the pieces of an answer; an answer that is a generator may fail on its way."""
+    """Yield the pieces of an answer; an InvokeqError raised by a generator is the last piece."""
     try:
         yield from answer
     except InvokeqError as error:

@@ -19,7 +19,7 @@ from invokeq.transport.blocking import Transport
 
 
 class _Scripted:
-    """The server in memory, its worker, and the record of calls, for both fake sessions."""
+    """The server in memory, the worker, and the record of calls, for both fake sessions."""
 
     def __init__(
         self, plugin_id: str = "test", tenant_id: str | None = None, user_id: str | None = None
@@ -31,7 +31,7 @@ class _Scripted:
 
     @property
     def calls(self) -> Sequence[CallRequest]:
-        """The requests so far, of all kinds, validated, in the order in which they were sent."""
+        """The requests so far, of all kinds, validated, in order of sending."""
         return self._worker.calls
 
     @property

@@ -52,12 +52,12 @@ AnyRerankRequest: TypeAlias = RerankRequest | MultiModalRerankRequest
 EmbeddingAnswer: TypeAlias = (
     Iterable[Sequence[float]] | Sequence[float] | TextEmbeddingResult | MultiModalEmbeddingResult
 )
-"""One vector a text, one vector for all of them, or the whole result."""
+"""One vector a text, one vector for all texts, or the whole result."""
 
 RerankAnswer: TypeAlias = Iterable[float] | RerankResult | MultiModalRerankResult
 """One score a document, in the order of the documents, or the whole result.
 
-The texts of a result are ignored: a caller always gets those of its own documents.
+The texts of a result are ignored: a caller always gets the texts of the request.
 """
 
 TTSAnswer: TypeAlias = bytes | Iterable[bytes | InvokeqError]
@@ -79,7 +79,7 @@ def _embedding_entries(request: EmbeddingRequest, answer: EmbeddingAnswer) -> It
         raise EMBEDDING.refusal(rows)
     if rows:
         numbers = array("d", [number for row in rows for number in row])
-        if sys.byteorder == "big":
+        if sys.byteorder == "big":  # the wire is little-endian
             numbers.byteswap()
         packed = numbers.tobytes()
         yield FakeEvent(EventKind.VECTORS, events.vectors(0, len(rows), width, "<f8"), packed)
@@ -101,6 +101,7 @@ def _rerank_entries(request: AnyRerankRequest, answer: RerankAnswer) -> Iterator
         _check_count(request, "scores", len(scores), count)
         least = -math.inf if request.score_threshold is None else request.score_threshold
         ranked = [(index, score) for index, score in enumerate(scores) if score >= least]
+        # A stable sort, as with real providers: documents of one score keep their order.
         ranked.sort(key=lambda found: -found[1])
         ranked = ranked[: request.top_n]
     if ranked:

@@ -1,7 +1,7 @@
 """The fake worker: answers by scripts, and writes events as a real worker does.
 
-An invocation advances when it is read: `queued` until the first read, then `running` to its end,
-one event a read. A detached invocation runs to its end at once.
+Reads advance an invocation: `queued` until the first read, then `running`, one event a read. A
+detached invocation runs to the end at once.
 """
 
 from collections.abc import Iterator
@@ -47,11 +47,11 @@ _AT_SUBMIT: Final = (
     QueueFullError,
     RequestTooLargeError,
 )
-"""Errors that a real session raises before a job is in its lane."""
+"""Errors raised by a real session before the job is in a lane."""
 
 
 class Run:
-    """One invocation: the rest of its answer, and how many events are written."""
+    """One invocation: the rest of the answer, and how many events are written."""
 
     def __init__(self, lane: str, answer: Iterator[Output]) -> None:
         self.lane = lane
@@ -67,7 +67,7 @@ class Run:
 
 
 class FakeWorker(Worker):
-    """Claims the jobs of one fake session, and answers by its scripts."""
+    """Claims the jobs of one fake session, and answers by the session's scripts."""
 
     def __init__(self, redis: MemoryRedis) -> None:
         self.calls: list[CallRequest] = []
@@ -90,6 +90,7 @@ class FakeWorker(Worker):
         self.calls.append(request)
         kind = _kind_of(request.kind)
         answer = self.script(kind).answer(request, file, len(self.calls))
+        # Raised out of the push, as `submit` of a real session raises; all other errors are events.
         if isinstance(answer, _AT_SUBMIT):
             raise answer
         lane: bytes = self._redis.run("HGET", job, "origin")
@@ -118,7 +119,7 @@ class FakeWorker(Worker):
             self._end(request_id, run, EventKind.CANCELLED, events.cancelled(reason))
 
     def _is_open(self, request_id: str) -> bool:
-        """Return whether a job is still there: a caller may have withdrawn or cancelled it."""
+        """Return whether a job is queued or running; a caller may withdraw or cancel the job."""
         return self._redis.run("HGET", keys.job(request_id), "status") in (b"queued", b"started")
 
     def _claim(self, request_id: str, run: Run) -> None:
@@ -135,6 +136,7 @@ class FakeWorker(Worker):
             self._write(request_id, run, item)
         elif item is None:
             self._end(request_id, run, EventKind.DONE, events.done(run.told_usage))
+        # A real worker cancels at the deadline, and the reader turns that event into the error.
         elif isinstance(item, DeadlineExceededError):
             usage = getattr(item, "usage", None) or run.told_usage
             data = events.cancelled(events.DEADLINE, usage, getattr(item, "stage", None))
@@ -156,7 +158,7 @@ class FakeWorker(Worker):
         self._redis.run("HSET", keys.job(request_id), "status", _STATUS[kind], "ended_at", ended)
 
     def _load(self, envelope: Envelope) -> tuple[CallRequest, bytes | None]:
-        """Return the request of a job, decoded as by a worker, and its file."""
+        """Return the request of a job, decoded as by a worker, and the file."""
         rid = envelope.request_id
         body = envelope.body and self._joined(envelope.body, keys.body_part, rid)
         file = envelope.file and self._joined(envelope.file, keys.file_part, rid)
@@ -176,7 +178,7 @@ _STATUS: Final = {
 
 
 def resolve_fake(kind: CallKind) -> Any:
-    """Return the FakeKind that a kind names."""
+    """Return the FakeKind of a kind, by `fake_ref`."""
     return resolve(kind.fake_ref)
 
 
