@@ -1,4 +1,4 @@
-"""Anthropic's models, by its Messages API."""
+"""Anthropic's models through the Messages API: requests, events, errors and the provider."""
 
 from invokeq_providers.anthropic.provider import AnthropicProvider
 

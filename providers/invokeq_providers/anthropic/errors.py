@@ -1,4 +1,4 @@
-"""What the Anthropic SDK raises, and what errors look like inside a stream."""
+"""Errors of the Anthropic SDK, and errors reported inside a stream."""
 
 import time
 from collections.abc import Mapping
@@ -46,12 +46,16 @@ KINDS: Final = ErrorKinds(
 
 
 def raise_reported(errors: VendorErrors, model: str, event: Any, chunks: int) -> None:
-    """Raise the error that an event of a stream reports, if it is one; TypeError if it is none."""
+    """Raise the error that an event of a stream reports, if any; `chunks` were emitted before.
+
+    Raise TypeError for an event without a type.
+    """
     kind = type_of(event)
     if kind is None:
         raise TypeError("an event without a type")
     if kind != "error":
         return
+    # The status of the response was 200 already: the type of the error stands for the status.
     status = _STATUS_OF.get(type_of(event.get("error")) or "", HTTPStatus.INTERNAL_SERVER_ERROR)
     detail = said_in(event) or "no reason given"
     raise errors.from_failure(model, Failure(status, detail, chunks=chunks))

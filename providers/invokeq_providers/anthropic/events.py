@@ -1,7 +1,7 @@
-"""Turns the events of Anthropic's Messages API into those of OpenAI's format.
+"""Convert events of Anthropic's Messages API to events of OpenAI's format.
 
-`ChatAnswer` reads those, so that text, thoughts, tool calls and usage come out as they do from
-every other vendor.
+`ChatAnswer` reads the result, so text, thoughts, tool calls and usage come out alike for every
+vendor.
 """
 
 from collections.abc import Mapping
@@ -29,9 +29,9 @@ _THINKING: Final = frozenset({"thinking", "redacted_thinking"})
 
 
 class MessageEvents:
-    """The state of one answer: what its blocks are, and what it has cost so far.
+    """The state of one answer: the content blocks, and the usage so far.
 
-    `thoughts` are its thinking blocks as they came, with the signatures that prove them.
+    `thoughts` are the unchanged thinking blocks, with the signatures that prove the thoughts.
     """
 
     def __init__(self) -> None:
@@ -40,7 +40,10 @@ class MessageEvents:
         self._usage: dict[str, Any] = {}
 
     def read(self, event: Event) -> Event:
-        """Say in OpenAI's format what an event says; what says nothing of use becomes empty."""
+        """Return an event in OpenAI's format; the mapping is empty for an event without use.
+
+        Raise LookupError or TypeError for a malformed event.
+        """
         match event["type"]:
             case "message_start":
                 self._count(event["message"].get("usage"))
@@ -63,6 +66,7 @@ class MessageEvents:
         if kind in _THINKING:
             self.thoughts.append(kept)
         if kind == "tool_use":
+            # Anthropic starts a tool call with an empty input; a compatible server may send all.
             arguments = orjson.dumps(block["input"]).decode() if block.get("input") else ""
             kept["emitted"] = bool(arguments)
             function = {"name": block["name"], "arguments": arguments}
@@ -87,7 +91,7 @@ class MessageEvents:
                 return {}
 
     def _stop(self, index: int) -> Event:
-        """Give a tool call without arguments the empty object that it means."""
+        """Return an empty object as the arguments of a tool call without arguments."""
         block = self._blocks[index]
         return _arguments(index, "{}") if block.get("emitted") is False else {}
 
@@ -98,7 +102,7 @@ class MessageEvents:
         return {"choices": [{"delta": {}, "finish_reason": finish}], "usage": self._counts()}
 
     def _count(self, usage: Event | None) -> None:
-        """Note counts; later ones stand for the answer so far, and need not name them all."""
+        """Record counts: a later count replaces an earlier one, and a missing count stays."""
         self._usage |= {k: v for k, v in (usage or {}).items() if v is not None}
 
     def _counts(self) -> Mapping[str, int]:

@@ -1,8 +1,8 @@
-"""Writes requests for Anthropic's Messages API.
+"""Build requests for Anthropic's Messages API.
 
-Pure. What the API cannot take is refused with the place of the part; nothing is left out in silence
-but empty texts, which the API refuses and which say nothing. System messages are merged, because
-there is one system prompt; neighbours of one role are merged, because roles alternate.
+Pure. A part that the API cannot take raises InvalidRequestError with the place of the part. Only
+empty texts are left out in silence: the API refuses empty texts. System messages are merged,
+because the API has one system prompt. Neighbours of one role are merged, because roles alternate.
 """
 
 from base64 import b64decode
@@ -29,7 +29,7 @@ from invokeq.protocol.errors import InvalidRequestError
 Body = dict[str, Any]
 
 THOUGHTS: Final = "anthropic_thinking"
-"""The key of an opaque body that holds the thinking blocks of an answer, as they came."""
+"""The key of an opaque body with the unchanged thinking blocks of an answer."""
 
 _BETWEEN_SYSTEM_TEXTS: Final = "\n\n"
 _NO_ARGUMENTS: Final[Mapping[str, Any]] = {"type": "object", "properties": {}}
@@ -37,13 +37,16 @@ _MIN_THINKING_BUDGET: Final = 1024  # fewer are refused, says the API reference 
 
 
 def system_prompt(messages: Sequence[PromptMessage]) -> str:
-    """Merge the system messages, wherever they stand."""
+    """Return the text of all system messages, wherever in the list; empty without any."""
     texts = [m.get_text_content() for m in messages if isinstance(m, SystemPromptMessage)]
     return _BETWEEN_SYSTEM_TEXTS.join(text for text in texts if text)
 
 
 def turns(messages: Sequence[PromptMessage]) -> list[Body]:
-    """Write the other messages as turns that alternate between user and assistant."""
+    """Return the other messages as turns that alternate between user and assistant.
+
+    Raise InvalidRequestError for a part that the API cannot take.
+    """
     written: list[Body] = []
     for i, message in enumerate(messages):
         if isinstance(message, SystemPromptMessage):
@@ -59,7 +62,7 @@ def turns(messages: Sequence[PromptMessage]) -> list[Body]:
 
 
 def tools(given: Sequence[PromptMessageTool]) -> list[Body]:
-    """Write tools."""
+    """Return tools in the format of the API."""
     return [
         {
             "name": tool.name,
@@ -71,9 +74,10 @@ def tools(given: Sequence[PromptMessageTool]) -> list[Body]:
 
 
 def thinking(parameters: Mapping[str, Any], facts: AIModelEntity) -> Body | None:
-    """Write the parameters `thinking`, `thinking_budget` and `thinking_display` as one object.
+    """Return the parameters `thinking`, `thinking_budget` and `thinking_display` as one object.
 
-    Models with a rule for the budget think by budget, the others by their own judgement.
+    Models with a rule for `thinking_budget` think by budget, other models adaptively. None without
+    any of the parameters.
     """
     wanted, budget = parameters.get("thinking"), parameters.get("thinking_budget")
     display = parameters.get("thinking_display")
@@ -83,13 +87,13 @@ def thinking(parameters: Mapping[str, Any], facts: AIModelEntity) -> Body | None
         return None
     if any(rule.name == "thinking_budget" for rule in facts.parameter_rules):
         return {"type": "enabled", "budget_tokens": budget or _MIN_THINKING_BUDGET}
-    # Who asks for thoughts wants to see them; by default newer models keep them to themselves.
+    # By default newer models hide the thoughts; a caller who asks for thinking wants to read some.
     return {"type": "adaptive", "display": display or "summarized"}
 
 
 def _blocks(index: int, message: PromptMessage) -> list[Body]:
     if isinstance(message, ToolPromptMessage):
-        # A result may be empty: that a tool had nothing to say is something to say.
+        # An empty result stays: the model needs a result for every tool call.
         result: Body = {"type": "tool_result", "tool_use_id": message.tool_call_id}
         content = _content(index, message)
         return [{**result, "content": content} if content else result]
@@ -173,7 +177,7 @@ def _tool_use(index: int, j: int, call: AssistantPromptMessage.ToolCall) -> Body
 
 
 def _thoughts(message: AssistantPromptMessage) -> list[Body]:
-    """Give the thinking blocks that came with the answer; a tool loop must send them back."""
+    """Return the thinking blocks of an answer; a tool loop must send the blocks back."""
     if not isinstance(message.opaque_body, dict):
         return []
     blocks = message.opaque_body.get(THOUGHTS)
@@ -181,7 +185,7 @@ def _thoughts(message: AssistantPromptMessage) -> list[Body]:
 
 
 def _without_thoughts(parts: list[Body]) -> list[Body]:
-    """Take out the copy of the thoughts that was shown in the text."""
+    """Return the parts without the copy of the thoughts at the head of the text."""
     text: str = parts[0]["text"]
     if text.startswith("<think>\n"):
         text = text.partition("\n</think>")[2]

@@ -1,9 +1,9 @@
 """The provider of the type `anthropic`.
 
-The official SDK makes the requests; the streamed body is parsed here, because building the SDK's
-objects costs more than everything else that a chunk costs together. Answers are streamed whether or
-not somebody waits for their parts: only so does silence show. An answer that breaks off before the
-vendor says that it is complete is an error. Retries are left to the worker.
+The official SDK makes the requests. The streamed body is parsed here, because building the SDK's
+objects costs more than all other work for a chunk together. Every answer is streamed, even for a
+caller who wants the whole: only a stream shows a silent vendor. An answer that breaks off before
+the vendor's last event is an error. Retries are left to the worker.
 """
 
 import time
@@ -42,7 +42,7 @@ _OUR_PARAMETERS: Final = frozenset(
 
 
 class AnthropicOptions(VendorOptions):
-    """`tool_call_fragments` passes tool calls on as they grow, instead of whole at the end."""
+    """Options of the type `anthropic`; `tool_call_fragments` streams tool calls piece by piece."""
 
     tool_call_fragments: bool = False
 
@@ -60,7 +60,7 @@ class AnthropicProvider(VendorProvider):
         self._client: anthropic.AsyncAnthropic | None = None
 
     async def start(self, model_types: Collection[ModelType] | None = None) -> None:
-        del model_types  # what it opens serves all of them
+        del model_types  # one client serves all types
         self._open()
 
     async def close(self) -> None:
@@ -86,6 +86,7 @@ class AnthropicProvider(VendorProvider):
             async for event in events:
                 chunk = self.errors.read(call.model, feed, event, answer.chunks)
                 if chunk is None:
+                    # An event without output, such as a ping, still shows a living vendor.
                     call.heartbeat()
                 else:
                     yield chunk
@@ -93,6 +94,7 @@ class AnthropicProvider(VendorProvider):
                 raise self.errors.broken_off(call.model, answer.chunks)
             last = answer.last()
             if reader.thoughts:
+                # The next turn of a tool loop must send the signed thoughts back.
                 last.delta.message.opaque_body = cast(JsonValue, {THOUGHTS: reader.thoughts})
             yield last
 
@@ -106,9 +108,10 @@ class AnthropicProvider(VendorProvider):
             )
             self._client = anthropic.AsyncAnthropic(
                 # Never None: the SDK would look for keys in the environment and on the disk, and
-                # send them to whatever base_url is.
+                # send such a key to any base_url.
                 api_key=self.key or "none",
                 base_url=self.url,
+                # The worker retries, by the retry policy.
                 max_retries=0,
                 timeout=http_client.timeout,
                 http_client=http_client,
@@ -118,7 +121,7 @@ class AnthropicProvider(VendorProvider):
 
     @asynccontextmanager
     async def _post(self, body: Body) -> AsyncGenerator[httpx2.Response, None]:
-        """Send the request, and close its connection when the block is left, however it is left."""
+        """Yield the response to a request; close the connection after the block, also on errors."""
         answer = await self._open().post(
             "/v1/messages",
             body=body,
@@ -130,6 +133,7 @@ class AnthropicProvider(VendorProvider):
         try:
             yield response
         finally:
+            # An answer closed early must free the connection and stop the vendor's work.
             await response.aclose()
 
     def _body(self, call: LLMCall) -> Body:
@@ -159,7 +163,7 @@ class AnthropicProvider(VendorProvider):
 
 
 def _output_config(given: Mapping[str, Any]) -> Body:
-    """Write the parameters `effort` and `response_format`; a schema has no name here."""
+    """Return the parameters `effort` and `response_format` as one object; schemas have no name."""
     config: Body = {"effort": given["effort"]} if "effort" in given else {}
     response_format = given.get("response_format")
     if response_format and response_format["type"] == "json_schema":
@@ -169,11 +173,11 @@ def _output_config(given: Mapping[str, Any]) -> Body:
 
 
 def _fitting(schema: Body) -> Body:
-    """Make a schema fit what the API takes, as the SDK does it; leave it if the SDK cannot."""
+    """Return a schema as the SDK fits schemas to the API; unchanged if the SDK cannot read one."""
     try:
         return anthropic.transform_schema(schema)
     except (ValueError, AssertionError, TypeError, AttributeError):
-        return schema  # the vendor will say what is wrong with it
+        return schema  # the vendor's answer will name the fault
 
 
 def _is_last(event: Any) -> bool:

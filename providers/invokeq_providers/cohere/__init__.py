@@ -1,4 +1,4 @@
-"""Cohere's models: chat, embeddings and reranking, by version 2 of its API."""
+"""Cohere's models: chat, embeddings and reranking, through version 2 of the API."""
 
 from invokeq_providers.cohere.provider import CohereProvider
 

@@ -1,7 +1,7 @@
-"""Sends requests through the Cohere SDK, for every kind of call.
+"""The connection to Cohere through the SDK, for every kind of call.
 
-The SDK makes the requests; bodies of answers are read here, because the SDK leaves out events of a
-stream that it cannot read, and an answer must not lose words. Retries are left to the worker.
+The SDK makes the requests. Bodies of answers are read here, because the SDK skips unreadable events
+of a stream, and an answer must not lose words. Retries are left to the worker.
 """
 
 import time
@@ -30,7 +30,7 @@ Body = dict[str, Any]
 
 
 class CohereOptions(VendorOptions):
-    """`tool_call_fragments` passes tool calls on as they grow, instead of whole at the end."""
+    """Options of the type `cohere`; `tool_call_fragments` streams tool calls piece by piece."""
 
     tool_call_fragments: bool = False
 
@@ -56,7 +56,7 @@ _KINDS: Final = ErrorKinds(
 
 
 class CohereVendor(VendorProvider):
-    """The connection to Cohere, or to a server with the same API, and how requests go to it."""
+    """The connection to Cohere, or to a server with the same API."""
 
     vendor_url = "https://api.cohere.com"
     facts_name = "cohere"
@@ -68,7 +68,7 @@ class CohereVendor(VendorProvider):
         self._http: httpx.AsyncClient | None = None
 
     async def start(self, model_types: Collection[ModelType] | None = None) -> None:
-        del model_types  # what it opens serves all of them
+        del model_types  # one client serves all types
         self.open()
 
     async def close(self) -> None:
@@ -77,11 +77,14 @@ class CohereVendor(VendorProvider):
             await http.aclose()
 
     async def ask(self, method: Callable[..., Awaitable[Any]], body: Body) -> Any:
-        """Call a method of the SDK that gives a raw response, and give the JSON of that."""
+        """Return the JSON of an answer; `method` is one of the SDK's with a raw response.
+
+        Raise the SDK's error, or ProviderUnavailableError for a success with an unreadable body.
+        """
         try:
             raw = await method(**body)
         except (ApiError, ParsingError, TypeError) as error:
-            # So the SDK ends when it cannot read a success.
+            # The SDK raises one of the three for a success with an unreadable body.
             status = 0 if isinstance(error, TypeError) else error.status_code
             if status is None or status >= HTTPStatus.BAD_REQUEST:
                 raise
@@ -90,9 +93,9 @@ class CohereVendor(VendorProvider):
         return orjson.loads(raw.response.content)
 
     def open(self) -> Any:
-        """Give the part of the SDK that gives raw responses.
+        """Return the SDK's client for raw responses, opened on first use.
 
-        It is typed as Any: the SDK's own types ask for its models where plain objects do.
+        The type is Any: the SDK's own types demand SDK models where plain objects do.
         """
         if self._client is None:
             self._http = httpx.AsyncClient(
@@ -107,9 +110,10 @@ class CohereVendor(VendorProvider):
                 ),
             )
             self._client = cohere.AsyncClientV2(
-                # Never None: the SDK would take CO_API_KEY and send it to whatever base_url is.
+                # Never None: the SDK would take CO_API_KEY, and send the key to any base_url.
                 api_key=self.key or "none",
                 base_url=self.url,
+                # The worker retries, by the retry policy.
                 max_retries=0,
                 httpx_client=self._http,
                 log_warning_experimental_features=False,

@@ -1,7 +1,7 @@
 """Cohere's chat models.
 
-Its events are turned into those of OpenAI's format, which `ChatAnswer` reads. Answers are streamed
-whether or not somebody waits for their parts: only so does silence show.
+Events are converted to OpenAI's format, which `ChatAnswer` reads. Every answer is streamed, even
+for a caller who wants the whole: only a stream shows a silent vendor.
 """
 
 import time
@@ -30,7 +30,11 @@ _FAILED: Final = frozenset({"ERROR", "TIMEOUT"})
 
 
 async def answer_chat(vendor: CohereVendor, call: LLMCall) -> AsyncGenerator[LLMChunk, None]:
-    """Answer with the chunks of the vendor, the last of them with usage."""
+    """Yield the chunks of an answer, the last with usage and the finish reason.
+
+    Raise the errors of `VendorErrors`, and InvalidRequestError for a part that the API cannot take.
+    """
+    # The API refuses more stop words; the answer is then cut here.
     ours = call.stop if len(call.stop) > _STOP_WORDS else ()
     body = _body(vendor, call, () if ours else call.stop)
     fragments = vendor.settings.tool_call_fragments
@@ -48,16 +52,18 @@ async def answer_chat(vendor: CohereVendor, call: LLMCall) -> AsyncGenerator[LLM
         async for event in events:
             chunk = vendor.errors.read(call.model, feed, event, answer.chunks)
             if chunk is None:
+                # An event without output still shows a living vendor.
                 call.heartbeat()
             else:
                 yield chunk
+        # A body that ends without an error may still be cut: only the last event is proof.
         if not answer.finish_reason:
             raise vendor.errors.broken_off(call.model, answer.chunks)
         yield answer.last()
 
 
 def translated_event(event: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """Say in OpenAI's format what an event says; events that say nothing of use become empty."""
+    """Return an event in OpenAI's format; the mapping is empty for an event without use."""
     if event is None:
         return {}
     delta: Mapping[str, Any] = event.get("delta") or {}
@@ -84,7 +90,7 @@ def _delta(delta: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _usage(usage: Mapping[str, Any]) -> Mapping[str, int]:
-    """Count the tokens that are billed: they are what the prices are for."""
+    """Return the billed tokens, the unit of the prices; else the tokens of the model."""
     counts: Mapping[str, Any] = usage.get("billed_units") or usage.get("tokens") or {}
     return {
         "prompt_tokens": int(counts.get("input_tokens") or 0),
@@ -97,7 +103,8 @@ def _is_last(event: Any) -> bool:
 
 
 def _raise_reported(vendor: CohereVendor, model: str, event: Any, chunks: int) -> None:
-    """Raise the error that the end of a stream reports, if it is one."""
+    """Raise the error that the last event reports, if any, or TypeError without a type."""
+    # None stands for "[DONE]", the end of a stream from a compatible server.
     if event is None:
         return
     kind = type_of(event)
@@ -123,14 +130,14 @@ def _body(vendor: CohereVendor, call: LLMCall, stop: Sequence[str]) -> Body:
 
 
 def _response_format(given: Mapping[str, Any]) -> Body:
-    """Write a response format: a schema is part of the type `json_object` here, and has no name."""
+    """Return a response format: a schema belongs to the type `json_object`, and has no name."""
     if given["type"] != "json_schema":
         return dict(given)
     return {"type": "json_object", "json_schema": given["json_schema"]["schema"]}
 
 
 def _set_thinking(body: Body) -> None:
-    """Write the parameters `thinking` and `thinking_budget` as the one object that they are."""
+    """Join the parameters `thinking` and `thinking_budget` in one object, in place."""
     budget, thinking = body.pop("thinking_budget", None), body.pop("thinking", None)
     if thinking is False:
         body["thinking"] = {"type": "disabled"}
@@ -152,7 +159,7 @@ def _messages(vendor: CohereVendor, call: LLMCall) -> list[Body]:
 
 
 def _message(message: Body) -> Body:
-    """Leave out what the format has no field for; what is said before a tool call is a plan."""
+    """Return a message without fields unknown to the API; text before a tool call is a plan."""
     content = message["content"]
     if "tool_calls" in message and content:
         message = {**message, "tool_plan": content, "content": None}

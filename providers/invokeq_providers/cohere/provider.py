@@ -1,4 +1,4 @@
-"""The provider of the type `cohere`: which file serves which kind of call."""
+"""The provider of the type `cohere`: maps each kind of call to a file."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any

@@ -21,7 +21,10 @@ _INPUT_TYPES: Final = {
 
 
 async def embed(vendor: CohereVendor, call: EmbeddingCall) -> Embedded:
-    """Embed texts or documents as what they are: queries, or what queries are to find."""
+    """Return a vector for each text or document, in order, and the billed tokens.
+
+    Cohere embeds queries and searched documents differently. Raise the errors of `VendorErrors`.
+    """
     body: Body = {
         "model": call.model,
         "input_type": _INPUT_TYPES[call.input_type],
@@ -40,7 +43,11 @@ async def embed(vendor: CohereVendor, call: EmbeddingCall) -> Embedded:
 
 
 async def rerank(vendor: CohereVendor, call: RerankCall) -> Sequence[Score]:
-    """Score documents; the API knows texts only."""
+    """Return the scores of documents, and record the searches as usage.
+
+    Raise InvalidRequestError for media, because the API takes text only, and the errors of
+    `VendorErrors`.
+    """
     body: Body = {
         "model": call.model,
         "query": _text(vendor, call, "query", call.query),
@@ -73,7 +80,7 @@ def _text(
 
 def _embedded(answer: Mapping[str, Any]) -> Embedded:
     embeddings: Mapping[str, Any] = answer["embeddings"]
-    # A server that does not know base64 gives numbers, under either name.
+    # A server without base64 returns numbers, under either name.
     rows = rows_of(embeddings.get("base64") or embeddings["float"])
     billed = _billed(answer)
     counted = (billed.get("input_tokens"), billed.get("image_tokens"))

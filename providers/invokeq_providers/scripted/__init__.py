@@ -1,4 +1,7 @@
-"""A fake vendor for tests and measurements: it does what its plan says, at the pace it says."""
+"""A fake vendor for tests and measurements: answers follow a plan, at the pace of the plan.
+
+Real vendors and local models live elsewhere.
+"""
 
 from invokeq_providers.scripted.journal import Journal
 from invokeq_providers.scripted.plan import (

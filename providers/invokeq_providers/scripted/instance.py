@@ -1,9 +1,9 @@
-"""Makes up a value that obeys a JSON schema, as a model with structured output would."""
+"""Build a value for a JSON schema, as a model with structured output would."""
 
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
-_DEEPEST: Final = 20  # a schema that contains itself ends here
+_DEEPEST: Final = 20  # levels; the end of a schema that contains itself
 _SAMPLES: Final[Mapping[str, Any]] = {
     "string": "text",
     "number": 0.5,
@@ -16,7 +16,7 @@ Schema = Mapping[str, Any]
 
 
 def instance_of(schema: Schema) -> Any:
-    """Make a value; keywords that only bound a value are obeyed by chance."""
+    """Return a value of the schema's type; bounds such as `maximum` are obeyed by chance only."""
     return _instance(schema, schema, _DEEPEST)
 
 

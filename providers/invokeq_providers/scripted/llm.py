@@ -1,7 +1,6 @@
 """LLM calls of the fake vendor.
 
-At a rate, chunk n is due at start + delay + n / rate, however long its consumers took over the
-chunks before.
+With a rate, chunk n is due at start + delay + n / rate. Slow consumers do not move later chunks.
 """
 
 import asyncio
@@ -31,7 +30,7 @@ from invokeq_providers.scripted.plan import Plan, planned_failure
 _PARTS: Final = TypeAdapter(list[PromptMessageContentUnionTypes])
 _DEFAULT_CHUNKS: Final = 10
 _DEFAULT_CHUNK_SIZE: Final = 20
-_BREATH: Final = 16  # without a rate, other tasks get their turn after this many chunks
+_BREATH: Final = 16  # chunks; without a rate, other tasks get a turn after so many
 
 
 class ScriptedAnswer:
@@ -43,7 +42,10 @@ class ScriptedAnswer:
         self._plan = plan
 
     async def chunks(self) -> AsyncGenerator[LLMChunk, None]:
-        """Give the chunks as the plan has them."""
+        """Yield the planned chunks, the last with the finish reason and the usage.
+
+        Raise the planned error, or InvalidParameterError for malformed `tool_calls`.
+        """
         call, plan = self._call, self._plan
         started = time.perf_counter()
         pace = _Pace(plan)
@@ -56,6 +58,7 @@ class ScriptedAnswer:
         for part in _parts(plan):
             yield content_chunk(call.model, index, [part])
             index += 1
+        # Tool calls come without text, in the last chunk alone.
         for piece in () if tool_calls else _pieces(call, plan):
             if index == limit:
                 reason = "length"
@@ -80,9 +83,10 @@ class ScriptedAnswer:
         )
 
     async def _obey(self, index: int) -> None:
-        """Fail or hang, if the plan says so for this place."""
+        """Hang, or raise the planned error, where the plan has a fault at chunk `index`."""
         plan = self._plan
         if plan.hang_after is not None and index >= plan.hang_after:
+            # A future without a result: only the cancellation of the task ends the wait.
             await asyncio.get_running_loop().create_future()
         if plan.fail_after is not None and index >= plan.fail_after:
             detail = f"as planned, after {index} chunks"
@@ -91,7 +95,10 @@ class ScriptedAnswer:
             )
 
     def _tool_calls(self) -> list[AssistantPromptMessage.ToolCall]:
-        """Give the calls of the plan, or one of the first tool; none once a tool has answered."""
+        """Return the planned tool calls, by default one call of the first tool.
+
+        The list is empty without tools, and after the result of a tool.
+        """
         call = self._call
         if not call.tools or call.prompt_messages[-1].role is PromptMessageRole.TOOL:
             return []
@@ -126,7 +133,7 @@ class ScriptedAnswer:
 
 
 class _Pace:
-    """Waits until chunk n is due, by the absolute time of the loop, so that no delay adds up."""
+    """The clock of one answer: due times are absolute, so delays do not add up."""
 
     def __init__(self, plan: Plan) -> None:
         self._loop = asyncio.get_running_loop()
@@ -138,11 +145,12 @@ class _Pace:
         if wait > 0:
             await asyncio.sleep(wait)
         elif index % _BREATH == 0:
+            # Late or without a rate: a loop without any await would starve the other tasks.
             await asyncio.sleep(0)
 
 
 def _pieces(call: LLMCall, plan: Plan) -> Iterator[str]:
-    """Cut the text of an answer into the texts of its chunks."""
+    """Yield the texts of the chunks: words, or pieces of `chunk_size` characters."""
     if call.model == "stream" and plan.text is None:
         count = _DEFAULT_CHUNKS if plan.chunks is None else plan.chunks
         return repeat("." * (plan.chunk_size or _DEFAULT_CHUNK_SIZE), count)
@@ -161,7 +169,7 @@ def _parts(plan: Plan) -> list[PromptMessageContentUnionTypes]:
 
 
 def _text(call: LLMCall) -> str:
-    """Give an object that obeys the schema where there is one, else what was said last."""
+    """Return JSON for the call's schema, else the text of the last user or tool message."""
     schema = call.parameters.get("json_schema")
     if schema is not None:
         return orjson.dumps(instance_of(orjson.loads(schema)["schema"])).decode()
@@ -171,6 +179,6 @@ def _text(call: LLMCall) -> str:
 
 
 def _usage(call: LLMCall, chunks: int, latency: float) -> LLMUsage:
-    """Count a word of the prompt, and a chunk of the answer, as a token."""
+    """Return the usage: a word of the prompt is a token, and so is a chunk of the answer."""
     words = sum(len(message.get_text_content().split()) for message in call.prompt_messages)
     return usage_from_tokens(call.facts, words, chunks, latency)

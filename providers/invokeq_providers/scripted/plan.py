@@ -1,4 +1,4 @@
-"""What the fake vendor is to do, and how it fails when it is to fail."""
+"""Plans of the fake vendor, and the errors of planned failures."""
 
 from typing import Any, Literal
 
@@ -16,10 +16,10 @@ FailWith = Literal["rate_limit", "server_error", "connection", "bad_request", "a
 
 
 class Plan(BaseModel):
-    """What an LLM call does; counts are of chunks, times in seconds, `rate` is a second.
+    """The course of an LLM call: counts in chunks, times in seconds, `rate` in chunks per second.
 
-    A rate of 0 is as fast as possible. `parts` is a JSON list of content parts; each is a chunk
-    before the text. `fail_after` and `hang_after` 0 act before the first chunk.
+    A rate of 0 is as fast as possible. `parts` is a JSON list of content parts; each part is
+    a chunk before the text. `fail_after` and `hang_after` 0 act before the first chunk.
     """
 
     text: str | None = None
@@ -37,10 +37,10 @@ class Plan(BaseModel):
 
 
 class CallPlan(BaseModel):
-    """What calls of the other kinds do; an invocation makes several, counted from 0.
+    """The course of calls of another kind; an invocation makes several, counted from 0.
 
-    `delays[n]` are the seconds that call n takes; the last one is for all that follow. `fail_at`
-    and `hang_at` name a call; what goes wrong otherwise (`spoil`) does so in call `spoil_at`.
+    `delays[n]` are the seconds of call n; the last delay repeats. `fail_at` and `hang_at` are the
+    number of a call. A wrong answer (`spoil`) comes from call `spoil_at`.
     """
 
     delays: list[NonNegativeFloat] = []
@@ -51,12 +51,12 @@ class CallPlan(BaseModel):
     spoil_at: NonNegativeInt = 0
 
     def delay(self, number: int) -> float:
-        """Give the seconds that a call takes."""
+        """Return the seconds of the call with a number."""
         return self.delays[min(number, len(self.delays) - 1)] if self.delays else 0.0
 
 
 class EmbeddingPlan(CallPlan):
-    """`spoil` is what is wrong with the last row of a batch, or with their number."""
+    """A plan for embeddings; `spoil` is the fault in the last row, or in the number of rows."""
 
     dimensions: PositiveInt = 8
     dtype: Literal["f4", "f8"] = "f4"
@@ -64,35 +64,36 @@ class EmbeddingPlan(CallPlan):
 
 
 class RerankPlan(CallPlan):
-    """`scores` are those of the first documents; the others are scored by the words they share."""
+    """A plan for reranking; documents beyond `scores` score by the words shared with the query."""
 
     scores: list[float] = []
     spoil: Literal["nan", "duplicate", "out_of_range", "missing"] | None = None
 
 
 class SpeechPlan(CallPlan):
-    """`frames` of silence are a segment, 26 ms each; by default one a character."""
+    """A plan for speech: segments of `frames` of silence, 26 ms each; by default 1 a character."""
 
     frames: PositiveInt | None = None
     spoil: Literal["empty"] | None = None
 
 
 class TranscriptionPlan(CallPlan):
-    """`text` is what is heard; by default what the fake speech says that it says."""
+    """A plan for transcription; by default `text` comes from the tags of the fake speech."""
 
     text: str | None = None
 
 
 class ModerationPlan(CallPlan):
-    """A text with one of the `flagged_words` is sensitive."""
+    """A plan for moderation: a text with one of the `flagged_words` is sensitive."""
 
     flagged_words: list[str] = ["attack"]
 
 
 class ScriptedOptions(BatchableOptions, Plan):
-    """`journal_file` gets a line `<request id> <event>` an event, for tests in another process.
+    """Options of a provider of the type `scripted`: the plans of all kinds.
 
-    Without `counts_tokens` it does not know what a token is, as most vendors' providers do not.
+    `journal_file` gets a line `<request id> <event>` for each event, for tests in another process.
+    Without `counts_tokens` the provider counts no tokens, like the providers of most vendors.
     """
 
     embedding: EmbeddingPlan = EmbeddingPlan()
@@ -107,7 +108,7 @@ class ScriptedOptions(BatchableOptions, Plan):
 def planned_failure(
     plan: Plan | CallPlan, detail: str, *, provider: str, model: str, chunks: int = 0
 ) -> Exception:
-    """Build the error of a call that is to fail."""
+    """Return the error of a planned failure; `chunks` were emitted before."""
     where: dict[str, Any] = {"provider": provider, "model": model}
     match plan.fail_with:
         case "rate_limit":
@@ -122,4 +123,5 @@ def planned_failure(
         case "auth":
             return CredentialsError(problem="the vendor refused them, as planned", **where)
         case "internal":
+            # Outside our error tree, like a bug in a provider.
             return ValueError(f"a bug, {detail}")

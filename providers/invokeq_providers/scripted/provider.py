@@ -1,8 +1,7 @@
-"""The fake vendor itself: numbers, notes and delays calls, and lets them fail or hang.
+"""The fake vendor: numbers, delays and records calls, with planned failures and hangs.
 
-The plan comes from the options of the provider; an LLM call may override its own through model
-parameters. What happens to calls is noted in a journal, so that a test can see that closing a
-stream reached its source.
+The plan comes from the provider's options; model parameters override the plan of an LLM call. A
+journal records the course of calls, so a test can see whether closing a stream reached the source.
 """
 
 import asyncio
@@ -35,7 +34,7 @@ from invokeq_providers.scripted.plan import CallPlan, Plan, ScriptedOptions, pla
 from invokeq_providers.scripted.vectors import embed, inputs, score
 
 _PLANNED: Final = frozenset(Plan.model_fields)
-_PLANS: Final = 256  # different ones that are kept ready
+_PLANS: Final = 256  # different plans in the cache
 _NUMBERED: Final = 10_000  # invocations whose calls are counted; the oldest are forgotten
 
 Given: TypeAlias = tuple[tuple[str, Any], ...]
@@ -44,7 +43,7 @@ T = TypeVar("T")
 
 
 class Step(NamedTuple):
-    """One call of an invocation, with the texts it got: what a gate decides by."""
+    """One call of an invocation and the texts of the call, as input of a gate's decision."""
 
     request_id: str
     number: int
@@ -61,8 +60,8 @@ class _Call(Protocol):
 class ScriptedProvider(Provider):
     """Provider of the type `scripted`.
 
-    `journal` holds (request id, event) of all instances of the process. A `gate` is awaited by
-    every call but an LLM's before it answers, so that a test decides in which order they do.
+    `journal` holds pairs (request id, event) of all instances in the process. Every call but an
+    LLM's awaits the `gate` before the answer, so a test can decide the order of answers.
     """
 
     model_types: frozenset[ModelType] = frozenset(
@@ -89,19 +88,19 @@ class ScriptedProvider(Provider):
 
     @classmethod
     def events(cls, request_id: str) -> list[str]:
-        """Give what the journal knows of one invocation, oldest first."""
+        """Return the journal's events of one invocation, oldest first."""
         return [event for noted, event in cls.journal if noted == request_id]
 
     @classmethod
     def peak(cls, request_id: str) -> int:
-        """Tell how many calls of one invocation ran at once, at most."""
+        """Return the highest number of concurrent calls of one invocation."""
         return peak(cls.events(request_id))
 
     def models(self) -> Sequence[AIModelEntity]:
         return self._facts.models()
 
     async def start(self, model_types: Collection[ModelType] | None = None) -> None:
-        del model_types  # what it opens serves all of them
+        del model_types  # one journal serves all types
         self._journal.open()
 
     async def close(self) -> None:
@@ -114,6 +113,7 @@ class ScriptedProvider(Provider):
         if call.tools:
             names = ",".join(tool.name for tool in call.tools)
             self._journal.note(call.request_id, f"tools:{names}")
+        # GeneratorExit and CancelledError are no Exception: an early close leaves `closed`.
         end = "closed"
         try:
             async with aclosing(answer.chunks()) as chunks:
@@ -127,7 +127,7 @@ class ScriptedProvider(Provider):
             self._journal.note(call.request_id, end)
 
     async def count_tokens(self, model: str, texts: Sequence[str]) -> Sequence[int] | None:
-        """Count words."""
+        """Return the number of words of each text."""
         return [len(text.split()) for text in texts] if self._options.counts_tokens else None
 
     async def text_embedding(self, call: EmbeddingCall) -> Embedded:
@@ -169,6 +169,7 @@ class ScriptedProvider(Provider):
         plan = self._plans.get(given)
         if plan is None:
             plan = self._options.model_copy(update=dict(given))
+            # Bounded: the parameters of callers must not fill the memory.
             if len(self._plans) < _PLANS:
                 self._plans[given] = plan
         return plan
@@ -176,7 +177,7 @@ class ScriptedProvider(Provider):
     async def _run(
         self, call: _Call, plan: CallPlan, texts: list[str], answer: Callable[[bool], T]
     ) -> T:
-        """Answer a call as planned, and note what becomes of it."""
+        """Return the planned answer to a call, and record the course of the call."""
         number = self._number(call.request_id)
         self._journal.open()
         self._journal.note(call.request_id, f"started:{number}:{len(texts)}")
@@ -193,10 +194,11 @@ class ScriptedProvider(Provider):
         return result
 
     async def _obey(self, call: _Call, plan: CallPlan, step: Step) -> None:
-        """Wait, hang or fail, if the plan says so for this call."""
+        """Wait, hang, or raise the planned error, as planned for the call."""
         if self.gate is not None:
             await self.gate(step)
-        await asyncio.sleep(plan.delay(step.number))  # 0 too lets others run, as a network would
+        # A delay of 0 also lets other tasks run, as a network would.
+        await asyncio.sleep(plan.delay(step.number))
         if plan.hang_at == step.number:
             await asyncio.get_running_loop().create_future()
         if plan.fail_at == step.number:
@@ -204,9 +206,11 @@ class ScriptedProvider(Provider):
             raise planned_failure(plan, detail, provider=self.name, model=call.model)
 
     def _number(self, request_id: str) -> int:
-        """Count the calls of an invocation, from 0."""
+        """Return the number of the next call of an invocation, from 0."""
+        # Removed and inserted again, so that the least recently used comes first.
         number = self._numbers.pop(request_id, 0)
         self._numbers[request_id] = number + 1
+        # No end of an invocation is seen here, so the oldest counters are dropped.
         if len(self._numbers) > _NUMBERED:
             self._numbers.popitem(last=False)
         return number

@@ -1,7 +1,7 @@
-"""Made-up speech: MP3 frames of silence, with the words in a tag so that they can be heard again.
+"""Made-up speech: MP3 frames of silence, with the words in a tag for the transcription.
 
 A segment is an ID3v2.4 tag (the text as title, the voice as artist) and frames of MPEG-1 Layer III,
-32 kbit/s, 44.1 kHz, mono. Players take one segment, and any number of them joined.
+32 kbit/s, 44.1 kHz, mono. Players take one segment, or any number of joined segments.
 """
 
 from collections.abc import Iterator
@@ -19,14 +19,14 @@ _PREFIX: Final = 10  # bytes before what a tag or one of its frames holds
 
 
 def speak(text: str, voice: str, frames: int | None) -> bytes:
-    """Make one segment."""
+    """Return one segment of `frames` frames, by default one for each character."""
     tag = _frame(_TITLE, text) + _frame(_ARTIST, voice)
     count = max(_FEWEST_FRAMES, len(text) if frames is None else frames)
     return _HEADER + _size(len(tag)) + tag + _FRAME * count
 
 
 def transcript(audio: bytes) -> str | None:
-    """Give the words of segments that are joined; None for what was not made here."""
+    """Return the words of joined segments; None for audio from elsewhere."""
     texts = list(_titles(audio))
     return "".join(texts) if texts else None
 
@@ -47,6 +47,7 @@ def _frame(name: bytes, text: str) -> bytes:
 
 
 def _size(size: int) -> bytes:
+    # "Synchsafe" in ID3v2.4: 7 bits a byte, so that no size looks like the sync of an MP3 frame.
     return bytes(size >> shift & 0x7F for shift in (21, 14, 7, 0))
 
 

@@ -1,4 +1,4 @@
-"""Made-up vectors and scores: the same for the same text, on every machine."""
+"""Made-up vectors and scores: equal texts give equal numbers, on every machine."""
 
 import math
 from array import array
@@ -17,7 +17,11 @@ def scripted_vector(
     dimensions: int = 8,
     dtype: str = "f4",
 ) -> "array[float]":
-    """Make the vector of a text; as `f4` its numbers are exact in 32 bits, as `f8` they are not."""
+    """Return the vector of a text, `dimensions` numbers of about -1 to 1.
+
+    The numbers of `f4` are exact in 32 bits; the numbers of `f8` need 64.
+    """
+    # Not `hash`, which differs between processes.
     noise = shake_128(f"{input_type.value}:{text}".encode()).digest(dimensions)
     if dtype == "f4":
         return array("f", ((byte - 128) / 128 for byte in noise))
@@ -25,7 +29,7 @@ def scripted_vector(
 
 
 def embed(call: EmbeddingCall, plan: EmbeddingPlan, *, spoilt: bool) -> Embedded:
-    """Answer a batch; a word is a token."""
+    """Return one vector for each input of a batch, in order; a word is a token."""
     texts = inputs(call.texts or call.documents)
     rows = [
         scripted_vector(text, call.input_type, dimensions=plan.dimensions, dtype=plan.dtype)
@@ -37,7 +41,10 @@ def embed(call: EmbeddingCall, plan: EmbeddingPlan, *, spoilt: bool) -> Embedded
 
 
 def score(call: RerankCall, plan: RerankPlan, *, spoilt: bool) -> list[Score]:
-    """Score documents by the share of the query's words that they have, in their own order."""
+    """Return a score from 0 to 1 for each document, in order: the share of the query's words.
+
+    Planned scores come first, and may have any value.
+    """
     query, docs = inputs([call.query])[0], inputs(call.docs)
     wanted = set(query.casefold().split())
     scores = [
@@ -52,7 +59,7 @@ def score(call: RerankCall, plan: RerankPlan, *, spoilt: bool) -> list[Score]:
 def inputs(
     documents: Sequence[str] | Sequence[MultiModalContent] | Sequence[str | MultiModalContent],
 ) -> list[str]:
-    """Give texts as they are, and the content of documents."""
+    """Return texts unchanged, and documents as the content of the document."""
     return [item if isinstance(item, str) else item.content for item in documents]
 
 
