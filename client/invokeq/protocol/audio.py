@@ -1,8 +1,8 @@
-"""Recognises audio by its first bytes, whatever name or type it was given.
+"""The recognition of audio by the first bytes of a file, without a look at name or declared type.
 
-Pure, and used on both sides: a client refuses what is no audio before it sends anything, and a
-worker believes nobody. MPEG and AAC frames have a mark of eleven bits only, so a second frame must
-follow the first where `head` is long enough to show it.
+Pure, and used on both sides: a client refuses other data before sending, and a worker checks again
+instead of trusting the client. MPEG and AAC frames have a mark of eleven bits only, so a second
+frame must follow the first where `head` is long enough.
 
 Sources: RFC 9639 (FLAC), RFC 3533 (Ogg), RFC 2361 (WAVE), ISO/IEC 11172-3 and 13818-3 (MPEG audio),
 ISO/IEC 13818-7 (ADTS), ISO/IEC 14496-12 (MP4), RFC 9559 (Matroska and WebM), id3.org (ID3v2.4).
@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 
 class AudioFormat(NamedTuple):
-    """A container; `suffix` is that of its files, with the dot."""
+    """An audio container; `suffix` is the suffix of files, with the dot."""
 
     mime_type: str
     suffix: str
@@ -28,10 +28,10 @@ WEBM: Final = AudioFormat("audio/webm", ".webm")
 AAC: Final = AudioFormat("audio/aac", ".aac")
 
 AUDIO_FORMATS: Final = (MP3, WAV, FLAC, OGG, M4A, MP4, WEBM, AAC)
-"""What `recognise` knows; Ogg may hold Vorbis, Opus or FLAC."""
+"""The formats of `recognise`; Ogg may hold Vorbis, Opus or FLAC."""
 
 HEAD_BYTES: Final = 4096
-"""How much of a file `recognise` needs at most: two of the longest MPEG frames begin in it."""
+"""Bytes of a file that `recognise` needs at most: two of the longest MPEG frames begin within."""
 
 _M4A_BRANDS: Final = frozenset({b"M4A ", b"M4B ", b"M4P "})
 # Pictures (HEIC, AVIF) are ISO media files too, so brands are listed instead of assumed.
@@ -48,7 +48,7 @@ _MAGIC: Final = {b"fLaC": FLAC, b"OggS": OGG, b"ADIF": AAC}
 _RIFF: Final = frozenset({b"RIFF", b"RF64", b"BW64"})
 
 # Kilobits a second by four bits of the header, for layers II and III; 0 stands for a frame of
-# unknown length. Layer I is left out: nobody uses it, and UTF-16 text begins like it.
+# unknown length. Layer I is left out: out of use, and UTF-16's byte order mark reads as Layer I.
 _V1_LAYER2: Final = (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384)
 _V1_LAYER3: Final = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 _V2: Final = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
@@ -64,21 +64,23 @@ _SAMPLE_RATES: Final = {
     2: (22050, 24000, 16000),
     0: (11025, 12000, 8000),
 }
-_ADTS_SAMPLE_RATES: Final = 13  # more than these nobody defined
+_ADTS_SAMPLE_RATES: Final = 13  # the standard reserves all larger indices
 
 
 def recognise(head: bytes) -> AudioFormat | None:
-    """Return the format of a file, read from the first `HEAD_BYTES` bytes."""
+    """Return the format of a file by the first `HEAD_BYTES` bytes, or None."""
     tag = _id3_size(head)
     if tag is None:
         return _container(head) or _frames(head)
-    # Some put the tag of MP3 before FLAC and AAC; what it hides is taken for MP3.
+    # Some programs put the tag of MP3 before FLAC and AAC. A tag longer than `head` hides the
+    # frames, and then MP3 is the best guess.
     rest = head[tag:]
     return _container(rest) or _frames(rest) or MP3
 
 
 def _id3_size(head: bytes) -> int | None:
-    """Return the length of a leading ID3v2 tag, whose size field has seven bits a byte."""
+    """Return the length in bytes of a leading ID3v2 tag, or None."""
+    # The size field has seven bits a byte (id3.org: "synchsafe"), so an eighth bit means no tag.
     if not head.startswith(b"ID3") or len(head) < _ID3_HEADER or head[3] not in _ID3_VERSIONS:
         return None
     size = 0
@@ -103,7 +105,8 @@ def _container(head: bytes) -> AudioFormat | None:
 
 
 def _frames(head: bytes) -> AudioFormat | None:
-    """Look for a whole frame with nothing behind it, or with the next frame behind it."""
+    """Return the format of a leading frame with the next frame, or the end, behind the first."""
+    # The mark of one frame alone is too short to rule out chance.
     for length_of, found in ((_mpeg_length, MP3), (_adts_length, AAC)):
         length = length_of(head)
         if length is None or length > len(head):

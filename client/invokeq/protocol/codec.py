@@ -1,8 +1,8 @@
-"""How requests travel inside an RQ job: JSON by orjson, with a version, within bounds.
+"""The encoding of requests inside an RQ job: JSON by orjson, with a version, within bounds.
 
 A job's data is the JSON array `["invokeq_worker.entry.execute", null, [<envelope>], {}]`,
-compressed the way RQ compresses, unless it is small. Nothing else is ever decoded: pickles, other
-functions and other versions are typed errors.
+compressed by zlib as in RQ, unless small. No other data is ever decoded: pickles, other functions
+and other versions are typed errors.
 """
 
 import math
@@ -42,24 +42,26 @@ ENTRY_POINT: Final = "invokeq_worker.entry.execute"
 """The only function that a job may name."""
 
 INLINE_LIMIT: Final = 32 * 1024
-"""Requests up to this many bytes ride in the job; larger ones travel beside it."""
+"""Bytes of the largest request inside a job; a larger request travels beside the job."""
 
 PART_SIZE: Final = 512 * 1024
 """Bytes of one body part; small enough that no single Redis command stalls the server."""
 
 MAX_JOB_BYTES: Final = 1024 * 1024
-"""A job's data may not be larger than this once decompressed; an envelope is far below it."""
+"""Bytes of a job's data after decompression, at most; an envelope is far smaller."""
 
 _COMPRESSION_LEVEL: Final = 1
 """RQ reads any level; level 1 costs a third of the default and packs JSON nearly as well."""
 
 _COMPRESSED_FROM: Final = 1024
-"""Bytes of a job's data that are worth it; RQ reads what is not compressed as well."""
+"""Bytes of the smallest job data worth compressing; RQ reads plain data as well."""
 
 
 class OrjsonSerializer:
-    """RQ serializer over orjson; name it to RQ's tools with `-S
-    invokeq.protocol.codec.OrjsonSerializer`."""
+    """RQ serializer over orjson.
+
+    RQ's tools take the class as `-S invokeq.protocol.codec.OrjsonSerializer`.
+    """
 
     @staticmethod
     def dumps(obj: Any, /) -> bytes:
@@ -72,7 +74,7 @@ class OrjsonSerializer:
 
 @dataclass(frozen=True, slots=True)
 class EncodedRequest:
-    """A request ready for Redis: the job's data, and the parts that travel beside it."""
+    """A request ready for Redis: the job's data, and the parts beside the job."""
 
     job_data: bytes
     body_parts: tuple[bytes, ...] = ()
@@ -80,11 +82,15 @@ class EncodedRequest:
 
 
 def encode_request(request: CallRequest) -> bytes:
-    """Encode a request; InvalidRequestError for what JSON cannot say: objects, NaN, broken text."""
+    """Encode a request as JSON.
+
+    Raise InvalidRequestError for values without a JSON form: objects, NaN, broken text.
+    """
     try:
         payload = request.model_dump_json()
     except PydanticSerializationError as error:
         raise InvalidRequestError(field=request.kind, problem=f"is not JSON: {error}") from None
+    # pydantic writes NaN and infinity as null: without the check, a parameter would vanish.
     strange = find_non_finite(getattr(request, "completion_params", {}), "completion_params")
     if strange:
         raise InvalidRequestError(field=strange, problem="must be a finite number")
@@ -112,11 +118,11 @@ def find_non_finite(value: object, path: str) -> str | None:
 
 
 def encode(envelope: Envelope, payload: bytes, file: bytes | None = None) -> EncodedRequest:
-    """Encode one invocation of a request that `encode_request` has encoded.
+    """Encode one invocation of a `payload` from `encode_request`.
 
-    A request over `INLINE_LIMIT` bytes, and a file always, is cut into parts of `PART_SIZE`.
+    A request over `INLINE_LIMIT` bytes, and a file always, is cut into parts of `PART_SIZE` bytes.
     """
-    # All of them are JSON as they are, and what is None is so by default.
+    # No `model_dump` is needed: all values are JSON already, and None is the default.
     fields: dict[str, Any] = {
         name: value for name, value in vars(envelope).items() if value is not None
     }
@@ -136,7 +142,7 @@ def encode(envelope: Envelope, payload: bytes, file: bytes | None = None) -> Enc
 
 
 def parts_beside(payload: bytes, file: bytes | None) -> tuple[int, int]:
-    """Return into how many parts `encode` cuts a request (0: none, inside the job) and its file."""
+    """Return the part counts of a request (0: inside the job) and a file, as cut by `encode`."""
     body = 0 if len(payload) <= INLINE_LIMIT else -(-len(payload) // PART_SIZE)
     return body, -(-len(file or b"") // PART_SIZE)
 
@@ -146,10 +152,10 @@ def _cut(payload: bytes) -> tuple[bytes, ...]:
 
 
 def decode_job(data: bytes) -> Envelope:
-    """Decode a job's data field into its envelope.
+    """Decode a job's data field into an envelope.
 
-    Raises ProtocolError for a job that is not ours or is malformed, UnknownVersionError for one
-    written by another version.
+    Raise ProtocolError for a foreign or malformed job, UnknownVersionError for a job of another
+    protocol version.
     """
     call = _load(_decompress(data))
     match call:
@@ -162,8 +168,11 @@ def decode_job(data: bytes) -> Envelope:
 
 
 def decode_envelope(fields: dict[str, Any]) -> Envelope:
-    """Check the version first, then the shape, so that a newer envelope is told apart from a
-    broken one."""
+    """Validate the JSON object of an envelope.
+
+    Raise UnknownVersionError for another protocol version, ProtocolError for a wrong shape.
+    """
+    # Version first: a newer envelope has unknown fields, and would look like a broken one.
     version = fields.get("v")
     if version != PROTOCOL_VERSION:
         raise UnknownVersionError(where="envelope", version=version, supported=PROTOCOL_VERSION)
@@ -175,22 +184,24 @@ def decode_envelope(fields: dict[str, Any]) -> Envelope:
 
 @cache
 def request_adapter() -> TypeAdapter[CallRequest]:
-    """Return the validator of the requests of all kinds, told apart by `kind`.
+    """Return the validator of the requests of all kinds, discriminated by `kind`.
 
-    Built when first used: only workers decode requests. Raises InvalidConfigurationError for a kind
-    of an installed package that cannot be loaded.
+    Built on first use: only workers decode requests. Raise InvalidConfigurationError if a kind of
+    an installed package cannot be loaded.
     """
     # One union of all kinds finds the kind and validates the rest in a single pass over the JSON.
     requests: list[Any] = [kind.request for kind in call_kinds().values()]
     union: Any = reduce(lambda union, request: union | request, requests)
-    # A type checker cannot know a union that is made at run time.
+    # A type checker cannot know a union built at run time.
     tagged: Any = Annotated[union, Field(discriminator="kind")]  # pyright: ignore[reportInvalidTypeForm]
     return TypeAdapter(tagged)
 
 
 def decode_request(payload: bytes | dict[str, Any]) -> CallRequest:
-    """Decode the request that an envelope holds or refers to; InvalidRequestError names the
-    field."""
+    """Decode a request, from inside an envelope (a dict) or from the parts of a body (bytes).
+
+    Raise InvalidRequestError with the name of the first wrong field.
+    """
     try:
         if isinstance(payload, bytes):
             return request_adapter().validate_json(payload)
@@ -201,8 +212,10 @@ def decode_request(payload: bytes | dict[str, Any]) -> CallRequest:
 
 
 def join_body(ref: BodyRef, parts: list[bytes | None]) -> bytes:
-    """Put the parts of a body or a file together; one that is missing or short is a
-    ProtocolError."""
+    """Join the parts of a body or a file.
+
+    Raise ProtocolError for a missing part, or for a size other than `ref.size` bytes.
+    """
     present = [part for part in parts if part is not None]
     if len(present) != ref.parts:
         raise ProtocolError(
@@ -225,15 +238,16 @@ def first_problem(error: ValidationError) -> tuple[str, str]:
 
 
 def _decompress(data: bytes) -> bytes:
-    """Undo RQ's compression within MAX_JOB_BYTES, so that a small job cannot blow up in memory."""
+    """Decompress a job's data as RQ does, but at most to MAX_JOB_BYTES bytes."""
     if data[:1] == b"[" and len(data) <= MAX_JOB_BYTES:
-        return data  # what zlib makes begins otherwise
+        return data  # zlib's output never begins with a bracket
+    # A small job may be a decompression bomb: `max_length` stops before memory fills up.
     inflater = zlib.decompressobj()
     try:
         plain = inflater.decompress(data, MAX_JOB_BYTES)
         over = bool(inflater.unconsumed_tail)
     except zlib.error:
-        plain = data  # RQ, too, takes what is not compressed for plain data
+        plain = data  # RQ, too, takes data without compression for plain
         over = len(data) > MAX_JOB_BYTES
     if over:
         raise _malformed(f"is over {MAX_JOB_BYTES} bytes")
@@ -241,6 +255,7 @@ def _decompress(data: bytes) -> bytes:
 
 
 def _load(plain: bytes) -> Any:
+    # RQ's default serializer: unpickling would run any code that a client puts into a job.
     if plain[:1] == b"\x80":
         raise _malformed("is a pickle; pickles are never read")
     try:

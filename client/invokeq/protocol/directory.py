@@ -1,7 +1,7 @@
-"""What workers tell clients about themselves: where they listen, and what they serve.
+"""The directory of workers, read by clients: the queues of each worker and the models served.
 
-Each worker has one entry in the directory hash, valid while its lease lasts, and points to a
-catalog: the providers and models with their facts, stored once under the digest of its content.
+Each worker has one entry in the directory hash, valid while the worker's lease lasts. The entry
+points to a catalog: providers and models with facts, stored once under the content's digest.
 """
 
 import hashlib
@@ -12,17 +12,18 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 from invokeq.protocol.entities import AIModelEntity, ModelType
 
 CATALOG_TTL: Final = 86_400
-"""Seconds; workers refresh it every minute, so a catalog outlives its last worker by a day."""
+"""Seconds; workers refresh the TTL every minute, so a catalog outlives the last worker by a day."""
 
 
 class _Wire(BaseModel):
+    # `ignore`: a client must read the entries of newer workers, which may have more fields.
     model_config: ClassVar[ConfigDict] = ConfigDict(
         frozen=True, extra="ignore", protected_namespaces=()
     )
 
 
 class ProviderEntry(_Wire):
-    """One provider in a catalog; with `any_model` it takes model names that are not listed."""
+    """One provider in a catalog; `any_model` says whether unlisted model names are accepted."""
 
     name: str
     any_model: bool = False
@@ -31,9 +32,9 @@ class ProviderEntry(_Wire):
 
 
 class QueueBounds(_Wire):
-    """How many invocations may wait: in a lane, in all lanes of a queue, and of a tenant in a lane.
+    """The most invocations waiting in a lane, in all lanes of a queue, and of a tenant in a lane.
 
-    0 is no bound.
+    0 means no bound.
     """
 
     lane: int = 100_000
@@ -42,7 +43,7 @@ class QueueBounds(_Wire):
 
 
 class Catalog(_Wire):
-    """All providers that a pool serves, and which LLM (`provider/model`) summarises there."""
+    """All providers of a pool, and the pool's LLM for summaries (`provider/model`)."""
 
     providers: list[ProviderEntry] = []
     summary_model: str | None = None
@@ -50,12 +51,13 @@ class Catalog(_Wire):
 
     def encode(self) -> tuple[str, bytes]:
         """Return the digest that names the catalog, and the catalog as JSON."""
+        # Named by content: a thousand equal workers share one catalog, and a new one never changes.
         data = self.model_dump_json().encode()
         return hashlib.sha256(data).hexdigest()[:32], data
 
 
 class WorkerEntry(_Wire):
-    """One worker in the directory; `queues` in the order in which it serves them."""
+    """One worker in the directory; `queues` are in the order of service."""
 
     v: int = 1
     name: str

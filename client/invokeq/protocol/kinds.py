@@ -1,11 +1,12 @@
-"""The table of kinds of call: one record a kind, and everything that tells kinds apart reads it.
+"""The table of kinds of call: one record a kind, and the only list of kinds.
 
-A client validates and decodes by it, a worker dispatches and checks permissions by it, the gateway
-finds its paths in it, and fakes answer by it. A package adds a kind of its own with an entry point
-of the group `invokeq.kinds` that names a `CallKind`; see ARCHITECTURE.md, "How to add a kind".
+A client validates and decodes by the table, a worker dispatches and checks permissions by the
+table, the gateway finds paths in the table, and fakes answer by the table. A package adds a new
+kind with an entry point of the group `invokeq.kinds` for a `CallKind`; see ARCHITECTURE.md, "How to
+add a kind".
 
-What belongs to one side only is named as `"module:attribute"` and imported when first used, so that
-a client never imports a provider, nor a worker a session.
+Parts of one side only are references, `"module:attribute"`, imported on first use: a client never
+imports a provider, nor a worker a session.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,24 +22,24 @@ from invokeq.protocol.errors import InvalidConfigurationError
 from invokeq.protocol.requests import CallRequest
 
 ENTRY_POINTS: Final = "invokeq.kinds"
-"""The entry-point group of packages that bring kinds of their own."""
+"""The entry-point group of packages with more kinds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallKind:
-    """One kind of call. Attributes that are called `*_ref` are `"module:attribute"` references.
+    """One kind of call. The attributes `*_ref` are `"module:attribute"` references.
 
-    `request` is the model of its request, whose `kind` is the name on the wire, which is also the
-    type of Dify's reverse invocation. `permission` is the switch of a plugin's manifest that opens
-    the kind. `attribute` and `method` say where callers find it: `session.model.llm.invoke`.
-    `streamed` says whether Dify's wire answers with several objects. `path` is the one below
-    `/inner/api/` of the gateway.
+    `request` is the model of the request; the default of the model's field `kind` is the name on
+    the wire, and the type of Dify's reverse invocation. `permission` is the switch in a plugin's
+    manifest for the kind. `attribute` and `method` are the caller's way to the kind:
+    `session.model.llm.invoke`. `streamed` says whether Dify's wire answers with several objects.
+    `path` is the gateway's path below `/inner/api/`.
 
     `calls_ref` and `async_calls_ref` name the classes behind `session.model.<attribute>`.
-    `decoder_ref` names a function of the request that returns its ResultDecoder. `serve_ref` names
-    the provider side: `serve(request, services)` yields outputs. `reverse_ref` names the answer to
-    a reverse invocation: `handler(session, payload)` yields JSON objects. `fake_ref` names how
-    scripted answers become events in `invokeq.testing`.
+    `decoder_ref` names a function from the request to a ResultDecoder. `serve_ref` names the
+    provider side: `serve(request, services)` yields outputs. `reverse_ref` names the answer to a
+    reverse invocation: `handler(session, payload)` yields JSON objects. `fake_ref` names a function
+    of `invokeq.testing` from scripted answers to events.
     """
 
     request: type[CallRequest]
@@ -61,7 +62,7 @@ class CallKind:
 
     @property
     def model_type(self) -> ModelType:
-        """Return the type of model that serves the kind."""
+        """Return the type of the models that serve the kind."""
         return self.request.model_type
 
 
@@ -77,7 +78,7 @@ def _builtin(
     path: str,
     serve: str,
 ) -> CallKind:
-    """Return the record of a kind whose parts are called as those of the other built-in ones."""
+    """Return the record of a kind with references after the pattern of the built-in kinds."""
     name = str(request.model_fields["kind"].default)
     return CallKind(
         request=request,
@@ -188,11 +189,12 @@ _BUILTIN: Final = (
 
 @cache
 def call_kinds() -> Mapping[str, CallKind]:
-    """Return every kind by its name: the built-in ones, then those of installed packages.
+    """Return every kind by name: the built-in kinds, then the kinds of installed packages.
 
-    Raises InvalidConfigurationError for an entry point that cannot be loaded or takes the name of
+    Raise InvalidConfigurationError for an entry point that cannot be loaded or takes the name of
     another kind.
     """
+    # An error is not cached: each call fails again until the operator removes the package.
     kinds = {kind.name: kind for kind in _BUILTIN}
     for entry in entry_points(group=ENTRY_POINTS):
         try:
@@ -209,18 +211,19 @@ def call_kinds() -> Mapping[str, CallKind]:
 
 @cache
 def builtin_kinds() -> Mapping[str, CallKind]:
-    """Return the kinds that invokeq itself brings, without a look at installed packages."""
+    """Return the kinds of invokeq, without a look at installed packages."""
     return {kind.name: kind for kind in _BUILTIN}
 
 
 def find_kind(name: str) -> CallKind | None:
-    """Return the kind of a name, or None; installed packages are asked for strange names only."""
+    """Return the kind of a name, or None; look at installed packages for other names only."""
+    # A scan of all installed packages would slow down the first call of every process.
     return builtin_kinds().get(name) or call_kinds().get(name)
 
 
 @cache
 def resolve(reference: str) -> Callable[..., Any]:
-    """Import what a `"module:attribute"` reference names."""
+    """Import and return the object of a `"module:attribute"` reference."""
     module, _, attribute = reference.partition(":")
     found: Callable[..., Any] = getattr(import_module(module), attribute)
     return found

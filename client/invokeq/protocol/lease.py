@@ -1,9 +1,9 @@
-"""The value of a reader's lease, `invokeq:{<id>}:reader`: how far the reader has come, or an order.
+"""The value of a reader's lease, `invokeq:{<id>}:reader`: the reader's position, or an order.
 
 | value | meaning |
 |---|---|
-| `` | somebody is going to read, and has taken nothing yet |
-| `1-57 12` | the last event that the reader's caller is done with, and how often it was renewed |
+| `` | a reader will come, and has read no event yet |
+| `1-57 12` | the last event processed by the reader's caller, and the number of renewals |
 | `cancel:<reason>` | stop the invocation |
 | `detached` | run on without a reader |
 """
@@ -17,11 +17,11 @@ DETACHED: Final = b"detached"
 
 _CANCEL: Final = b"cancel:"
 _LONGEST_ID: Final = 41
-"""Two numbers of 64 bits and the hyphen; anything longer is no id."""
+"""Two numbers of 64 bits and the hyphen; no id is longer."""
 
 
 class Lease(NamedTuple):
-    """What a lease says; `cancel` is the reason to stop, where it is an order to."""
+    """A decoded lease; `cancel` is the reason of an order to stop, else None."""
 
     position: EventId = START
     cancel: str | None = None
@@ -33,17 +33,19 @@ class Lease(NamedTuple):
 
 
 def cancel_order(reason: str) -> bytes:
-    """Return the order to stop; `reason` is what the `cancelled` event will say."""
+    """Return the order to stop; `reason` becomes the reason of the `cancelled` event."""
     return _CANCEL + reason.encode()
 
 
 def position_lease(position: EventId, renewals: int) -> bytes:
     """Return the lease of a live reader; no two renewals are equal."""
+    # A reader that waits keeps one position: only the count shows a worker that the reader lives.
     return b"%d-%d %d" % (*position, renewals)
 
 
 def parse_lease(value: bytes) -> Lease:
-    """Read a lease; what cannot be read is that of a reader which has taken nothing."""
+    """Decode a lease; return the lease of a new reader for an unreadable value."""
+    # Plugins can write the key: a strange value must neither end a worker's loop nor an invocation.
     if value == DETACHED:
         return Lease(detached=True)
     if value.startswith(_CANCEL):

@@ -1,6 +1,6 @@
-"""What the manifest of a plugin asks for, and which calls need it; as Dify's daemon has it.
+"""The permissions of a plugin's manifest, and the calls behind each, as in Dify's daemon.
 
-A manifest that does not ask for something does not get it.
+A permission absent from the manifest is denied.
 """
 
 from collections.abc import Mapping
@@ -18,9 +18,9 @@ class _Switch(BaseModel):
 
 
 class ModelSwitches(_Switch):
-    """`resource.permission.model`: one switch a kind of model, and one for all of them.
+    """`resource.permission.model`: one switch a kind of model, and one for all kinds.
 
-    Kinds of installed packages may have switches of their own.
+    Kinds of installed packages may have further switches.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="allow")
@@ -34,7 +34,7 @@ class ModelSwitches(_Switch):
 
 
 class DeclaredPermissions(BaseModel):
-    """`resource.permission` of a manifest; what is left out is off."""
+    """`resource.permission` of a manifest; an omitted switch is off."""
 
     tool: _Switch = _Switch()
     model: ModelSwitches = ModelSwitches()
@@ -51,11 +51,14 @@ _PLATFORM_ACCESS: Final[Mapping[str, str]] = {
     "fetch_app": "app",
     "storage": "storage",
 }
-"""The switch that opens a kind of call to the platform; the table of kinds has those of models."""
+"""The switch for each kind of call to the platform; the table of kinds has the models' switches."""
 
 
 def declared_permissions(manifest: object, source: str) -> DeclaredPermissions:
-    """Read what a parsed manifest asks for; InvalidConfigurationError names the wrong place."""
+    """Return the permissions of a parsed manifest.
+
+    Raise InvalidConfigurationError with the path of the first wrong value.
+    """
     block: object = manifest
     for key in ("resource", "permission"):
         if not isinstance(block, Mapping):
@@ -74,14 +77,15 @@ def declared_permissions(manifest: object, source: str) -> DeclaredPermissions:
 
 
 def check_declared(declared: DeclaredPermissions, kind: str, plugin: str) -> None:
-    """Raise PermissionDeniedError, in Dify's words, for a kind of call that is not asked for.
+    """Raise PermissionDeniedError, in Dify's words, for a kind of call without a permission.
 
-    Unknown kinds pass, and so does `upload_file`, which Dify's table leaves out.
+    Unknown kinds pass, and so does `upload_file`, which is absent from Dify's table.
     """
     if (access := _PLATFORM_ACCESS.get(kind)) is not None:
         allowed = bool(getattr(declared, access).enabled)
     elif (found := find_kind(kind)) is not None:
         access = found.permission
+        # `is True`: a switch of an installed kind is an extra field, which pydantic does not check.
         allowed = declared.model.enabled and getattr(declared.model, access, False) is True
     else:
         return
@@ -92,7 +96,7 @@ def check_declared(declared: DeclaredPermissions, kind: str, plugin: str) -> Non
 
 
 def _without_nulls(block: Any) -> Any:
-    """Take an empty block, which YAML reads as null, for one that is left out."""
+    """Remove empty blocks, which YAML reads as null: an empty block counts as omitted."""
     if not isinstance(block, Mapping):
         return block
     given = cast(Mapping[str, Any], block)

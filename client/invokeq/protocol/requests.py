@@ -1,6 +1,6 @@
-"""What a client asks for: one request model per kind of call, and the envelope around it.
+"""The requests of clients: one model per kind of call, and the envelope around a request.
 
-Field names of the requests are those of Dify's wire (`completion_params`, `prompt_messages`, ...).
+The requests' field names come from Dify's wire (`completion_params`, `prompt_messages`, ...).
 """
 
 import math
@@ -43,7 +43,7 @@ __all__ = [
 PROTOCOL_VERSION: Final = 1
 
 MAX_BESIDE: Final = 128 * 1024 * 1024
-"""Bytes that may travel beside a job; a worker fetches no more, whatever a client set itself."""
+"""Bytes beside a job, at most; a worker enforces the bound even if a client raised the limit."""
 
 Priority = Literal["high", "normal"]
 
@@ -51,14 +51,15 @@ _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f
 
 
 def new_request_id() -> str:
-    """128 random bits as 32 hex characters; knowing one is the right to read its stream."""
+    """Return 128 random bits as 32 hex characters."""
+    # From `secrets`: the id is also the right to read the stream, and must be hard to guess.
     return secrets.token_hex(16)
 
 
 class _Wire(BaseModel):
-    """Base of our own wire shapes: frozen, and strangers are refused.
+    """Base of invokeq's own wire shapes: frozen, and unknown fields are refused.
 
-    Built when first used: a program imports all kinds of calls and makes one or two.
+    Validators are built on first use: a program imports all kinds of calls and makes one or two.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -67,8 +68,8 @@ class _Wire(BaseModel):
 class CallRequest(_Wire):
     """Base of the requests of all kinds of call.
 
-    A subclass sets `model_type` and has a field `kind` of a Literal type, whose default is the name
-    of the kind on the wire.
+    A subclass sets `model_type` and has a field `kind` of a Literal type. The field's default is
+    the name of the kind on the wire.
     """
 
     model_type: ClassVar[ModelType]
@@ -77,7 +78,7 @@ class CallRequest(_Wire):
 
 
 class ModelRequest(CallRequest):
-    """Base of the requests that name their model; all do but summaries."""
+    """Base of the requests with a model: all requests except summaries."""
 
     provider: str = Field(min_length=1)
     model: str = Field(min_length=1)
@@ -177,7 +178,7 @@ class TTSRequest(ModelRequest):
 
 
 class Speech2TextRequest(ModelRequest):
-    """`session.model.speech2text.invoke(...)` on the wire; the audio travels beside it."""
+    """`session.model.speech2text.invoke(...)` on the wire; the audio travels beside the job."""
 
     model_type: ClassVar[ModelType] = ModelType.SPEECH2TEXT
 
@@ -195,21 +196,21 @@ class ModerationRequest(ModelRequest):
 
 
 Request: TypeAlias = CallRequest
-"""A request of any kind of call, those of installed packages included; see `protocol.kinds`."""
+"""A request of any kind of call, of invokeq or of an installed package; see `protocol.kinds`."""
 
 
 class BodyRef(_Wire):
-    """Content that travels beside the job: `parts` keys, `size` bytes together."""
+    """Content beside the job: `parts` keys, `size` bytes together."""
 
     parts: int = Field(ge=1, le=256)
     size: int = Field(ge=1, le=MAX_BESIDE)
 
 
 class Envelope(_Wire):
-    """What travels with every request, whatever it asks for.
+    """A request of any kind, or a reference to the request, with the data of the invocation.
 
-    `deadline` is in seconds since the epoch. `plugin_id` is a claim: the worker believes the lane's
-    key, not this field, unless the operator trusts the lane. There is no field for credentials.
+    `deadline` is in seconds since the epoch. `plugin_id` is a mere assertion: the worker believes
+    the lane's key instead, unless the operator trusts the lane. There is no field for credentials.
     """
 
     v: Literal[1] = 1
@@ -226,6 +227,7 @@ class Envelope(_Wire):
     body: BodyRef | None = None
     file: BodyRef | None = None
 
+    # Pydantic accepts NaN and infinity; a NaN deadline would compare as neither passed nor to come.
     @field_validator("deadline")
     @classmethod
     def _finite(cls, value: float | None) -> float | None:

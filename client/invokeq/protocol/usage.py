@@ -1,4 +1,4 @@
-"""What a call took of tokens, or of what else its vendor counts, and of money and time."""
+"""The usage of a call: tokens or other billing units of the vendor, money and time."""
 
 from decimal import Decimal
 from enum import StrEnum
@@ -10,7 +10,7 @@ from invokeq.protocol.entities import EmbeddingUsage, LLMUsage
 
 
 class BillingUnit(StrEnum):
-    """What a vendor counts."""
+    """The unit of a vendor's bill."""
 
     TOKEN = "token"
     SEARCH = "search"
@@ -19,7 +19,7 @@ class BillingUnit(StrEnum):
 
 
 class UnitUsage(BaseModel):
-    """The amount, the cost and the duration of a call that is neither an LLM's nor an embedding.
+    """The amount, the cost and the duration of a call, except calls of LLMs and embeddings.
 
     `total_price` is `amount` x `unit_price` x `price_unit`, in `currency`. `latency` is in seconds.
     """
@@ -34,11 +34,12 @@ class UnitUsage(BaseModel):
 
 
 Usage: TypeAlias = LLMUsage | EmbeddingUsage | UnitUsage
-"""An LLM's, a summary's too; that of an embedding; that of any other call."""
+"""The usage of an LLM or a summary; of an embedding; of any other call."""
 
 
 def read_usage(told: dict[str, Any]) -> Usage:
-    """Read what `model_dump(mode="json")` made of a usage; ValueError if it is none."""
+    """Validate a usage from `model_dump(mode="json")`; raise ValueError for another shape."""
+    # The JSON has no tag: `prompt_tokens` and `unit` occur in one class each.
     if "prompt_tokens" in told:
         return LLMUsage.model_validate(told)
     return (UnitUsage if "unit" in told else EmbeddingUsage).model_validate(told)

@@ -1,7 +1,7 @@
-"""Dify's entities: the shapes of everything that goes into a model call and comes out of it.
+"""Dify's entities: the shapes of the arguments and results of model calls.
 
-Names, fields, defaults and JSON are those of Dify's SDK, so a document that either side writes is
-one that the other reads. Unknown keys are ignored on reading.
+Names, fields, defaults and JSON are as in Dify's SDK: either side reads the documents of the other.
+Unknown keys are ignored on reading. No class here opens a connection or reads a setting.
 """
 
 from invokeq.protocol.entities.config import (

@@ -1,7 +1,7 @@
-"""Model configs: which model a call goes to, and how; the first argument of every model call.
+"""Model configs: the model of a call and the call's options; the first argument of every call.
 
 `provider` is free text (`openai`, `langgenius/openai/openai`), and `model_type` is not checked
-against the class: both are resolved where the call is run.
+against the class: the worker resolves both.
 """
 
 from typing import Any, ClassVar
@@ -13,7 +13,7 @@ from invokeq.protocol.entities.model import AIModelEntity, ModelType
 
 
 class BaseModelConfig(BaseModel):
-    """What all model configs have."""
+    """The fields of all model configs."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(protected_namespaces=())
 
@@ -23,7 +23,7 @@ class BaseModelConfig(BaseModel):
 
 
 class LLMModelConfig(BaseModelConfig):
-    """An LLM; `mode` is `chat` or `completion`, and any other text is let through as in Dify."""
+    """An LLM; `mode` is `chat` or `completion`; other texts are accepted, as in Dify."""
 
     model_type: ModelType = ModelType.LLM
     mode: str
@@ -31,33 +31,33 @@ class LLMModelConfig(BaseModelConfig):
 
 
 class AgentModelConfig(LLMModelConfig):
-    """An LLM as an agent gets it: with the facts of the model and the conversation so far."""
+    """An LLM for an agent, with the facts of the model and the conversation so far."""
 
     entity: AIModelEntity | None = None
     history_prompt_messages: list[AnyPromptMessage] = Field(default_factory=list[AnyPromptMessage])
 
 
 class TTSModelConfig(BaseModelConfig):
-    """A model that speaks, and the voice it uses."""
+    """A text-to-speech model and a voice."""
 
     model_type: ModelType = ModelType.TTS
     voice: str
 
 
 class Speech2TextModelConfig(BaseModelConfig):
-    """A model that writes down what it hears."""
+    """A speech-to-text model."""
 
     model_type: ModelType = ModelType.SPEECH2TEXT
 
 
 class ModerationModelConfig(BaseModelConfig):
-    """A model that flags texts."""
+    """A moderation model, which flags texts."""
 
     model_type: ModelType = ModelType.MODERATION
 
 
 class RerankModelConfig(BaseModelConfig):
-    """A model that ranks texts: at most `top_n` of them, each scored `score_threshold` or more."""
+    """A rerank model; returns at most `top_n` texts with scores of `score_threshold` or more."""
 
     model_type: ModelType = ModelType.RERANK
     score_threshold: float
@@ -65,7 +65,7 @@ class RerankModelConfig(BaseModelConfig):
 
 
 class MultiModalRerankModelConfig(BaseModelConfig):
-    """A model that ranks texts and pictures; None sets no bound."""
+    """A rerank model for texts and pictures; None sets no bound."""
 
     model_type: ModelType = ModelType.RERANK
     score_threshold: float | None = None
@@ -73,13 +73,13 @@ class MultiModalRerankModelConfig(BaseModelConfig):
 
 
 class TextEmbeddingModelConfig(BaseModelConfig):
-    """A model that embeds texts."""
+    """An embedding model for texts."""
 
     model_type: ModelType = ModelType.TEXT_EMBEDDING
 
 
 class MultiModalEmbeddingModelConfig(BaseModelConfig):
-    """A model that embeds texts and pictures; `tenant_id` is the tenant that owns the dataset."""
+    """An embedding model for texts and pictures; `tenant_id` is the owner of the dataset."""
 
     model_type: ModelType = ModelType.TEXT_EMBEDDING
     tenant_id: str

@@ -1,6 +1,6 @@
-"""What the content of a message, or a document to embed or rank, is made of.
+"""The parts of a message's content, and documents to embed or rank.
 
-`opaque_body` belongs to the vendor: it is carried along as it came and never read here.
+`opaque_body` belongs to the vendor: the value is carried along unchanged and never read here.
 """
 
 from enum import Enum, StrEnum
@@ -27,7 +27,7 @@ class PromptMessageContentType(StrEnum):
 
 
 class PromptMessageContent(BaseModel):
-    """Base of the content parts; it has no `type`, so it stands for no part by itself."""
+    """Base of the content parts; no part by itself, for lack of a `type`."""
 
     opaque_body: JsonValue | None = None
 
@@ -44,14 +44,14 @@ class PromptMessageContent(BaseModel):
 
 
 class TextPromptMessageContent(PromptMessageContent):
-    """A part that is text."""
+    """A text part."""
 
     type: Literal[PromptMessageContentType.TEXT] = PromptMessageContentType.TEXT
     data: str
 
 
 class MultiModalPromptMessageContent(PromptMessageContent):
-    """Base of the parts that are files, given by `url` or by `base64_data`."""
+    """Base of the file parts, given by `url` or by `base64_data`."""
 
     format: str
     base64_data: str = ""
@@ -61,15 +61,15 @@ class MultiModalPromptMessageContent(PromptMessageContent):
 
     @property
     def data(self) -> str:
-        """The URL where there is one, else the bytes as a data URL."""
+        """Return the URL where given, else the bytes as a data URL (RFC 2397)."""
         return self.url or f"data:{self.mime_type};base64,{self.base64_data}"
 
 
 class ImagePromptMessageContent(MultiModalPromptMessageContent):
-    """A part that is a picture."""
+    """A picture part."""
 
     class DETAIL(Enum):
-        """How closely the model should look; more detail costs more tokens."""
+        """The level of detail for the model; more detail costs more tokens."""
 
         LOW = "low"
         HIGH = "high"
@@ -79,19 +79,19 @@ class ImagePromptMessageContent(MultiModalPromptMessageContent):
 
 
 class AudioPromptMessageContent(MultiModalPromptMessageContent):
-    """A part that is sound."""
+    """A sound part."""
 
     type: Literal[PromptMessageContentType.AUDIO] = PromptMessageContentType.AUDIO
 
 
 class VideoPromptMessageContent(MultiModalPromptMessageContent):
-    """A part that is moving pictures."""
+    """A video part."""
 
     type: Literal[PromptMessageContentType.VIDEO] = PromptMessageContentType.VIDEO
 
 
 class DocumentPromptMessageContent(MultiModalPromptMessageContent):
-    """A part that is a document, such as a PDF."""
+    """A document part, such as a PDF."""
 
     type: Literal[PromptMessageContentType.DOCUMENT] = PromptMessageContentType.DOCUMENT
 

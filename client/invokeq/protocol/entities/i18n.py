@@ -1,4 +1,4 @@
-"""Text in the four languages that Dify shows: what a user reads, never what a program compares."""
+"""Text in the four languages of Dify's interface, for users to read and never for comparisons."""
 
 from typing import Any, Self
 
@@ -6,10 +6,10 @@ from pydantic import AliasChoices, BaseModel, Field, model_validator
 
 
 class I18nObject(BaseModel):
-    """One text in four languages; a language that is missing or empty is filled with English.
+    """One text in four languages; a missing or empty language is filled with English.
 
-    Dify's SDK changed the spelling of its attributes with 0.9, but not that of the wire. Either is
-    taken as input and reads as an attribute (`en_US`, `en_us`); the dump has the wire's.
+    Dify's SDK 0.9 changed the spelling of the attributes, but not of the wire. Both spellings are
+    accepted as input and as attributes (`en_US`, `en_us`); the dump has the wire's spelling.
     """
 
     zh_Hans: str | None = Field(default=None, validation_alias=AliasChoices("zh_Hans", "zh_hans"))
@@ -26,24 +26,24 @@ class I18nObject(BaseModel):
 
     @property
     def zh_hans(self) -> str | None:
-        """The Chinese text, as SDK 0.9 and later spell it."""
+        """Return the Chinese text; the spelling of SDK 0.9 and later."""
         return self.zh_Hans
 
     @property
     def pt_br(self) -> str | None:
-        """The Portuguese text, as SDK 0.9 and later spell it."""
+        """Return the Portuguese text; the spelling of SDK 0.9 and later."""
         return self.pt_BR
 
     @property
     def ja_jp(self) -> str | None:
-        """The Japanese text, as SDK 0.9 and later spell it."""
+        """Return the Japanese text; the spelling of SDK 0.9 and later."""
         return self.ja_JP
 
     @property
     def en_us(self) -> str:
-        """The English text, as SDK 0.9 and later spell it."""
+        """Return the English text; the spelling of SDK 0.9 and later."""
         return self.en_US
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the four texts under their wire keys."""
+        """Return the four texts under the keys of the wire."""
         return self.model_dump()

@@ -1,6 +1,6 @@
-"""What an LLM call gives back, whole or chunk by chunk, and what it cost.
+"""The results of LLM calls, whole or chunk by chunk, and the usage.
 
-Results do not carry the prompt: `prompt_messages` is there for old readers, and always empty.
+Results do not carry the prompt: `prompt_messages` exists for old readers, and is always empty.
 """
 
 from collections.abc import Mapping
@@ -22,15 +22,15 @@ class LLMMode(Enum):
 
     @classmethod
     def value_of(cls, value: str) -> Self:
-        """Look a mode up by its wire value, or raise ValueError."""
+        """Return the mode of a wire value; raise ValueError for an unknown value."""
         return cls(value)
 
 
 class LLMUsage(BaseModel):
     """The tokens, the cost and the duration of a call.
 
-    A price is tokens x unit price x price unit, in `currency`; a price unit of 0.001 means that the
-    unit price is per thousand tokens. `latency` is in seconds.
+    A price is tokens x unit price x price unit, in `currency`. A price unit of 0.001 makes the unit
+    price a price per thousand tokens. `latency` is in seconds.
     """
 
     prompt_tokens: int
@@ -67,7 +67,7 @@ class LLMUsage(BaseModel):
 
 
 class LLMResultChunkDelta(BaseModel):
-    """What one chunk adds; the last one of a call has usage and a finish reason."""
+    """The addition of one chunk; the last chunk of a call has usage and a finish reason."""
 
     index: int
     message: AssistantPromptMessage
@@ -83,6 +83,7 @@ class LLMResultChunk(BaseModel):
     system_fingerprint: str | None = None
     delta: LLMResultChunkDelta
 
+    # "before": a prompt from another writer is not even validated, which would cost a copy a chunk.
     @field_validator("prompt_messages", mode="before")
     @classmethod
     def _drop(cls, _value: Any) -> list[PromptMessage]:
@@ -90,7 +91,7 @@ class LLMResultChunk(BaseModel):
 
 
 class LLMStructuredOutput(BaseModel):
-    """The object that an LLM gave as its answer."""
+    """The object in an LLM's structured answer."""
 
     structured_output: Mapping[Any, Any] | None = None
 
@@ -124,7 +125,7 @@ class LLMResult(BaseModel):
 
 
 class LLMResultWithStructuredOutput(LLMResult, LLMStructuredOutput):
-    """A whole answer with its object."""
+    """A whole answer with the structured object."""
 
     def to_llm_result_chunk_with_structured_output(self) -> LLMResultChunkWithStructuredOutput:
         """Return the answer as the only chunk of a stream, without a finish reason."""
@@ -137,7 +138,7 @@ class LLMResultWithStructuredOutput(LLMResult, LLMStructuredOutput):
 
 
 class LLMPollingStatus(StrEnum):
-    """How far an answer is that has to be polled for."""
+    """The progress of a polled answer."""
 
     RUNNING = "running"
     SUCCEEDED = "succeeded"
@@ -145,7 +146,7 @@ class LLMPollingStatus(StrEnum):
 
 
 class LLMPollingResult(BaseModel):
-    """The state of an answer that has to be polled for.
+    """The state of a polled answer.
 
     A running one has `plugin_state`, a succeeded one `result`, a failed one `error`.
     """
@@ -171,6 +172,6 @@ class LLMPollingResult(BaseModel):
 
 
 class NumTokensResult(PriceInfo):
-    """How many tokens a prompt has, and what they cost."""
+    """The number of tokens of a prompt, and the price."""
 
     tokens: int

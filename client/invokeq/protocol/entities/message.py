@@ -1,7 +1,7 @@
-"""The messages of a conversation, and the tools that a model may ask to be called.
+"""The messages of a conversation, and the tools for a model to call.
 
-A message keeps the role it was given: a `UserPromptMessage` with the role `assistant` is valid, as
-in Dify. `ensure_prompt_message` turns a plain object into the class of its role.
+A message keeps the given role: a `UserPromptMessage` with the role `assistant` is valid, as in
+Dify. `ensure_prompt_message` turns a plain object into the message class of the role.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ from invokeq.protocol.entities.content import (
 
 
 class PromptMessageRole(Enum):
-    """Who speaks in a message."""
+    """The author of a message."""
 
     SYSTEM = "system"
     USER = "user"
@@ -34,12 +34,12 @@ class PromptMessageRole(Enum):
 
     @classmethod
     def value_of(cls, value: str) -> Self:
-        """Look a role up by its wire value, or raise ValueError."""
+        """Return the role of a wire value; raise ValueError for an unknown value."""
         return cls(value)
 
 
 class PromptMessageTool(BaseModel):
-    """A tool that the model may call; `parameters` is the JSON schema of its arguments."""
+    """A tool for the model to call; `parameters` is the JSON schema of the arguments."""
 
     name: str
     description: str
@@ -47,14 +47,14 @@ class PromptMessageTool(BaseModel):
 
 
 class PromptMessageFunction(BaseModel):
-    """A tool in the envelope that most vendors want around it."""
+    """A tool in the envelope of most vendors' wires."""
 
     type: str = "function"
     function: PromptMessageTool
 
 
 class PromptMessage(BaseModel):
-    """One message; `content` is a text, a list of parts, or nothing."""
+    """One message; `content` is a text, a list of parts, or None."""
 
     role: PromptMessageRole
     content: str | list[PromptMessageContentUnionTypes] | None = None
@@ -73,7 +73,7 @@ class PromptMessage(BaseModel):
         return not self.content
 
     def get_text_content(self) -> str:
-        """Return the text of the message: the content itself, or its text parts joined."""
+        """Return the text of the message: the whole content, or the text parts joined."""
         if isinstance(self.content, str):
             return self.content
         parts = self.content or []
@@ -81,23 +81,24 @@ class PromptMessage(BaseModel):
 
 
 class UserPromptMessage(PromptMessage):
-    """What the user says."""
+    """A message of the user."""
 
     role: PromptMessageRole = PromptMessageRole.USER
 
 
 class SystemPromptMessage(PromptMessage):
-    """What the application tells the model about its task."""
+    """An instruction of the application to the model."""
 
     role: PromptMessageRole = PromptMessageRole.SYSTEM
 
 
 class DeveloperPromptMessage(PromptMessage):
-    """What the application tells a model that knows the role `developer` instead of `system`."""
+    """An instruction of the application, for models with the role `developer` for `system`."""
 
     role: PromptMessageRole = PromptMessageRole.DEVELOPER
 
 
+# Some vendors stream fragments of a tool call with null for the parts already sent.
 def _none_to_blank(value: Any) -> Any:
     return "" if value is None else value
 
@@ -107,13 +108,13 @@ def _any_to_text(value: Any) -> str:
 
 
 class AssistantPromptMessage(PromptMessage):
-    """What the model says, with the tool calls it asks for."""
+    """A message of the model, with the tool calls requested by the model."""
 
     class ToolCall(BaseModel):
-        """One tool call; while it is streamed, each message holds a fragment."""
+        """One tool call; in a stream, each message holds a fragment."""
 
         class ToolCallFunction(BaseModel):
-            """The tool and its arguments, which are a JSON text."""
+            """The name of the tool and the arguments, a JSON text."""
 
             name: Annotated[str, BeforeValidator(_none_to_blank)]
             arguments: Annotated[str, BeforeValidator(_none_to_blank)]
@@ -127,18 +128,19 @@ class AssistantPromptMessage(PromptMessage):
     opaque_body: JsonValue | None = None
 
     def is_empty(self) -> bool:
-        """Return whether content or tool calls are missing, by Dify's rule; do not filter by it."""
+        """Return whether content is empty or tool calls exist: Dify's rule, useless as a filter."""
+        # Dify's SDK has the inverted test of tool calls, and plugins may depend on the result.
         return super().is_empty() or bool(self.tool_calls)
 
 
 class ToolPromptMessage(PromptMessage):
-    """What a tool answered to the call `tool_call_id`."""
+    """The answer of a tool to the call `tool_call_id`."""
 
     role: PromptMessageRole = PromptMessageRole.TOOL
     tool_call_id: str
 
     def is_empty(self) -> bool:
-        """Return whether content or call id is missing, by Dify's rule; do not filter by it."""
+        """Return whether content is empty or a call id exists: Dify's rule, useless as a filter."""
         return super().is_empty() or bool(self.tool_call_id)
 
 
@@ -152,9 +154,9 @@ _CLASS_BY_ROLE: Mapping[PromptMessageRole, type[PromptMessage]] = {
 
 
 def ensure_prompt_message(value: object) -> PromptMessage:
-    """Turn a mapping into the message class of its role; a message is returned as it is.
+    """Return the message of a mapping, in the class of the role; return a message unchanged.
 
-    Raises ValidationError for a mapping that is no message, TypeError for anything else.
+    Raise ValidationError for a mapping of another shape, TypeError for all other values.
     """
     if isinstance(value, PromptMessage):
         return value
@@ -172,5 +174,6 @@ def _mapping_to_message(value: Any) -> Any:
     return ensure_prompt_message(cast(Any, value)) if isinstance(value, Mapping) else value
 
 
+# Without SerializeAsAny pydantic would dump the base class's fields only, and lose the tool calls.
 AnyPromptMessage = Annotated[SerializeAsAny[PromptMessage], BeforeValidator(_mapping_to_message)]
-"""A field of this type takes the class of its role, and is dumped with all fields of that class."""
+"""The type of a message field: reads the class of the role, and dumps all fields of the class."""

@@ -1,4 +1,4 @@
-"""The facts of a model: its type, features, properties, parameter rules and prices."""
+"""The facts of a model: type, features, properties, parameter rules and prices."""
 
 from decimal import Decimal
 from enum import Enum
@@ -11,7 +11,7 @@ from invokeq.protocol.entities.parameter import ParameterRule
 
 
 class ModelType(Enum):
-    """What a model does."""
+    """The kind of work of a model."""
 
     LLM = "llm"
     TEXT_EMBEDDING = "text-embedding"
@@ -23,7 +23,7 @@ class ModelType(Enum):
 
 
 class ModelConfigScope(Enum):
-    """Which models a model selector offers."""
+    """The models offered by a model selector."""
 
     LLM = "llm"
     TEXT_EMBEDDING = "text-embedding"
@@ -35,14 +35,14 @@ class ModelConfigScope(Enum):
 
 
 class FetchFrom(Enum):
-    """Whether a model is one of the provider's list, or was added by the operator."""
+    """The origin of a model: the provider's list, or the operator."""
 
     PREDEFINED_MODEL = "predefined-model"
     CUSTOMIZABLE_MODEL = "customizable-model"
 
 
 class ModelFeature(Enum):
-    """What an LLM can do beyond answering with text."""
+    """The abilities of an LLM beyond answering with text."""
 
     TOOL_CALL = "tool-call"
     MULTI_TOOL_CALL = "multi-tool-call"
@@ -57,7 +57,7 @@ class ModelFeature(Enum):
 
 
 class ModelPropertyKey(Enum):
-    """The properties a model may have; which of them depends on its type."""
+    """The properties of models; each type of model has some of the properties."""
 
     MODE = "mode"
     CONTEXT_SIZE = "context_size"
@@ -73,14 +73,14 @@ class ModelPropertyKey(Enum):
 
 
 class EmbeddingInputType(Enum):
-    """Whether a text is embedded to be found, or to find others."""
+    """The purpose of an embedded text: a document to be found, or a query to find documents."""
 
     DOCUMENT = "document"
     QUERY = "query"
 
 
 class PriceType(Enum):
-    """Which side of a call a price is for."""
+    """The side of a call with a price of its own."""
 
     INPUT = "input"
     OUTPUT = "output"
@@ -89,8 +89,7 @@ class PriceType(Enum):
 class PriceConfig(BaseModel):
     """The prices of a model: tokens x `input` x `unit` is an amount in `currency`.
 
-    A `unit` of 0.001 means that the prices are per thousand tokens. Without `output`, only input is
-    priced.
+    A `unit` of 0.001 makes the prices per thousand tokens. Without `output`, only input is priced.
     """
 
     input: Decimal
@@ -109,7 +108,7 @@ class PriceInfo(BaseModel):
 
 
 class ProviderModel(BaseModel):
-    """A model as its provider lists it; without a label it is labelled with its name."""
+    """A model in a provider's list; the name stands in for a missing label."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(protected_namespaces=())
 
@@ -133,12 +132,12 @@ class ProviderModel(BaseModel):
 
 
 class AIModelEntity(ProviderModel):
-    """A model with the rules of its parameters and its prices."""
+    """A model with parameter rules and prices."""
 
     parameter_rules: list[ParameterRule] = []
     pricing: PriceConfig | None = None
 
     @property
     def support_structure_output(self) -> bool:
-        """Whether the model itself keeps its answer to a JSON schema."""
+        """Return whether the model can keep answers to a JSON schema."""
         return ModelFeature.STRUCTURED_OUTPUT in (self.features or ())

@@ -1,4 +1,4 @@
-"""The rules of one model parameter, and the templates that rules may start from."""
+"""The rules of one model parameter, and the templates of rules."""
 
 from collections.abc import Mapping
 from enum import Enum
@@ -10,7 +10,7 @@ from invokeq.protocol.entities.i18n import I18nObject
 
 
 class ParameterType(Enum):
-    """The type of a model parameter; `text` is a string that a user edits over several lines."""
+    """The type of a model parameter; `text` is a string of several lines."""
 
     FLOAT = "float"
     INT = "int"
@@ -20,7 +20,7 @@ class ParameterType(Enum):
 
 
 class DefaultParameterName(Enum):
-    """The parameters that have a template."""
+    """The parameters with a template."""
 
     TEMPERATURE = "temperature"
     TOP_P = "top_p"
@@ -33,15 +33,15 @@ class DefaultParameterName(Enum):
 
     @classmethod
     def value_of(cls, value: Any) -> Self:
-        """Look a name up by its wire value, or raise ValueError."""
+        """Return the name of a wire value; raise ValueError for an unknown value."""
         return cls(value)
 
 
 class ParameterRule(BaseModel):
-    """What one parameter of a model accepts.
+    """The values that one parameter of a model accepts.
 
-    `use_template` names the template whose fields stand in for those that are not given; an unknown
-    template is ignored. A rule without a label is labelled with its name.
+    The fields of the template `use_template` stand in for missing fields; an unknown template is
+    ignored. The name stands in for a missing label.
     """
 
     name: str
@@ -163,4 +163,4 @@ TEMPLATES: Mapping[DefaultParameterName, Mapping[str, Any]] = {
         "type": "text",
     },
 }
-"""The fields of each template, as `ParameterRule` takes them."""
+"""The fields of each template, in the form of a `ParameterRule`."""

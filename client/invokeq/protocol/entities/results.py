@@ -1,4 +1,4 @@
-"""What the model calls other than LLM calls give back."""
+"""The results of all model calls except LLM calls."""
 
 from decimal import Decimal
 
@@ -21,7 +21,7 @@ class EmbeddingUsage(BaseModel):
 
 
 class TextEmbeddingResult(BaseModel):
-    """One vector for each text, in the order of the texts."""
+    """One vector for each text, in order: shape (texts, dimensions)."""
 
     model: str
     embeddings: list[list[float]]
@@ -29,7 +29,7 @@ class TextEmbeddingResult(BaseModel):
 
 
 class MultiModalEmbeddingResult(BaseModel):
-    """One vector for each document, in the order of the documents."""
+    """One vector for each document, in order: shape (documents, dimensions)."""
 
     model: str
     embeddings: list[list[float]]
@@ -37,7 +37,7 @@ class MultiModalEmbeddingResult(BaseModel):
 
 
 class RerankDocument(BaseModel):
-    """A document and its score; `index` is its place among the documents of the call."""
+    """A document and a score; `index` is the document's place in the call, from 0."""
 
     index: int
     text: str
@@ -45,7 +45,7 @@ class RerankDocument(BaseModel):
 
 
 class RerankResult(BaseModel):
-    """The ranked documents of a rerank call."""
+    """The ranked documents of a rerank call, best first."""
 
     model: str
     docs: list[RerankDocument]
@@ -59,14 +59,14 @@ class MultiModalRerankResult(BaseModel):
 
 
 class TTSResult(BaseModel):
-    """One segment of speech; `result` is its bytes as hexadecimal digits."""
+    """One segment of speech; `result` is the audio as hexadecimal digits."""
 
     result: str
     mime_type: str | None = None
 
 
 class Speech2TextResult(BaseModel):
-    """What was said, as text."""
+    """The transcript of the audio."""
 
     result: str
 
