@@ -4,7 +4,7 @@ Public are `entities`, `requests`, `events`, `errors` and `codec`; operators pas
 `codec.OrjsonSerializer` to RQ's tools. Changes of the wire are versioned and named in the
 changelog.
 
-Internal: all other modules (`audio`, `directory`, `kinds`, `lease`, `names`, `permissions`,
-`usage`, `error_base` and `redis`) may change without notice. `invokeq` exports the types from
-internal modules which public signatures mention.
+Internal: all other modules (`audio`, `contents`, `directory`, `kinds`, `lease`, `names`,
+`permissions`, `usage`, `error_base` and `redis`) may change without notice. `invokeq` exports the
+types from internal modules which public signatures mention.
 """

@@ -15,7 +15,7 @@ Content: TypeAlias = str | list[PromptMessageContentUnionTypes] | None
 
 
 def join_contents(contents: Iterable[Content]) -> str | list[PromptMessageContentUnionTypes]:
-    """Return one text, or a list of parts whose neighbouring texts are joined."""
+    """Return one text, or a list of parts with neighbouring texts joined."""
     texts: list[str] = []
     parts: list[PromptMessageContentUnionTypes] = []
 
