@@ -1,7 +1,7 @@
 """Serve a request: check, call a provider's methods, and yield outputs. One file for each kind.
 
-Here live the rules of each kind: what the facts of a model allow, how a request is cut into vendor
-calls, and what is emitted. How outputs become events in Redis is the worker's business.
+Here live the rules of each kind: the limits that the facts of a model set, the cutting of a request
+into vendor calls, and the outputs. The worker turns outputs into events in Redis.
 Public: the names exported here, for kinds of third parties.
 
 Internal: all modules of this package may change without notice.

@@ -12,27 +12,30 @@ from invokeq.protocol.errors import InvalidRequestError
 
 
 def check_text(field: str, text: str, facts: AIModelEntity, provider: str) -> None:
-    """Refuse a text that says nothing: vendors differ in what they make of one."""
+    """Raise `InvalidRequestError` for an empty or blank text.
+
+    Vendors treat blank text in different ways, so no blank text reaches a vendor.
+    """
     if not text or text.isspace():
         what = "is only white space" if text else "is empty"
         raise InvalidRequestError(provider=provider, model=facts.model, field=field, problem=what)
 
 
 def check_texts(field: str, texts: Sequence[str], facts: AIModelEntity, provider: str) -> None:
-    """Refuse texts that say nothing, by their place."""
+    """Raise `InvalidRequestError` for the first blank text; the field holds the index."""
     for i, text in enumerate(texts):
         check_text(f"{field}[{i}]", text, facts, provider)
 
 
 def takes_documents(facts: AIModelEntity) -> bool:
-    """Tell whether the model takes more than text."""
+    """Return whether the model takes pictures, by the feature `vision`."""
     return ModelFeature.VISION in (facts.features or ())
 
 
 def check_documents(
     field: str, documents: Sequence[MultiModalContent], facts: AIModelEntity, provider: str
 ) -> None:
-    """Refuse documents that are empty, or that the model has no feature for, by their place."""
+    """Raise `InvalidRequestError` for the first unfit document; the field holds the index."""
     for i, document in enumerate(documents):
         check_document(f"{field}[{i}]", document, facts, provider)
 
@@ -40,7 +43,7 @@ def check_documents(
 def check_document(
     field: str, document: MultiModalContent, facts: AIModelEntity, provider: str
 ) -> None:
-    """Refuse a document that is empty, or that the model has no feature for."""
+    """Raise `InvalidRequestError` for an empty document, or one beyond the model's features."""
     check_text(field, document.content, facts, provider)
     if document.content_type is not MultiModalContentType.TEXT and not takes_documents(facts):
         raise InvalidRequestError(

@@ -1,4 +1,4 @@
-"""Embedding calls: batches side by side, their vectors said in the order of the texts."""
+"""Embedding calls: batches run concurrently, vectors are emitted in the order of the texts."""
 
 import asyncio
 import math
@@ -31,14 +31,16 @@ CONCURRENCY: Final = 8
 """Batches of one invocation that run at once, unless the model's `max_workers` says otherwise."""
 
 PIECE_BYTES: Final = 512 * 1024
-"""What is said at once at most, for no event may stall Redis; never less than one vector."""
+"""Upper bound of one event, so that no event stalls Redis; at least one vector is emitted."""
 
 _LONG_CHECK: Final = 1_000_000  # floats; checking more would hold the loop for milliseconds
+# An IEEE 754 number is infinite or NaN only if all bits of the exponent are set. The highest byte
+# is then 0x7F or 0xFF, after the sign; some huge finite numbers share these bytes.
 _HIGHEST_BYTE: Final = -1 if sys.byteorder == "little" else 0
-_HUGE: Final = (0x7F, 0xFF)  # the highest byte of what is not finite, and of a few huge numbers
+_HUGE: Final = (0x7F, 0xFF)
 
 DEFAULT_MAX_CHUNKS: Final = 32
-"""Texts of one batch where the facts of the model say nothing; what most vendors take."""
+"""Texts of one batch for a model without the property `max_chunks`; most vendors take 32."""
 
 EmbeddingRequest = TextEmbeddingRequest | MultiModalEmbeddingRequest
 
@@ -46,10 +48,10 @@ EmbeddingRequest = TextEmbeddingRequest | MultiModalEmbeddingRequest
 async def serve_embedding(
     request: EmbeddingRequest, services: Services
 ) -> AsyncGenerator[Output, None]:
-    """Say vectors as soon as all before them are there, then model, usage and their count.
+    """Yield vectors in the order of the texts, then one result with model, usage and count.
 
-    Raises `UnusableAnswerError` naming the text whose vector is missing, not finite, or not as long
-    as the others.
+    Vectors are emitted as soon as all earlier ones are there. Raises `UnusableAnswerError` naming
+    the text whose vector is missing, not finite, or of another length.
     """
     provider = services.provider(request.provider)
     began = time.monotonic()
@@ -59,6 +61,8 @@ async def serve_embedding(
     check = _Check(provider.name, request.model)
     tokens = 0
     jobs = (partial(_embed, provider, call, services) for call in calls)
+    # `aclosing`: a reader that leaves early must cancel the batches in flight now, not at the
+    # next garbage collection.
     async with aclosing(ordered_gather(jobs, bound)) as batches:
         async for size, embedded in batches:
             start = check.count
@@ -80,7 +84,7 @@ async def _embed(
 
 
 class _Check:
-    """Believes no vendor: every text gets a vector, all are of one length, every number is one."""
+    """Checks of a vendor's vectors: one a text, all of one length, every number finite."""
 
     def __init__(self, provider: str, model: str) -> None:
         self.count = 0  # of the vectors that are checked
@@ -89,15 +93,20 @@ class _Check:
         self._length: int | None = None
 
     async def rows(self, size: int, rows: "Sequence[array[float]]") -> "Sequence[array[float]]":
-        """Give the rows of the next batch, of one type, if they are `size` good ones."""
+        """Return the `size` rows of the next batch, all of one array type.
+
+        Raises `UnusableAnswerError` for rows that fail a check.
+        """
         if len(rows) != size:
             places = f"{self.count} to {self.count + size - 1}"
             raise self._error(f"{len(rows)} vectors came for the {size} texts {places}")
         if len(rows) * len(rows[0]) > _LONG_CHECK:
+            # Off the loop: every other invocation of the process would wait for the check.
             await asyncio.to_thread(self._check, rows)
         else:
             self._check(rows)
         self.count += size
+        # One event has one array type; doubles hold every 32-bit float exactly.
         if len({row.typecode for row in rows}) > 1:
             return [array("d", row) for row in rows]
         return rows
@@ -119,10 +128,11 @@ class _Check:
 
 
 def _is_finite(row: "array[float]") -> bool:
-    """Tell whether every number is finite, in an eighth of the time of looking at each."""
+    """Return whether every number is finite, in an eighth of the time of a check by number."""
     highest = row.tobytes()[_HIGHEST_BYTE % row.itemsize :: row.itemsize]
     if not any(byte in highest for byte in _HUGE):
         return True
+    # Suspect bytes are rare, so the slow and exact check is too.
     return all(map(math.isfinite, row))
 
 
@@ -135,10 +145,10 @@ def _pieces(start: int, rows: "Sequence[array[float]]") -> Iterator[Vectors]:
 def prepare_embedding(
     request: EmbeddingRequest, provider: Provider, *, request_id: str = "", user: str | None = None
 ) -> list[EmbeddingCall]:
-    """Check the texts, and cut them into batches of the model's `max_chunks`; none for no texts.
+    """Check the texts, and cut the texts into batches of the model's `max_chunks`.
 
-    Documents go as texts to a model that takes nothing else. Raises `ModelNotFoundError`, or
-    `InvalidRequestError` naming the text.
+    No texts give no batches. A text-only model gets documents as texts. Raises
+    `ModelNotFoundError`, or `InvalidRequestError` naming the text.
     """
     facts = provider.facts(ModelType.TEXT_EMBEDDING, request.model)
     size = count_property(facts, ModelPropertyKey.MAX_CHUNKS, DEFAULT_MAX_CHUNKS)

@@ -1,4 +1,9 @@
-"""LLM calls: chunks as the model makes them, or one chunk when nobody waits for them."""
+"""LLM calls: a stream of chunks, or one collected chunk for requests with `stream=False`.
+
+`prepare_llm` is pure: no I/O, no clock. Parameters are checked as Dify's model runtime checks them,
+so that a request that passes in Dify passes here. A part or parameter that the model cannot take is
+refused or dropped before a vendor sees the request.
+"""
 
 import math
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -35,7 +40,10 @@ _SHOWN_CHARACTERS: Final = 40  # of a wrong value, in an error's sentence
 
 
 def serve_llm(request: LLMRequest, services: Services) -> AsyncGenerator[Output, None]:
-    """Answer with the provider's chunks; with `stream=False` collected into one."""
+    """Return the provider's chunks as a stream; with `stream=False` collected into one chunk.
+
+    Raises the errors of `prepare_llm`, before the first chunk.
+    """
     provider = services.provider(request.provider)
     call = prepare_llm(
         request,
@@ -55,6 +63,7 @@ async def _collected(
     collected: list[LLMChunk] = []
     async with aclosing(answer) as chunks:
         async for chunk in chunks:
+            # Nothing is emitted until the end; without heartbeats a long answer looks like silence.
             heartbeat()
             collected.append(chunk)
     yield collect(collected)
@@ -68,11 +77,10 @@ def prepare_llm(
     user: str | None = None,
     heartbeat: Callable[[], None] = lambda: None,
 ) -> LLMCall:
-    """Check a request against the facts of its model, and build the call.
+    """Check a request against the facts of the model, and build the call.
 
-    Raises `ModelNotFoundError`, `InvalidParameterError`, or `InvalidRequestError` naming the
-    message and the part that the model cannot take. Tools are dropped if the model has no feature
-    for them.
+    Tools are dropped for a model without a feature for tools. Raises `ModelNotFoundError`,
+    `InvalidParameterError`, or `InvalidRequestError` naming the message and the unfit part.
     """
     facts = provider.facts(ModelType.LLM, request.model)
     check_parts(request.prompt_messages, facts, provider.name)
@@ -93,12 +101,12 @@ def prepare_llm(
 
 
 def takes_tools(facts: AIModelEntity) -> bool:
-    """Tell whether the model has one of the features that stand for calling tools."""
+    """Return whether the model has a feature for calling tools."""
     return not _TOOL_FEATURES.isdisjoint(facts.features or ())
 
 
 def check_parts(messages: Sequence[PromptMessage], facts: AIModelEntity, provider: str) -> None:
-    """Refuse messages with parts that the model has no feature for."""
+    """Raise `InvalidRequestError` for the first part without a feature of the model."""
     features = facts.features or ()
     for i, message in enumerate(messages):
         if not isinstance(message.content, list):
@@ -120,10 +128,11 @@ def check_parts(messages: Sequence[PromptMessage], facts: AIModelEntity, provide
 def check_parameters(
     given: Mapping[str, Any], facts: AIModelEntity, provider: str
 ) -> tuple[dict[str, Any], list[str]]:
-    """Check parameters by the rules of the model; the second result names those without a rule.
+    """Check parameters by the rules of the model; return the accepted ones and the ignored names.
 
-    The result is in the order of the rules. A rule also takes the value that was given under the
-    name of its template. Defaults stand in only for what is required.
+    Accepted parameters are in the order of the rules. Ignored are the names without a rule. A rule
+    also takes the value given under the name of the rule's template. Defaults stand in only for
+    required parameters. Raises `InvalidParameterError`.
     """
     accepted: dict[str, Any] = {}
     for rule in facts.parameter_rules:
@@ -155,12 +164,12 @@ def check_parameters(
 
 
 def _integral(value: Any) -> Any:
-    """Make 5.0 a 5: JSON knows one kind of number, and Dify's daemon does the same on the way."""
+    """Return 5 for 5.0: JSON knows one kind of number, and Dify's daemon converts the same way."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _problem(rule: ParameterRule, value: Any) -> str | None:
-    """Tell what is wrong with a value, for a sentence that starts with the parameter's name."""
+    """Return the problem of a value, for a sentence that starts with the parameter's name."""
     match rule.type:
         case ParameterType.INT:
             return _number_problem(rule, value, int, "an integer")
@@ -179,7 +188,7 @@ def _problem(rule: ParameterRule, value: Any) -> str | None:
 def _number_problem(
     rule: ParameterRule, value: Any, kinds: type | tuple[type, ...], noun: str
 ) -> str | None:
-    # A bool is an int to Python and to Dify; no vendor takes true for a number, so it stops here.
+    # A bool is an int to Python and to Dify, but no vendor takes true for a number.
     if isinstance(value, bool) or not isinstance(value, kinds):
         return f"must be {noun}, not {_show(value)}"
     if isinstance(value, float) and not math.isfinite(value):

@@ -1,4 +1,4 @@
-"""Moderation: whether a text is sensitive, piece by piece where it is long."""
+"""Moderation: whether a text is sensitive. A long text is judged piece by piece."""
 
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
@@ -17,15 +17,15 @@ from invokeq_providers.models.properties import count_property
 from invokeq_providers.models.usage import UsageAccumulator
 
 CONCURRENCY: Final = 8
-"""Pieces of one text that are judged at once, unless the model's `max_workers` says otherwise."""
+"""Pieces of one text judged at once, unless the model's `max_workers` says otherwise."""
 
 
 async def serve_moderation(
     request: ModerationRequest, services: Services
 ) -> AsyncGenerator[Output, None]:
-    """Give true as soon as a piece is sensitive, false once every piece is known not to be.
+    """Yield true as soon as one piece is sensitive, false once all pieces are judged clean.
 
-    A fault before that is an error: nothing is called clean that nobody looked at.
+    A fault before the verdict is an error: no text is called clean before every piece is judged.
     """
     provider = services.provider(request.provider)
     calls = prepare_moderation(
@@ -47,13 +47,14 @@ async def serve_moderation(
     async with aclosing(ordered_gather(jobs, bound)) as verdicts:
         async for verdict in verdicts:
             if verdict:
+                # One sensitive piece decides; `aclosing` cancels the vendor calls still in flight.
                 sensitive = True
                 break
     yield Result({"result": sensitive}, accumulator.usage)
 
 
 async def _judge(provider: Provider, call: ModerationCall, services: Services) -> bool:
-    # A provider that somebody else wrote may forget to answer, and None is not clean.
+    # A third party's provider may forget to return a verdict, and None must not count as clean.
     verdict = cast(object, await provider.moderation(call))
     if not isinstance(verdict, bool):
         problem = f"it is {type(verdict).__name__}, neither true nor false"
@@ -65,11 +66,11 @@ async def _judge(provider: Provider, call: ModerationCall, services: Services) -
 def prepare_moderation(
     request: ModerationRequest, provider: Provider, *, request_id: str = "", user: str | None = None
 ) -> Iterator[ModerationCall]:
-    """Look the model up at once, and give a call a piece as they are asked for.
+    """Look up the model at once, and return a lazy iterator of calls, one a piece.
 
-    Pieces have at most the model's `max_characters_per_chunk` characters, and are cut between
-    sentences or words where possible; a model without that property gets the text whole. Raises
-    `ModelNotFoundError`.
+    A piece has at most `max_characters_per_chunk` characters, a property of the model. Cuts fall
+    between sentences or words where possible. A model without the property gets the whole text.
+    Raises `ModelNotFoundError`.
     """
     facts = provider.facts(ModelType.MODERATION, request.model)
     text = request.text

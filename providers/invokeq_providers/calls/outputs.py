@@ -1,4 +1,4 @@
-"""What serving a call gives, piece by piece; the worker turns each piece into an event."""
+"""The outputs of serving a call. The worker turns each output into an event."""
 
 from array import array
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,7 @@ from invokeq_providers.chunks import LLMChunk
 
 
 def _nothing(provider: str, model: str, parameters: Sequence[str]) -> None:
-    """Nobody wants to know."""
+    """Discard the report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Vectors:
-    """The vectors of the texts `start` and on, all of one length and type."""
+    """Vectors of consecutive texts, from index `start` on, all of one length and array type."""
 
     start: int
     rows: Sequence["array[float]"]
@@ -32,7 +32,7 @@ class Vectors:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """The ranks `start` and on: the index of each document, and its score."""
+    """Consecutive ranks, from rank `start` on: pairs of document index and score."""
 
     start: int
     ranked: Sequence[tuple[int, float]]
@@ -40,16 +40,16 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class UsageReport:
-    """What a call used that has no result at its end."""
+    """Usage of a call without a final result, such as speech."""
 
     usage: Usage
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a call gives at its end: the JSON of its entity, without what was said before.
+    """The final output of a call: the JSON of the entity, without parts emitted earlier.
 
-    `usage` is what the whole call used, where that is known.
+    `usage` is the usage of the whole call, None if unknown.
     """
 
     value: Mapping[str, Any]
@@ -61,12 +61,11 @@ Output: TypeAlias = LLMChunk | Segment | Vectors | Scores | UsageReport | Result
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What serving a call may use: the providers, the caller's file, and the operator's choices.
+    """Everything serving a call may use: providers, the caller's file, the operator's choices.
 
-    `summary_model` is `provider/model` of the LLM that summarises for this tenant, or None.
-    Call `heartbeat` for every sign of life of a vendor that is not emitted as an output: each
-    heartbeat restarts the bound on the vendor's silence. `ignored` takes provider, model, and the
-    names of the parameters that the caller sent and the model does not have.
+    `summary_model` is `provider/model` of the tenant's LLM for summaries, or None. Call `heartbeat`
+    for every sign of life of a vendor without an output: each heartbeat restarts the bound on the
+    vendor's silence. `ignored` takes provider, model, and the names of dropped parameters.
     """
 
     request_id: str

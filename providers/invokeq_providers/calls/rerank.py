@@ -1,4 +1,4 @@
-"""Rerank calls: the vendor's scores as they are, best first, threshold before top_n."""
+"""Rerank calls: unchanged scores of the vendor, best first, threshold before top_n."""
 
 import math
 from collections.abc import AsyncGenerator, Sequence
@@ -20,16 +20,16 @@ from invokeq_providers.calls.outputs import Output, Result, Scores, Services
 from invokeq_providers.models.usage import UsageAccumulator
 
 AT_ONCE: Final = 8192
-"""Scores that are said at once at most, about 250 KB: no event may stall Redis."""
+"""Upper bound of scores in one event, about 250 KB, so that no event stalls Redis."""
 
 
 async def serve_rerank(
     request: RerankRequest | MultiModalRerankRequest, services: Services
 ) -> AsyncGenerator[Output, None]:
-    """Say the scores that reach the threshold, at most `top_n`, by falling score; then how many.
+    """Yield the scores that reach the threshold, at most `top_n`, best first; then the count.
 
-    Documents are told by their index: whoever asked has their texts. Documents of one score stay in
-    the vendor's order. Raises `UnusableAnswerError` for scores that cannot be trusted.
+    Documents go by index, because the caller has the texts. Documents of equal score stay in the
+    vendor's order. Raises `UnusableAnswerError` for scores that fail a check.
     """
     provider = services.provider(request.provider)
     call = prepare_rerank(request, provider, request_id=services.request_id, user=services.user)
@@ -47,13 +47,14 @@ async def serve_rerank(
 
 
 def rank(scores: Sequence[Score], threshold: float | None, top_n: int | None) -> list[Score]:
-    """Sort by falling score, drop what is below the threshold, keep the first `top_n`."""
+    """Sort best first, drop scores below the threshold, keep the first `top_n`."""
     kept = [found for found in scores if threshold is None or found.score >= threshold]
+    # The sort is stable with reverse=True too: equal scores keep the vendor's order.
     return sorted(kept, key=lambda found: found.score, reverse=True)[:top_n]
 
 
 def check_scores(scores: Sequence[Score], call: RerankCall, provider: str) -> None:
-    """Refuse scores of unknown documents, double, missing and impossible ones."""
+    """Raise `UnusableAnswerError` for unknown documents, and double, missing or NaN scores."""
     wanted = len(call.docs) if call.top_n is None else min(call.top_n, len(call.docs))
     seen: set[int] = set()
     for found in scores:
@@ -67,6 +68,7 @@ def check_scores(scores: Sequence[Score], call: RerankCall, provider: str) -> No
         if problem is not None:
             raise UnusableAnswerError(provider=provider, model=call.model, problem=problem)
         seen.add(found.index)
+    # More scores than `top_n` are no error: `rank` cuts the list.
     if len(seen) < wanted:
         problem = f"it has scores for {len(seen)} of {wanted} documents"
         raise UnusableAnswerError(provider=provider, model=call.model, problem=problem)
@@ -79,9 +81,9 @@ def prepare_rerank(
     request_id: str = "",
     user: str | None = None,
 ) -> RerankCall | None:
-    """Check query and documents; None if there are no documents, so that nobody is asked.
+    """Check query and documents, and return the call; None without documents to score.
 
-    Multimodal ones go as texts to a model that takes nothing else. Raises `ModelNotFoundError`, or
+    A text-only model gets multimodal documents as texts. Raises `ModelNotFoundError`, or
     `InvalidRequestError` naming the document.
     """
     facts = provider.facts(ModelType.RERANK, request.model)

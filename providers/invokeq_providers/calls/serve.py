@@ -1,4 +1,4 @@
-"""Finds the provider side of a kind of request."""
+"""Dispatch of a request to the serving function of the request's kind."""
 
 from collections.abc import AsyncGenerator
 
@@ -9,9 +9,11 @@ from invokeq_providers.calls.outputs import Output, Services
 
 
 def serve(request: CallRequest, services: Services) -> AsyncGenerator[Output, None]:
-    """Answer a request piece by piece; closing the generator closes connections to the vendor.
+    """Return the outputs of a request as an async generator, made by the kind's `serve_ref`.
 
-    The kind's `serve_ref` answers. A worker has imported all of them before its first job.
+    Closing the generator closes connections to the vendor. A worker imports every `serve_ref`
+    before the first job, so the lookup imports nothing. Raises `InvalidRequestError` for an unknown
+    kind.
     """
     kind = find_kind(request.kind)
     if kind is None:

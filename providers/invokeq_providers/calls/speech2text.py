@@ -1,4 +1,4 @@
-"""Transcription: what is said in an audio file."""
+"""Transcription: the spoken words of an audio file as text."""
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
@@ -15,14 +15,14 @@ from invokeq_providers.models.usage import UsageAccumulator
 
 _MEGABYTE: Final = 1024 * 1024  # the unit of the property file_upload_limit
 _UNLIMITED: Final = 0
-# Vendors list these among their extensions for what is recognised as .mp3.
+# Vendors list several extensions for one format; `recognise` knows one suffix for each format.
 _OTHER_NAMES: Final = {"mpeg": "mp3", "mpga": "mp3", "oga": "ogg", "opus": "ogg", "wave": "wav"}
 
 
 async def serve_speech2text(
     request: Speech2TextRequest, services: Services
 ) -> AsyncGenerator[Output, None]:
-    """Give the text; it is empty where nothing is said."""
+    """Yield the text; the text is empty for audio without speech."""
     provider = services.provider(request.provider)
     call = prepare_speech2text(
         request,
@@ -46,10 +46,11 @@ def prepare_speech2text(
     request_id: str = "",
     user: str | None = None,
 ) -> TranscriptionCall:
-    """Recognise the audio by its bytes, whatever the request says it is.
+    """Recognise the audio by the first bytes, and build the call.
 
-    Raises `ModelNotFoundError`, `RequestTooLargeError` for more than the model's
-    `file_upload_limit`, or `InvalidRequestError` for what is no audio or not for this model.
+    The request's own file name and type are ignored, because callers often send wrong ones. Raises
+    `ModelNotFoundError`, `RequestTooLargeError` above the model's `file_upload_limit` (megabytes),
+    or `InvalidRequestError` for a file without known audio, or in a format the model refuses.
     """
     facts = provider.facts(ModelType.SPEECH2TEXT, request.model)
     known = recognise(file[:HEAD_BYTES]) if file else None
@@ -70,6 +71,7 @@ def prepare_speech2text(
         facts=facts,
         audio=file,
         mime_type=known.mime_type,
+        # Vendors recognise the format by the suffix, so the suffix must match the bytes.
         filename=f"audio{known.suffix}",
         user=user,
     )
@@ -100,7 +102,7 @@ def _check_format(known: AudioFormat, facts: AIModelEntity, provider: str) -> No
 
 
 def _extensions(facts: AIModelEntity) -> list[str]:
-    """List the extensions a model takes, which its facts give as a list or joined by commas."""
+    """Return the extensions that the model takes; facts hold a list, or text with commas."""
     given: Any = facts.model_properties.get(ModelPropertyKey.SUPPORTED_FILE_EXTENSIONS)
     if isinstance(given, str):
         names: list[str] = given.split(",")

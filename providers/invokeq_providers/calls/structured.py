@@ -1,4 +1,10 @@
-"""Structured output: an LLM's answer that is an object, and obeys the caller's schema."""
+"""Structured output: an LLM's answer as an object that obeys the caller's schema.
+
+A model with the feature `structured-output` gets the schema as a parameter, in the shape of
+OpenAI's format: `{"name", "schema"}`, with `"strict": true` where strict mode takes the schema. Any
+other model gets the schema in a system message. Unlike in Dify, booleans stay booleans, and the
+other system messages stay. `prepare_structured` is pure: no I/O, no clock.
+"""
 
 import asyncio
 import re
@@ -52,11 +58,12 @@ The object obeys this JSON schema:
 async def serve_structured(
     request: LLMStructuredOutputRequest, services: Services
 ) -> AsyncGenerator[Output, None]:
-    """Answer with the provider's chunks, then one with the object; or all in one, if not streamed.
+    """Yield the provider's chunks, then a chunk with the object; unstreamed, all in one chunk.
 
-    An answer that calls tools, and says nothing else, has no object, and needs none. Raises
-    `UnusableAnswerError` for an answer that does not obey the schema, though it was repaired.
+    An answer of tool calls alone has no object. Raises `UnusableAnswerError` for an answer that
+    breaks the schema even after repair.
     """
+    # In a thread: the caller chooses the schema, and a large one would hold the loop.
     await asyncio.to_thread(check_schema, request.structured_output_schema)
     provider = services.provider(request.provider)
     call = prepare_structured(
@@ -75,6 +82,7 @@ async def serve_structured(
             if request.stream:
                 yield chunk
             else:
+                # Nothing is emitted until the end, so the run needs another sign of life.
                 services.heartbeat()
                 collected.append(chunk)
     found = await answer.read(request, provider.name)
@@ -96,7 +104,7 @@ async def serve_structured(
 
 
 class _Answer:
-    """What is needed of an answer to read it: far less than its chunks."""
+    """The parts of an answer needed for reading the object: far less than all chunks."""
 
     def __init__(self) -> None:
         self._texts: list[str] = []
@@ -104,7 +112,7 @@ class _Answer:
         self._finish_reason: str | None = None
 
     def add(self, chunk: LLMChunk) -> None:
-        """Take the next chunk."""
+        """Add the next chunk."""
         if isinstance(chunk, TextChunk):
             self._texts.append(chunk.text)
             return
@@ -116,7 +124,10 @@ class _Answer:
     async def read(
         self, request: LLMStructuredOutputRequest, provider: str
     ) -> Mapping[str, Any] | None:
-        """Give the object, or None if the answer is nothing but tool calls."""
+        """Return the object, or None for an answer of tool calls alone.
+
+        Raises `UnusableAnswerError` for an answer that breaks the schema.
+        """
         text = "".join(self._texts)
         if self._calls_tools and not text.strip():
             return None
@@ -125,6 +136,7 @@ class _Answer:
                 read_answer,
                 text,
                 request.structured_output_schema,
+                # An answer cut off by max_tokens must not be repaired into half an object.
                 complete=self._finish_reason != _CUT_OFF,
             )
         except UnfitAnswerError as error:
@@ -141,7 +153,7 @@ def prepare_structured(
     user: str | None = None,
     heartbeat: Callable[[], None] = lambda: None,
 ) -> LLMCall:
-    """Build the call; the schema must have been checked. Raises what `prepare_llm` raises."""
+    """Build the call for a schema checked before. Raises the errors of `prepare_llm`."""
     facts = provider.facts(ModelType.LLM, request.model)
     schema = request.structured_output_schema
     messages: Sequence[PromptMessage] = request.prompt_messages
@@ -167,12 +179,12 @@ def prepare_structured(
 
 
 def is_native(facts: AIModelEntity) -> bool:
-    """Tell whether the model takes a schema: the feature alone, without a parameter, is no use."""
+    """Return whether the model takes a schema: both the feature and the parameter are needed."""
     return facts.support_structure_output and _rule(facts, _SCHEMA) is not None
 
 
 def wrap_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Wrap a schema with a name, as OpenAI's format has it."""
+    """Wrap a schema with a name, in the shape of OpenAI's `json_schema`."""
     title = schema.get("title")
     named = isinstance(title, str) and _NAME.fullmatch(title)
     wrapped: dict[str, Any] = {"name": title if named else _DEFAULT_NAME, "schema": schema}
@@ -180,10 +192,10 @@ def wrap_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_strict(schema: Mapping[str, Any]) -> bool:
-    """Tell whether OpenAI's strict mode is certain to take a schema.
+    """Return whether OpenAI's strict mode is certain to take a schema.
 
-    There every object closes itself with `additionalProperties: false` and requires all of its
-    properties. Source: OpenAI API documentation, "Structured model outputs", supported schemas.
+    In strict mode every object has `additionalProperties: false` and requires all properties.
+    Source: OpenAI API documentation, "Structured model outputs", supported schemas.
     """
     nodes = list(_subschemas(schema, _STRICT_DEPTH))
     count = sum(len(node.get("properties", ())) for node in nodes if node is not None)
@@ -197,7 +209,7 @@ def is_strict(schema: Mapping[str, Any]) -> bool:
 def with_instructions(
     messages: Sequence[PromptMessage], schema: Mapping[str, Any]
 ) -> list[PromptMessage]:
-    """Put the instructions first, joined with the first system message where there is one."""
+    """Return the messages with the instructions first, joined with the first system message."""
     text = _INSTRUCTIONS.format(schema=orjson.dumps(schema).decode())
     system = next((m for m in messages if isinstance(m, SystemPromptMessage)), None)
     if system is None or not system.content:
@@ -220,7 +232,7 @@ def _rule(facts: AIModelEntity, name: str) -> ParameterRule | None:
 
 
 def _format(facts: AIModelEntity, wanted: Sequence[str]) -> dict[str, str]:
-    """Choose a response format, the first that the model offers, or none."""
+    """Return the first wanted response format that the model offers, or no parameter."""
     rule = _rule(facts, _FORMAT)
     offered = rule.options if rule is not None else []
     chosen = next((name for name in wanted if name in offered), None)
@@ -228,7 +240,7 @@ def _format(facts: AIModelEntity, wanted: Sequence[str]) -> dict[str, str]:
 
 
 def _subschemas(node: Any, depth: int) -> list[Mapping[str, Any] | None]:
-    """List the schemas of a tree; None stands for one that is too deep, or no object."""
+    """Return the schemas of a tree; None stands for a schema too deep, or no object."""
     if depth == 0 or not isinstance(node, Mapping):
         return [None]
     schema = cast(Mapping[str, Any], node)

@@ -1,4 +1,4 @@
-"""Summaries by the operator's model: pieces side by side, then summaries of the summaries."""
+"""Summaries by the operator's model: concurrent pieces, then summaries of the summaries."""
 
 import time
 from collections.abc import AsyncGenerator, Sequence
@@ -38,20 +38,20 @@ from invokeq_providers.models.usage import total_usage
 from invokeq_providers.options import CONFIG_SOURCE
 
 CONCURRENCY: Final = 4
-"""Pieces of one text that are summarised at once."""
+"""Pieces of one text summarised at once."""
 
 SHRINK: Final = 0.75
-"""Each round must leave at most this share of the tokens, else it would go on for too long."""
+"""Upper bound for the share of tokens left by one round; more means too many rounds."""
 
 _SETTING: Final = "[system] summary_model"
 
 DEFAULT_CONTEXT_SIZE: Final = 2048
-"""Tokens of context where the facts of the model say nothing; every LLM has as many."""
+"""Tokens of context for a model without the property; every LLM has as many."""
 
 _ANSWER_SHARE: Final = 4  # a quarter of the context is for the answer, at most
 _INSTRUCTION_SHARE: Final = 4  # and as much for the instruction
 _FILL: Final = 0.9  # of the rest is used: joined texts may count more than the sum of their tokens
-_TEMPLATE_TOKENS: Final = 48  # what a vendor's chat template puts around two messages
+_TEMPLATE_TOKENS: Final = 48  # a vendor's chat template around two messages
 _WORDS_A_TOKEN: Final = 1 / 5  # of the text: a summary is to have a fourth of its length, or less
 _FEWEST_WORDS: Final = 40
 _MANY_WORDS: Final = 100_000  # stands for a number that is not known yet
@@ -74,11 +74,11 @@ Summarise the text above in no more than {words} words. {wish}"""
 async def serve_summary(
     request: SummaryRequest, services: Services
 ) -> AsyncGenerator[Output, None]:
-    """Give the summary; a text that fits the model's context takes one call, never none.
+    """Yield the summary. A text within the model's context takes one call, never none.
 
-    A longer one is cut between lines, and what is said of its pieces is joined by line breaks and
-    summarised again until it fits. Raises `UnusableAnswerError` if the model says nothing, or does
-    not make texts shorter.
+    A longer text is cut between lines. The summaries of the pieces are joined by line breaks, and
+    summarised again until one piece is left. Raises `UnusableAnswerError` for an empty summary, or
+    for a model that does not shorten texts.
     """
     began = time.monotonic()
     provider, facts = find_model(services)
@@ -90,7 +90,7 @@ async def serve_summary(
 
 
 def find_model(services: Services) -> tuple[Provider, AIModelEntity]:
-    """Find the model that the operator chose, or raise `InvalidConfigurationError`."""
+    """Return the model of the operator's choice, or raise `InvalidConfigurationError`."""
     provider, slash, model = (services.summary_model or "").partition("/")
     problem = 'names no model; it is to be like "openai/gpt-4o-mini"'
     if provider and slash and model:
@@ -116,7 +116,7 @@ class _Summary:
         self._counter = TokenCounter(provider, facts.model)
 
     async def of(self, text: str) -> str:
-        """Summarise a text of any length."""
+        """Return the summary of a text of any length."""
         (task_tokens,) = await self._counter.count([task_text(self._instruction)])
         budget = plan_budget(self._facts, self._provider.name, task_tokens)
         pieces = await self._counter.cut(text, budget.piece)
@@ -130,6 +130,7 @@ class _Summary:
             after = sum(piece.tokens for piece in pieces)
             if len(pieces) == 1:
                 return joined
+            # A model that repeats the text would loop until the deadline, at the operator's cost.
             if after > before * SHRINK:
                 raise self._error(f"{before} tokens of text were summarised as {after} tokens")
 
@@ -139,7 +140,7 @@ class _Summary:
             return [summary async for summary in summaries]
 
     async def _call(self, piece: Piece, answer: int) -> str:
-        """Summarise one piece."""
+        """Return the summary of one piece."""
         request = summary_request(
             self._facts,
             self._provider.name,
@@ -176,19 +177,20 @@ class _Summary:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Tokens of one call: `piece` of the text go in at most, `answer` may come out."""
+    """Upper bounds of one call in tokens: `piece` of text as input, `answer` as output."""
 
     piece: int
     answer: int
 
 
 def plan_budget(facts: AIModelEntity, provider: str, task_tokens: int) -> Budget:
-    """Divide the context of a model, of which the task takes a part.
+    """Divide the context of a model between task, piece and answer.
 
-    An answer is always shorter than its piece, so that summaries of summaries end. Raises
-    `InvalidRequestError` for an instruction that leaves too little for the text.
+    An answer is always shorter than the piece, so summaries of summaries end. Raises
+    `InvalidRequestError` for an instruction too long for the context.
     """
     context = count_property(facts, ModelPropertyKey.CONTEXT_SIZE, DEFAULT_CONTEXT_SIZE)
+    # The reader's instruction goes into every call, so a long one would starve every piece.
     task = task_tokens + _TEMPLATE_TOKENS
     if task > context // _INSTRUCTION_SHARE:
         raise InvalidRequestError(
@@ -209,11 +211,12 @@ def plan_budget(facts: AIModelEntity, provider: str, task_tokens: int) -> Budget
 def summary_request(
     facts: AIModelEntity, provider: str, text: str, instruction: str, *, tokens: int, answer: int
 ) -> LLMRequest:
-    """Ask for a summary of a text of `tokens` tokens.
+    """Return the request for a summary of a text of `tokens` tokens.
 
-    It is streamed, for the sake of signs of life. Parameters are sent where the model has a rule.
+    The request is streamed, so that chunks count as signs of life. Parameters without a rule of the
+    model are left out.
     """
-    # A model that finds no end would otherwise give back more than it got.
+    # A model that finds no end would otherwise return more text than the input.
     answer = min(answer, max(_FEWEST_TOKENS, tokens // _SHORTER))
     wanted: dict[str, float] = {"max_tokens": answer, "temperature": _TEMPERATURE}
     parameters: dict[str, Any] = {
@@ -231,13 +234,13 @@ def summary_request(
 
 
 def prompt(text: str, instruction: str, words: int) -> list[PromptMessage]:
-    """Ask for a summary of a text, with the wish of whoever will read it."""
+    """Return the messages that ask for a summary, with the reader's instruction at the end."""
     reminder = _REMINDER.format(words=words, wish=instruction.strip()).rstrip()
     return [SystemPromptMessage(content=_TASK), UserPromptMessage(content=f"{text}{reminder}")]
 
 
 def task_text(instruction: str) -> str:
-    """Give all that is said around a text, at its longest."""
+    """Return all words of the prompt around a text, at the longest."""
     return "\n".join(message.get_text_content() for message in prompt("", instruction, _MANY_WORDS))
 
 

@@ -1,4 +1,7 @@
-"""Cuts a text into pieces by tokens, between lines where possible; joined they are the text."""
+"""Cutting of a text into pieces by tokens, between lines where possible.
+
+Joined pieces are the text again, to the character.
+"""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -21,14 +24,14 @@ class Piece(NamedTuple):
 
 
 class TokenCounter:
-    """Counts tokens as the model does, or guesses high where its provider cannot tell."""
+    """Token counts by the model's tokenizer, or high estimates if the provider has none."""
 
     def __init__(self, provider: Provider, model: str) -> None:
         self._provider = provider
         self._model = model
 
     async def count(self, texts: Sequence[str]) -> Sequence[int]:
-        """Count the tokens of each text."""
+        """Return the number of tokens of each text."""
         counts = await self._provider.count_tokens(self._model, texts)
         if counts is not None:
             return counts
@@ -41,10 +44,12 @@ class TokenCounter:
         return await _off_loop(len(text), lambda: _merge(parts, limit))
 
     async def _fit(self, texts: Sequence[str], limit: int) -> list[Piece]:
-        """Count texts, and cut those that are too long until they fit."""
+        """Count texts, and cut the long ones until every piece fits."""
         counted = [Piece(*pair) for pair in zip(texts, await self.count(texts), strict=True)]
         fitting: list[Piece] = []
         for piece in counted:
+            # One character may exceed a tiny limit, and cannot be cut: without the second test the
+            # recursion would not end.
             if piece.tokens <= limit or len(piece.text) == 1:
                 fitting.append(piece)
             else:
@@ -53,23 +58,22 @@ class TokenCounter:
 
 
 async def _smaller(piece: Piece, limit: int) -> list[str]:
-    """Cut a piece into parts that should fit, each shorter than it."""
+    """Cut a piece into shorter parts of about `limit` tokens."""
     size = int(len(piece.text) * limit * _MARGIN / piece.tokens)
     size = max(1, min(size, len(piece.text) - 1))
     return await _off_loop(len(piece.text), lambda: list(pieces(piece.text, size)))
 
 
 async def _off_loop(characters: int, work: Callable[[], T]) -> T:
-    """Do work on so many characters, in a thread if it takes long."""
+    """Run `work` on a text of `characters`, in a thread for long texts."""
     return await asyncio.to_thread(work) if characters > _LONG_TEXT else work()
 
 
 def estimate_tokens(text: str) -> int:
-    """Guess the tokens of a text for a tokenizer that nobody knows, too many rather than too few.
+    """Estimate the tokens of a text for an unknown tokenizer, rather too many than too few.
 
-    Two ASCII characters a token, where English has four; and two thirds of a token for each UTF-8
-    byte of other characters, which are two tokens for an ideograph where tokenizers of today need
-    about one.
+    Two ASCII characters make a token; English has about four. Each UTF-8 byte of other characters
+    makes two thirds of a token: two tokens for an ideograph, where current tokenizers need one.
     """
     ascii_length = len(text.encode("ascii", "ignore"))
     other_bytes = len(text.encode("utf-8", "replace")) - ascii_length
@@ -77,7 +81,7 @@ def estimate_tokens(text: str) -> int:
 
 
 def _merge(parts: Sequence[Piece], limit: int) -> list[Piece]:
-    """Join neighbours while they fit."""
+    """Join neighbours up to `limit` tokens."""
     merged: list[Piece] = []
     texts: list[str] = []
     tokens = 0

@@ -1,4 +1,4 @@
-"""Speech: segments made ahead side by side, and said in the order of the text."""
+"""Speech: segments are made concurrently ahead, and emitted in the order of the text."""
 
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
@@ -19,17 +19,17 @@ from invokeq_providers.models.properties import count_property, text_property, v
 from invokeq_providers.models.usage import UsageAccumulator
 
 CONCURRENCY: Final = 3
-"""Segments that are made at once or wait for their turn, unless `max_workers` says otherwise."""
+"""Segments made ahead of the reader, unless the model's `max_workers` says otherwise."""
 
 PIECE_CHARACTERS: Final = 400
-"""What is spoken at once at most: about half a minute of audio, and few enough vendor calls."""
+"""Upper bound of one piece: about half a minute of audio, and few enough vendor calls."""
 
 
 async def serve_tts(request: TTSRequest, services: Services) -> AsyncGenerator[Output, None]:
-    """Say each segment as soon as all before it are said.
+    """Yield audio segments in the order of the text, then the usage.
 
-    What was said before a fault stays; the error's field `segments` tells how many there were. No
-    vendor says what speech has used, so a model that has a price is billed by the character.
+    Segments emitted before a fault stay valid; the error's field `segments` holds their number. A
+    provider without reported usage is billed by the character, if the model has a price.
     """
     provider = services.provider(request.provider)
     calls = prepare_tts(request, provider, request_id=services.request_id, user=services.user)
@@ -52,8 +52,10 @@ async def serve_tts(request: TTSRequest, services: Services) -> AsyncGenerator[O
                 yield Segment(speech.audio, speech.mime_type)
                 emitted += 1
     except InvokeqError as error:
+        # The caller may already play the first segments, and needs to know where the speech ends.
         _note_segments(error, emitted)
         raise
+    # Vendors report no usage of speech; characters of the request are the unit of their prices.
     if accumulator.usage is None and facts.pricing is not None:
         accumulator.record_usage(len(request.content_text), BillingUnit.CHARACTER)
     if accumulator.usage is not None:
@@ -70,7 +72,7 @@ async def _speak(provider: Provider, call: SpeechCall, services: Services) -> Sp
 
 
 def _note_segments(error: InvokeqError, emitted: int) -> None:
-    """Add to an error how far the speech came, in its sentence too where that ends in free text."""
+    """Add the number of emitted segments to an error, and to a sentence ending in free text."""
     error.segments = emitted
     for field in ("detail", "problem"):
         if emitted:
@@ -80,12 +82,12 @@ def _note_segments(error: InvokeqError, emitted: int) -> None:
 def prepare_tts(
     request: TTSRequest, provider: Provider, *, request_id: str = "", user: str | None = None
 ) -> Iterator[SpeechCall]:
-    """Choose the voice at once, and give a call a piece as they are asked for.
+    """Choose the voice at once, and return a lazy iterator of calls, one a piece.
 
-    The first piece is one sentence, so that a listener hears it soon; the others are as many as fit
-    `PIECE_CHARACTERS` and the model's `word_limit`, which counts characters. Raises
-    `ModelNotFoundError`, or `InvalidRequestError` for a text of nothing but white space, and for an
-    unknown voice with those there are.
+    The first piece is one sentence, so that a listener hears speech soon. Other pieces hold as many
+    sentences as fit `PIECE_CHARACTERS` and the model's `word_limit`, in characters.
+
+    Raises `ModelNotFoundError`, or `InvalidRequestError` for a blank text or an unknown voice.
     """
     facts = provider.facts(ModelType.TTS, request.model)
     check_text("content_text", request.content_text, facts, provider.name)
@@ -107,10 +109,11 @@ def prepare_tts(
 
 
 def choose_voice(voice: str, facts: AIModelEntity, provider: str) -> str:
-    """Give the vendor's word for a voice, which may be asked for by its name as well.
+    """Return the vendor's id of a voice, found by id or by display name.
 
-    Without one it is the model's `default_voice`, else its first. A model that lists no voices
-    leaves it to its vendor to know them.
+    An empty `voice` means the model's `default_voice`, else the first voice. For a model without
+    listed voices any `voice` passes, and the vendor decides. Raises `InvalidRequestError` listing
+    the known voices.
     """
     known = voices(facts)
     default = text_property(facts, ModelPropertyKey.DEFAULT_VOICE)
