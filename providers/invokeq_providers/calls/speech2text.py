@@ -48,9 +48,9 @@ def prepare_speech2text(
 ) -> TranscriptionCall:
     """Recognise the audio by the first bytes, and build the call.
 
-    The request's own file name and type are ignored, because callers often send wrong ones. Raises
-    `ModelNotFoundError`, `RequestTooLargeError` above the model's `file_upload_limit` (megabytes),
-    or `InvalidRequestError` for a file without known audio, or in a format the model refuses.
+    The name and type in the request are ignored. Raises `ModelNotFoundError`,
+    `RequestTooLargeError` above the model's `file_upload_limit` (megabytes), or
+    `InvalidRequestError` for a file without known audio, or in a format the model refuses.
     """
     facts = provider.facts(ModelType.SPEECH2TEXT, request.model)
     known = recognise(file[:HEAD_BYTES]) if file else None

@@ -1,4 +1,4 @@
-"""Hold facts about models as data, and what follows from facts: usage, prices, properties.
+"""Hold facts about models as data, and derive usage, prices and properties.
 
 Here live the reading of facts, and pure functions of facts. Calls of models live elsewhere.
 

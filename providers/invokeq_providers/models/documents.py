@@ -1,11 +1,11 @@
-"""Multimodal documents as vendors take them: texts, and pictures as base64 or by URL."""
+"""Multimodal documents in the forms of vendors: texts, and pictures as base64 or by URL."""
 
 from typing import Final
 
 from invokeq.protocol.entities import MultiModalContent, MultiModalContentType
 from invokeq.protocol.errors import InvalidRequestError
 
-# How the base64 of a picture begins, by the first bytes of its format.
+# The first bytes of a picture's format, in base64: a bare base64 text has no other sign of type.
 _BEGINNINGS: Final = {
     "/9j/": "image/jpeg",
     "iVBORw0KGgo": "image/png",
@@ -15,7 +15,10 @@ _BEGINNINGS: Final = {
 
 
 def only_text(field: str, document: MultiModalContent, provider: str, model: str) -> str:
-    """Give the text of a document, for an API that takes nothing else."""
+    """Return the text of a document, for an API without pictures.
+
+    Raises `InvalidRequestError` for other content.
+    """
     if document.content_type is not MultiModalContentType.TEXT:
         problem = f"the API of {provider} takes no {document.content_type.value} here"
         raise InvalidRequestError(provider=provider, model=model, field=field, problem=problem)
@@ -23,7 +26,7 @@ def only_text(field: str, document: MultiModalContent, provider: str, model: str
 
 
 def data_url(picture: str) -> str:
-    """Make a data URL of a picture, unless it is one or another URL already."""
+    """Return the data URL of a picture in base64; URLs stay unchanged."""
     if picture.startswith(("data:", "http://", "https://")):
         return picture
     kinds = (kind for beginning, kind in _BEGINNINGS.items() if picture.startswith(beginning))
@@ -31,5 +34,5 @@ def data_url(picture: str) -> str:
 
 
 def bare_base64(picture: str) -> str:
-    """Give a picture without what a data URL puts before its base64; other URLs stay."""
+    """Return the base64 of a data URL; other pictures stay unchanged."""
     return picture.partition(";base64,")[2] if picture.startswith("data:") else picture

@@ -1,15 +1,15 @@
 """The facts of models as data: features, context size, parameter rules, prices.
 
-Each provider type ships `facts/<type>.toml`, and the operator's tables `[providers.<name>.models]`
-are merged over it. Both have the same shape: one table a model, with the fields of `AIModelEntity`
-(the key is the model's name, `model_type` is `llm` by default) and two shortcuts:
+Each provider type ships `facts/<type>.toml`. The operator's tables `[providers.<name>.models]` are
+merged over the shipped file. Both have the same shape: one table a model, with the fields of
+`AIModelEntity` (the key is the model's name, `model_type` is `llm` by default) and two shortcuts:
 
-* `like` names another model of the same list whose facts it starts from;
+* `like` names another model of the same list, and starts from the facts of the other model;
 * `rules` names lists of parameter rules, in order, from the `[rules]` of the shipped file.
 
-Parameter rules are merged by name, nested tables key by key; anything else is replaced. The model
-`*` is no model: it holds the facts of every LLM that is not listed. `*:tts` does so for models that
-speak, and so on: what follows the colon names the type for people, `model_type` is what counts.
+Parameter rules are merged by name, nested tables key by key; other values are replaced. The entry
+`*` holds the facts of every unlisted LLM. `*:tts` holds the facts of unlisted models for speech,
+and so on: the part behind the colon is for people, `model_type` decides.
 """
 
 import tomllib
@@ -41,7 +41,7 @@ Table = Mapping[str, Any]
 
 @cache
 def shipped_facts(type_name: str) -> Table:
-    """Read the facts file of a provider type; a type without one has no facts."""
+    """Return the facts file of a provider type, empty for a type without facts."""
     file = files("invokeq_providers").joinpath("facts", f"{type_name}.toml")
     return tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
@@ -49,7 +49,8 @@ def shipped_facts(type_name: str) -> Table:
 class ModelFacts:
     """The models of one configured provider.
 
-    `any_model` lets through names that nobody listed, with the facts of `*`.
+    `any_model` accepts unlisted names, with the facts of `*`. Raises `InvalidConfigurationError`
+    naming the setting.
     """
 
     def __init__(
@@ -67,11 +68,11 @@ class ModelFacts:
         )
 
     def models(self) -> Sequence[AIModelEntity]:
-        """List the models that are known by name."""
+        """Return the models known by name."""
         return self._models
 
     def find(self, model_type: ModelType, model: str) -> AIModelEntity | None:
-        """Look up the facts of one model."""
+        """Return the facts of one model, or None for an unknown model."""
         entity = self._by_name.get((model_type, model))
         if entity is not None:
             return entity
@@ -83,7 +84,7 @@ class ModelFacts:
 
 
 class _Builder:
-    """Resolves the shortcuts of the tables, and turns each into an entity."""
+    """Builder of entities from tables with shortcuts."""
 
     def __init__(self, provider: str, shipped: Table, models: Mapping[str, Table]) -> None:
         self._provider = provider
@@ -103,7 +104,8 @@ class _Builder:
             raise configuration_error(self._setting(name), error, AIModelEntity) from None
 
     def _resolve(self, name: str, seen: tuple[str, ...]) -> dict[str, Any]:
-        """Give the fields of a model with its shortcuts replaced, parameter rules as a dict."""
+        """Return the fields of a model without shortcuts, parameter rules as a dict by name."""
+        # The first name comes from `names`, so only a name behind `like` fails: `seen` has one.
         if name in seen or name not in self.names:
             raise self._error(seen[-1], "like", f"there is no other model {name!r} to be like")
         table: dict[str, Any] = {}
@@ -112,6 +114,7 @@ class _Builder:
                 continue
             if "like" in layer:
                 table = _merge(table, self._resolve(str(layer["like"]), (*seen, name)))
+                # A label is the name of the other model; the entity derives a label of its own.
                 table.pop("label", None)
             table = _merge(table, self._expand(name, layer))
         return table
@@ -134,7 +137,7 @@ class _Builder:
         return {**fields, "parameter_rules": rules}
 
     def _check_keys(self, name: str, where: str, table: Table, known: frozenset[str]) -> None:
-        """Refuse keys that the entities, made to read anybody's JSON, would ignore."""
+        """Raise `InvalidConfigurationError` for unknown keys; the entities would ignore typos."""
         for key in sorted(table.keys() - known):
             problem = f"no such field; there are: {', '.join(sorted(known))}"
             raise self._error(name, f"{where}.{key}".lstrip("."), problem)

@@ -1,4 +1,4 @@
-"""Reads the properties of a model, which are free-form data that an operator may have written."""
+"""Properties of a model: free-form data, maybe written by an operator, so never trusted."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,28 +9,29 @@ from invokeq.protocol.entities import AIModelEntity, ModelPropertyKey
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """A voice of a model: `value` is what a vendor calls it, `name` what people do."""
+    """A voice of a model: `value` is the vendor's id, `name` the display name."""
 
     value: str
     name: str
 
 
 def count_property(facts: AIModelEntity, key: ModelPropertyKey, default: int) -> int:
-    """Give a property that counts something, or the default if it is no positive whole number."""
+    """Return a property as a count; the default unless the value is a positive whole number."""
     value = facts.model_properties.get(key)
+    # A bool is an int to Python: `max_chunks = true` must not mean 1.
     if isinstance(value, int) and not isinstance(value, bool) and value > 0:
         return value
     return default
 
 
 def text_property(facts: AIModelEntity, key: ModelPropertyKey) -> str:
-    """Give a property that is a text, or the empty text."""
+    """Return a property as a text, empty unless the value is a text."""
     value = facts.model_properties.get(key)
     return value if isinstance(value, str) else ""
 
 
 def voices(facts: AIModelEntity) -> list[Voice]:
-    """List the voices of a model; Dify's files say `mode` for what its wire calls `value`."""
+    """Return the voices of a model; Dify's files write `mode`, Dify's wire writes `value`."""
     given = facts.model_properties.get(ModelPropertyKey.VOICES)
     if not isinstance(given, Sequence) or isinstance(given, str):
         return []

@@ -1,4 +1,4 @@
-"""What a call costs: tokens times the prices among the facts of the model."""
+"""The cost of a call: tokens times the prices in the facts of the model."""
 
 import time
 from collections.abc import Sequence
@@ -20,7 +20,10 @@ _FREE: Final = PriceInfo(unit_price=_NOTHING, unit=_NOTHING, total_amount=_NOTHI
 
 
 def get_price(facts: AIModelEntity, price_type: PriceType, tokens: int | Decimal) -> PriceInfo:
-    """Price the tokens of one side of a call, or what else is billed; without a price 0 USD."""
+    """Return the price of input or output tokens, or of other billed units.
+
+    A model without a price costs 0 USD. Amounts have 7 decimals, rounded half up, as in Dify.
+    """
     pricing = facts.pricing
     if pricing is None:
         return _FREE
@@ -36,7 +39,10 @@ def get_price(facts: AIModelEntity, price_type: PriceType, tokens: int | Decimal
 def usage_of_units(
     facts: AIModelEntity, amount: Decimal, unit: BillingUnit, latency: float
 ) -> UnitUsage:
-    """Build the usage of a call that is billed by `unit`, as the prices of such a model are."""
+    """Return the usage of a call billed by `unit`, the unit of the model's prices.
+
+    `latency` is in seconds.
+    """
     price = get_price(facts, PriceType.INPUT, amount)
     return UnitUsage(
         unit=unit,
@@ -52,7 +58,7 @@ def usage_of_units(
 def usage_from_tokens(
     facts: AIModelEntity, prompt_tokens: int, completion_tokens: int, latency: float
 ) -> LLMUsage:
-    """Build the usage of a call; `latency` is in seconds, the currency is that of the prompt."""
+    """Return the usage of an LLM call; `latency` is in seconds, the currency is the prompt's."""
     prompt = get_price(facts, PriceType.INPUT, prompt_tokens)
     completion = get_price(facts, PriceType.OUTPUT, completion_tokens)
     return LLMUsage(
@@ -72,7 +78,7 @@ def usage_from_tokens(
 
 
 def embedding_usage(facts: AIModelEntity, tokens: int, latency: float) -> EmbeddingUsage:
-    """Price the tokens of an embedding call; `latency` is in seconds."""
+    """Return the usage of an embedding call; `latency` is in seconds."""
     price = get_price(facts, PriceType.INPUT, tokens)
     return EmbeddingUsage(
         tokens=tokens,
@@ -86,9 +92,13 @@ def embedding_usage(facts: AIModelEntity, tokens: int, latency: float) -> Embedd
 
 
 def total_usage(usages: Sequence[LLMUsage], latency: float) -> LLMUsage | None:
-    """Add up what several calls of one model used, which took `latency` seconds together."""
+    """Return the sum of the usages of one model's calls, None for no calls.
+
+    `latency` is in seconds, for all calls together.
+    """
     if not usages:
         return None
+    # One model has one price list, so unit prices and currency are equal in all usages.
     return usages[-1].model_copy(
         update={
             "prompt_tokens": sum(usage.prompt_tokens for usage in usages),
@@ -103,7 +113,7 @@ def total_usage(usages: Sequence[LLMUsage], latency: float) -> LLMUsage | None:
 
 
 class UsageAccumulator:
-    """One call's account; `record_usage` is for the provider, `usage` for the caller."""
+    """Sum of one call's usage; the provider calls `record_usage`, the caller reads `usage`."""
 
     def __init__(self, facts: AIModelEntity) -> None:
         self._facts = facts
@@ -112,13 +122,14 @@ class UsageAccumulator:
         self._unit: BillingUnit | None = None
 
     def record_usage(self, amount: float | Decimal, unit: BillingUnit) -> None:
-        """Add an amount; the parts of a call are billed by one unit."""
+        """Add an amount; all parts of one call have the same unit."""
+        # By way of text: Decimal(0.1) has 55 digits, and amounts must add up exactly.
         self._amount += Decimal(str(amount))
         self._unit = unit
 
     @property
     def usage(self) -> UnitUsage | None:
-        """What the call has used by now, priced; None where the vendor says nothing."""
+        """Return the priced usage so far; None while the vendor has reported no usage."""
         if self._unit is None:
             return None
         latency = time.monotonic() - self._began

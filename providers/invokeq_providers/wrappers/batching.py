@@ -1,13 +1,16 @@
-"""Joins what several callers ask at the same time into shared calls of one model.
+"""Micro-batching: concurrent calls of several callers share one call of the model.
 
-Promises. An ask is answered with its own part of a shared call, whatever else is in it. Asks of one
-key are taken in the order in which they came. A shared call holds no more than its limit, unless it
-is one ask alone, which is never cut. An ask waits for company for `wait_s` at most, and not at all
-once its call is full; where the model takes one call at a time, those that come meanwhile go
-together in the next. Whoever is cancelled leaves, and disturbs nobody; when all have left, the call
-is cancelled. When a shared call fails by what one of its asks may have caused, each is made alone.
+Promises:
 
-It does not promise company, and makes no call again that failed for another reason.
+* each caller gets exactly the caller's own part of a shared call;
+* calls of one key are taken in order of arrival;
+* a shared call stays within the limit; one oversized call goes alone, and is never cut;
+* a call waits for company for `wait_s` seconds at most, and not at all once the batch is full;
+* with bounded concurrency, calls that arrive meanwhile go together in the next batch;
+* a cancelled caller leaves without effect on others; without callers the batch is cancelled;
+* after a failure that one call may have caused, every call of the batch is made again, alone.
+
+Not promised: company. Failures of the vendor or the connection are not retried here.
 """
 
 import asyncio
@@ -30,6 +33,7 @@ from invokeq.protocol.errors import (
     RateLimitedError,
 )
 
+# Failures that no single call of a batch can have caused: making each call alone would not help.
 _SHARED_FAILURES: Final = (
     ConfigurationError,
     InvocationCancelledError,
@@ -47,7 +51,7 @@ log: Final = logging.getLogger(__name__)
 
 @dataclass(eq=False, slots=True)
 class _PendingCall(Generic[CallT, ResultT]):
-    """One caller's part; `until` is the loop's time at which it goes with or without company."""
+    """One caller's part; `until` is the latest start, in seconds of the loop's clock."""
 
     call: CallT
     size: int
@@ -61,7 +65,7 @@ class _PendingCall(Generic[CallT, ResultT]):
 
 @dataclass(eq=False, slots=True)
 class _InFlightBatch(Generic[CallT, ResultT]):
-    """A call on its way, and whose it is."""
+    """A shared call on the way to the vendor, with the calls of all callers."""
 
     calls: list[_PendingCall[CallT, ResultT]]
     task: "asyncio.Task[Sequence[ResultT]]"
@@ -69,7 +73,7 @@ class _InFlightBatch(Generic[CallT, ResultT]):
 
 @dataclass(slots=True)
 class _Queue(Generic[CallT, ResultT]):
-    """What is asked under one key; `wake` is when the next look at it is due."""
+    """Calls of one key; `wake` is the timer of the next `_start`."""
 
     waiting: deque[_PendingCall[CallT, ResultT]] = field(
         default_factory=deque[_PendingCall[CallT, ResultT]]
@@ -81,10 +85,10 @@ class _Queue(Generic[CallT, ResultT]):
 
 
 class MicroBatcher(Generic[KeyT, CallT, ResultT]):
-    """Joins calls into batches, and has `run` answer each batch, in order, or fail as a whole.
+    """Joins calls into batches. `run` answers a batch in order, or fails as a whole.
 
-    `run` also gets a heartbeat function, which reaches every caller in line. `concurrency` bounds
-    the batches of one key in flight; None sets no bound. Not thread-safe.
+    `run` also gets a heartbeat function for all callers of the batch and of the queue.
+    `concurrency` bounds the batches of one key in flight; None means no bound. Not thread-safe.
     """
 
     def __init__(
@@ -102,7 +106,10 @@ class MicroBatcher(Generic[KeyT, CallT, ResultT]):
     async def submit(
         self, key: KeyT, call: CallT, *, size: int, limit: int, heartbeat: Callable[[], None]
     ) -> ResultT:
-        """Answer an ask of `size`, in a call of at most `limit` with others of the same key."""
+        """Return the result of a call of `size`, made in a batch of at most `limit`.
+
+        `size` and `limit` count texts, or other units of the caller. Raises the errors of `run`.
+        """
         loop = asyncio.get_running_loop()
         own = _PendingCall[CallT, ResultT](
             call, size, limit, heartbeat, loop.time() + self._wait_s, loop.create_future()
@@ -111,7 +118,7 @@ class MicroBatcher(Generic[KeyT, CallT, ResultT]):
         queue.waiting.append(own)
         if queue.wake is not None:
             queue.wake.cancel()
-        # Not now: whoever is about to ask in this turn of the loop goes with it.
+        # Not now: callers that submit in the same turn of the loop join the batch.
         queue.wake = loop.call_soon(self._start, key)
         try:
             return await own.result
@@ -119,7 +126,7 @@ class MicroBatcher(Generic[KeyT, CallT, ResultT]):
             self._withdraw(key, own)
 
     def _start(self, key: KeyT) -> None:
-        """Make the calls that are due."""
+        """Start the batches that are due."""
         queue = self._queues[key]
         if queue.wake is not None:
             queue.wake.cancel()
@@ -153,6 +160,7 @@ class MicroBatcher(Generic[KeyT, CallT, ResultT]):
         self, queue: _Queue[CallT, ResultT], calls: list[_PendingCall[CallT, ResultT]]
     ) -> Sequence[ResultT]:
         def heartbeat() -> None:
+            # Waiting calls get heartbeats too: a model busy with this batch is no silent vendor.
             for pending in (*calls, *queue.waiting):
                 if not pending.result.done():
                     pending.heartbeat()
@@ -168,9 +176,10 @@ class MicroBatcher(Generic[KeyT, CallT, ResultT]):
         batch: _InFlightBatch[CallT, ResultT],
         task: "asyncio.Task[Sequence[ResultT]]",
     ) -> None:
-        """Hand out what came of a call, and make the next."""
+        """Deliver the results of a batch, and start the next batch."""
         queue = self._queues[key]
         queue.in_flight.discard(batch)
+        # Callers may have been cancelled while the batch ran: a done future takes no result.
         calls = [(i, pending) for i, pending in enumerate(batch.calls) if not pending.result.done()]
         if task.cancelled():
             for _, pending in calls:
@@ -197,17 +206,20 @@ class MicroBatcher(Generic[KeyT, CallT, ResultT]):
                 pending.result.set_exception(error)
         elif isinstance(error, InvokeqError) and isinstance(error, _SHARED_FAILURES):
             for pending in calls:
-                # Whoever fails signs the error with what is its own.
+                # A copy for each caller: callers write their own fields into the error.
                 own = copy.copy(error)
                 own.__cause__ = error
                 pending.result.set_exception(own)
         else:
+            # Back to the front, in the old order: the calls keep their place before later ones.
             for pending in reversed(calls):
                 pending.alone, pending.batch = True, None
                 queue.waiting.appendleft(pending)
 
     def _withdraw(self, key: KeyT, own: _PendingCall[CallT, ResultT]) -> None:
-        """See to it that nothing is done for nobody."""
+        """Remove a call that has ended; cancel the batch once no caller waits."""
+        # Cancelling one caller ends only the future of that caller. The batch goes on until every
+        # future is done; cancelling a finished task has no effect.
         if own.batch is not None:
             if all(pending.result.done() for pending in own.batch.calls):
                 own.batch.task.cancel()
@@ -219,7 +231,7 @@ class MicroBatcher(Generic[KeyT, CallT, ResultT]):
 
 
 def split_exactly(total: int, weights: Sequence[int]) -> list[int]:
-    """Deal whole units by weight; the sum of the parts is the total."""
+    """Return the total split into whole parts by weight; the parts add up to the total."""
     whole = sum(weights)
     parts: list[int] = []
     before = seen = 0
@@ -234,7 +246,7 @@ def split_exactly(total: int, weights: Sequence[int]) -> list[int]:
 def _next_call(
     waiting: deque[_PendingCall[CallT, ResultT]],
 ) -> tuple[list[_PendingCall[CallT, ResultT]], bool]:
-    """Give the asks of the next call, and whether no more can come with them."""
+    """Return the calls of the next batch, and whether the batch is full."""
     first = waiting[0]
     calls, size = [first], first.size
     full = first.alone or size >= first.limit

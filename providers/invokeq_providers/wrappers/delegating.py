@@ -1,4 +1,4 @@
-"""A provider in front of another one."""
+"""A provider that forwards to another provider."""
 
 from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Mapping, Sequence
 from functools import partial
@@ -14,11 +14,11 @@ T = TypeVar("T")
 
 
 class DelegatingProvider(Provider):
-    """Forwards everything unchanged to the provider behind; subclasses change what they override.
+    """Forwarder of all methods to the wrapped provider, unchanged; a base class for wrappers.
 
-    Every call method passes through `forward_unary` or `forward_streaming`, also one that a third
-    party's provider has beyond those of `Provider`. A subclass may override one method, such as
-    `text_embedding`, or a hook, and so all methods of one style.
+    Every call method passes through `forward_unary` or `forward_streaming`, even an extra method of
+    a third party's provider. A subclass overrides one method, such as `text_embedding`, or a hook
+    for all methods of one style.
     """
 
     def __init__(self, provider: Provider) -> None:
@@ -29,13 +29,13 @@ class DelegatingProvider(Provider):
     def forward_unary(
         self, method: Callable[[CallT], Coroutine[Any, Any, T]], call: CallT
     ) -> Coroutine[Any, Any, T]:
-        """Forward a call that is answered with one value."""
+        """Forward a call with one value as the answer."""
         return method(call)
 
     def forward_streaming(
         self, method: Callable[[CallT], AsyncGenerator[T, None]], call: CallT
     ) -> AsyncGenerator[T, None]:
-        """Forward a call that is answered with a stream."""
+        """Forward a call with a stream as the answer."""
         return method(call)
 
     def models(self) -> Sequence[AIModelEntity]:
@@ -59,7 +59,7 @@ class DelegatingProvider(Provider):
         return self.wrapped.unwrapped
 
     def __getattr__(self, name: str) -> object:
-        """Return an attribute that the provider behind has beyond those of `Provider`."""
+        """Return an attribute of the wrapped provider beyond the attributes of `Provider`."""
         # `copy` asks for private names, and so for `wrapped`, before `__init__` has run.
         if name.startswith("_") or name == "wrapped":
             raise AttributeError(name)
@@ -73,7 +73,7 @@ class DelegatingProvider(Provider):
                 return found
 
     def _take_over(self) -> None:
-        """Copy what the provider behind serves; some providers know only once started."""
+        """Copy the served model types; some providers know the types only once started."""
         self.any_model: bool = self.wrapped.any_model
         self.model_types: frozenset[ModelType] = self.wrapped.model_types
         self.missing: Mapping[ModelType, MissingExtraError] = self.wrapped.missing

@@ -1,9 +1,9 @@
-"""A provider whose embedding calls of several callers may go to the vendor as one.
+"""A provider that sends embedding calls of several callers to the vendor as one.
 
-Texts are joined for one model and one input type; documents that are no texts, and all other kinds
-of call, pass as they are: no vendor's API scores two queries at once. A shared call names no user,
-and the request id of its first caller. The vendor's count of tokens is dealt out by the length of
-the texts, so that the parts add up to it.
+Texts are joined for one model and one input type. Multimodal documents and all other kinds of call
+pass unchanged: no vendor's API scores two queries at once. A shared call names no user, and has the
+request id of the first caller. The vendor's count of tokens is split by the length of the texts;
+the parts add up to the count.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ from invokeq_providers.wrappers.delegating import DelegatingProvider
 
 
 class SharedEmbedding(DelegatingProvider):
-    """Stands before a provider for the whole life of the worker."""
+    """Wrapper of one provider for the whole life of the worker."""
 
     def __init__(self, provider: Provider, batch: Batch) -> None:
         super().__init__(provider)
@@ -49,9 +49,11 @@ class SharedEmbedding(DelegatingProvider):
         texts = [text for call in calls for text in call.texts]
         shared = replace(calls[0], texts=texts, user=None, heartbeat=heartbeat)
         embedded = await self.wrapped.text_embedding(shared)
+        # A missing row would give one caller the vectors of another caller's texts.
         if len(embedded.rows) != len(texts):
             problem = f"{len(embedded.rows)} vectors came for {len(texts)} texts"
             raise UnusableAnswerError(provider=self.name, model=shared.model, problem=problem)
+        # Vendors report tokens for the whole request only; characters are the fairest share.
         lengths = [sum(map(len, call.texts)) for call in calls]
         parts: list[Embedded] = []
         at = 0
