@@ -1,9 +1,9 @@
-"""A Lua script whose keys and arguments are declared by name, so that no order is written twice.
+"""Lua scripts with keys and arguments declared by name, so that no order is written twice.
 
 The declaration is four NamedTuples: keys, arguments, and the keys and arguments of each repeated
-group, such as one a queue. The order of the fields is the order in KEYS and ARGV. The table on top
-of each file in `lua/`, and the locals that the file reads them into, are checked against the
-declaration by tests/unit/worker/test_scripts.py.
+group, such as one group a queue. The order of the fields is the order in KEYS and ARGV. A test,
+tests/unit/worker/test_scripts.py, checks the table on top of each file in `lua/` and the file's
+locals against the declaration.
 """
 
 import hashlib
@@ -23,11 +23,11 @@ GroupArgs = TypeVar("GroupArgs", bound=tuple[Any, ...])
 
 
 class NoGroup(NamedTuple):
-    """The keys, and the arguments, of a script that repeats nothing."""
+    """Keys or arguments of a script without repeated groups."""
 
 
 class Script(Generic[Keys, Args, GroupKeys, GroupArgs]):
-    """One file of `lua/`, and which keys and arguments the file takes in which order."""
+    """One file of `lua/`, with the order of the keys and arguments."""
 
     def __init__(
         self,
@@ -42,6 +42,7 @@ class Script(Generic[Keys, Args, GroupKeys, GroupArgs]):
         self.keys, self.args = keys, args
         self.group_keys, self.group_args = group_keys, group_args
         self.source: Final = path.read_bytes()
+        # EVALSHA names a script by the SHA-1 of the source; no security depends on the hash.
         self.sha: Final = hashlib.sha1(self.source, usedforsecurity=False).hexdigest()
 
     def call(
@@ -64,14 +65,17 @@ async def exchange_scripts(
 ) -> list[Reply]:
     """Exchange a batch; one round trip, two when the server does not know the scripts.
 
-    A server that was restarted or that took over answers NOSCRIPT. Then `scripts` are loaded and
-    only the refused commands are sent again, so that the others run once.
+    A server after a restart or failover answers NOSCRIPT. Then `scripts` are loaded and only the
+    refused commands are sent again, so that all other commands run once. `timeout` is in seconds,
+    for each round trip.
     """
     replies = await connection.exchange(commands, timeout)
     refused = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
     if refused:
+        # All scripts, not only the refused ones: a server that forgot one has forgotten all.
         load: list[Command] = [("SCRIPT", "LOAD", script.source) for script in scripts]
         again = await connection.exchange([*load, *(commands[at] for at in refused)], timeout)
+        # Refused commands have run later than their neighbours, but each reply keeps the place.
         for at, reply in zip(refused, again[len(load) :], strict=True):
             replies[at] = reply
     return replies

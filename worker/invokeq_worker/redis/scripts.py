@@ -11,7 +11,7 @@ from invokeq.transport.connection import RedisConnection
 from invokeq_worker.redis.script import NoGroup, Script, exchange_scripts
 
 EXECUTION_TTL: Final = 86_400
-"""Seconds that RQ's record of an execution lives; only our leases tell whether a run is alive."""
+"""Lifetime of RQ's record of an execution, in seconds; only leases show whether a run is alive."""
 
 
 class ClaimKeys(NamedTuple):
@@ -120,7 +120,7 @@ SCRIPTS: Final[Sequence[Script[Any, Any, Any, Any]]] = (CLAIM, FINISH, REQUEUE, 
 class Claimed(NamedTuple):
     """One claimed job; `ended` is whether an earlier run of the job has ended.
 
-    `data` is what the plugin wrote, undecoded; `attempt` counts from 1.
+    `data` holds the plugin's bytes, undecoded; `attempt` counts from 1.
     """
 
     lane: str
@@ -167,12 +167,16 @@ class Closing(NamedTuple):
 async def exchange(
     connection: RedisConnection, commands: Sequence[Command], timeout: float
 ) -> list[Reply]:
-    """Exchange a batch; scripts that the server does not know are loaded and called again."""
+    """Exchange a batch; scripts unknown to the server are loaded and called again.
+
+    One round trip, two after a restart or failover of the server.
+    """
     return await exchange_scripts(connection, commands, timeout, SCRIPTS)
 
 
 def claim(worker: str, *, queues: Sequence[str], capacity: int, execution_prefix: str) -> Command:
     """Return the claim of up to `capacity` jobs; `execution_prefix` must be new for each claim."""
+    # The script appends a job's number to the prefix: an old prefix would give an old id again.
     return CLAIM.call(
         ClaimKeys(
             suspended=keys.SUSPENDED,
@@ -224,7 +228,8 @@ def heartbeat(
     worker_ttl: int,
     state: str,
 ) -> Command:
-    """Return one heartbeat; `entry` is the directory entry, `worker_ttl` in seconds."""
+    """Return one heartbeat; `entry` is the directory entry, `worker_ttl` is in seconds."""
+    # The script reads the time of the server, so that clocks of workers need not agree on leases.
     return HEARTBEAT.call(
         HeartbeatKeys(
             leases=keys.LEASES,
@@ -261,7 +266,7 @@ def parse_heartbeat(reply: Reply) -> Beat:
 
 
 def finish(worker: str, closings: Sequence[Closing]) -> Command:
-    """Return the finalizing of RQ's records of executions; the reply is how many were finalized."""
+    """Return the finalizing of RQ's records of executions; the reply is the finalized number."""
     return FINISH.call(
         FinishKeys(worker_key=keys.worker(worker), executions=keys.worker_executions(worker)),
         FinishArgs(prefix=RQ_KEY_PREFIX, worker=worker),
@@ -291,7 +296,8 @@ def finish(worker: str, closings: Sequence[Closing]) -> Command:
 
 
 def requeue(worker: str, *, lane: str, request_id: str, execution: str, ttl: int) -> Command:
-    """Return the requeueing of a claimed job; the reply is 0 if another worker did so before."""
+    """Return the requeueing of a claimed job; the reply is 0 after another worker's requeue."""
+    # Two reapers may find one dead worker at the same time; the script lets one of the two requeue.
     place = keys.Lane.parse(lane)
     return REQUEUE.call(
         RequeueKeys(

@@ -41,6 +41,7 @@ def check_server(client: Redis, address: str) -> None:
         ) from error
     except (RedisError, OSError) as error:
         raise BrokerUnavailableError(address=address, detail=str(error)) from error
+    # Valkey reports a Redis version here, and the version of Valkey in `valkey_version`.
     version = str(info.get("redis_version", "0"))
     if _numbers(version) < REQUIRED:
         required = ".".join(map(str, REQUIRED))
@@ -60,6 +61,7 @@ def live_workers(client: Redis, address: str) -> list[dict[str, Any]]:
             (seconds, microseconds), leases, directory = pipeline.execute()
     except (RedisError, OSError) as error:
         raise BrokerUnavailableError(address=address, detail=str(error)) from error
+    # Leases end by the clock of the server, so the server's TIME decides, not the local clock.
     now_ms = seconds * 1000 + microseconds // 1000
     # Plain JSON, not WorkerEntry: an entry of another version is a live worker all the same.
     return [

@@ -1,8 +1,9 @@
-"""The operator's fallback lists: which models stand in for one that cannot answer.
+"""The operator's fallback lists: models that stand in for a failing model.
 
-A fallback answers the whole request, and only while nothing of an answer has been said. It gets the
-request anew, so that its own facts decide about parameters, tools and parts; what it cannot take at
-all passes it over. If nobody can answer, the error is that of the model that was asked for.
+A fallback answers the whole request, and only before any output is emitted. The request is prepared
+anew for each fallback, so the fallback's own facts decide about parameters, tools and parts. A
+fallback that cannot take the request is skipped. If every model fails, the error is the error of
+the requested model.
 """
 
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
@@ -33,10 +34,10 @@ async def serve_with_fallbacks(
     calls: VendorCalls,
     check: Callable[[CallRequest], None],
 ) -> AsyncGenerator[Output, None]:
-    """Answer with the model that was asked for, else with the first fallback that can.
+    """Yield the outputs of the requested model, else of the first fallback able to answer.
 
-    `check` raises for a request that its sender may not make. An error tells in `calls` how many
-    vendor calls were made, and in `tried` which fallbacks were.
+    `check` raises for a request without permission, and runs for every fallback too. An error holds
+    the number of vendor calls in `calls`, and the tried fallbacks in `tried`.
     """
     asked = asked_model(request, services)
     turns = [asked, *_usable(request, asked, fallbacks)]
@@ -45,12 +46,17 @@ async def serve_with_fallbacks(
     for number, model in enumerate(turns):
         try:
             own, with_services = _for_model(request, services, model, asked)
+            # For every model anew: permission for one model is no permission for a fallback.
             check(own)
             async with aclosing(serve(own, with_services)) as outputs:
                 async for output in outputs:
+                    # Before the yield: the reader may already have the output when the next
+                    # line runs, and a fallback would repeat the answer from the start.
                     emitted = True
                     yield output
         except InvokeqError as error:
+            # A request that is wrong for a fallback may be right for the next one, but a request
+            # that is wrong for the requested model is the caller's own mistake.
             goes_on = allows_fallback(error) or (first is not None and _is_unfit(error))
             if emitted or not goes_on or len(turns) == 1:
                 _annotate(error, calls, turns[1 : number + 1])
@@ -64,7 +70,7 @@ async def serve_with_fallbacks(
 
 
 def asked_model(request: CallRequest, services: Services) -> ModelRef:
-    """Give the model that a request is for; the operator's choice if it names none."""
+    """Return the model of a request, or the operator's choice for a request without a model."""
     if isinstance(request, ModelRequest):
         return ModelRef(canonical_provider(request.provider), request.model)
     provider, _, model = (services.summary_model or "").partition("/")
@@ -74,10 +80,10 @@ def asked_model(request: CallRequest, services: Services) -> ModelRef:
 def check_fallbacks(
     fallbacks: Fallbacks, providers: Mapping[str, Provider], source: str
 ) -> Iterator[InvalidConfigurationError]:
-    """Find fallbacks that can never stand in: unknown, of another type, or of other vectors."""
+    """Yield an error for each useless fallback list: unknown models, other types, other vectors."""
     for asked, others in fallbacks.items():
         if asked.provider not in providers:
-            continue  # a pool without the model has no use for what would stand in for it
+            continue  # a pool without the provider never asks for a fallback
         types = _model_types(asked, providers)
         problem = None if types else f"{asked.provider} has no model {asked.model}"
         for other in others:
@@ -108,7 +114,7 @@ def _has_model(provider: Provider, model_type: ModelType, model: str) -> bool:
 
 
 def _usable(request: CallRequest, asked: ModelRef, fallbacks: Fallbacks) -> list[ModelRef]:
-    """Give the fallbacks of a model; vectors of two models cannot be compared with each other."""
+    """Return the usable fallbacks of a model; vectors of two models are not comparable."""
     others = fallbacks.get(asked, ())
     if request.model_type is ModelType.TEXT_EMBEDDING:
         return [other for other in others if other.model == asked.model]
@@ -118,7 +124,7 @@ def _usable(request: CallRequest, asked: ModelRef, fallbacks: Fallbacks) -> list
 def _for_model(
     request: CallRequest, services: Services, model: ModelRef, asked: ModelRef
 ) -> tuple[CallRequest, Services]:
-    """Give the request as it is for a fallback; for the model that was asked for it stays."""
+    """Return request and services for one model; unchanged for the requested model."""
     if model == asked:
         return request, services
     if isinstance(request, ModelRequest):
@@ -127,12 +133,12 @@ def _for_model(
 
 
 def _is_unfit(error: InvokeqError) -> bool:
-    """Tell whether a fallback cannot take the request, which says nothing of the others."""
+    """Return whether a fallback cannot take the request; other fallbacks may."""
     return isinstance(error, RequestError | ConfigurationError)
 
 
 def _annotate(error: InvokeqError, calls: VendorCalls, tried: Sequence[ModelRef]) -> InvokeqError:
-    """Add to an error how much was done before it was given up."""
+    """Return the error with the number of vendor calls and the tried fallbacks."""
     if calls.made:
         error.calls = calls.made
     if calls.made > 1:

@@ -1,9 +1,8 @@
-"""A provider whose calls are made again when the vendor failed before it had said anything.
+"""A provider that retries vendor calls failing before any output.
 
-Retries are for one vendor call each, and so for one piece of an answer: of five hundred batches of
-vectors only the one that met a 429 is asked for again. What has been said is never said again: a
-call that gives its answer whole has said nothing before, and a stream that has given a chunk is not
-begun anew.
+A retry covers one vendor call, so one part of an answer: of five hundred batches of vectors only
+the batch with a 429 is requested again. No output is emitted twice: a unary call has no output
+before the end, and a stream with one emitted chunk is never restarted.
 """
 
 from collections.abc import AsyncGenerator, Callable, Coroutine
@@ -21,7 +20,7 @@ T = TypeVar("T")
 
 
 class RetryingProvider(DelegatingProvider):
-    """Wraps a provider during one invocation, and reports each vendor call to `calls`."""
+    """Wrapper of a provider for one invocation; `calls` counts every vendor call."""
 
     def __init__(self, provider: Provider, calls: VendorCalls) -> None:
         super().__init__(provider)
@@ -43,6 +42,7 @@ class RetryingProvider(DelegatingProvider):
                 return await method(call)
             except InvokeqError as error:
                 failure = error
+            # Outside of `except`: a cancelled wait must not carry the failure as a context.
             await self._calls.failed(failure, ModelRef(self.name, call.model), made)
 
     async def forward_streaming(
@@ -55,6 +55,7 @@ class RetryingProvider(DelegatingProvider):
             self._calls.count()
             count = self._calls.usage_meter.counter(call)
             try:
+                # `aclosing`: a failed stream must close the connection before the next attempt.
                 async with aclosing(method(call)) as items:
                     async for item in items:
                         emitted = True
@@ -63,6 +64,7 @@ class RetryingProvider(DelegatingProvider):
                         yield item
             except InvokeqError as error:
                 if emitted:
+                    # The reader has a part of the answer; a second try would not continue there.
                     raise
                 failure = error
             else:

@@ -1,8 +1,8 @@
-"""What an invocation has used so far, for one that is stopped before its vendor has said it.
+"""The usage of an invocation so far, for invocations stopped before the vendor's report.
 
-Exact where a vendor has said it. Of an answer that was stopped in the middle the tokens are
-estimated, four ASCII characters or one other each, and marked so: vendors bill what they have made,
-and say how much only at the end.
+Usage reported by a vendor is exact. Tokens of an answer stopped in the middle are estimated and
+marked `estimated`: four ASCII characters make a token, and so does one other character. Vendors
+bill every generated token, but report usage only at the end.
 """
 
 import time
@@ -18,7 +18,7 @@ CHARACTERS_A_TOKEN: Final = 4
 
 
 class Answer:
-    """One call of an LLM; costs an addition for each chunk."""
+    """Usage of one LLM call, at the cost of one addition for each chunk."""
 
     __slots__ = ("_call", "_characters", "_others", "usage")
 
@@ -29,7 +29,7 @@ class Answer:
         self.usage: LLMUsage | None = None
 
     def add(self, chunk: LLMChunk) -> None:
-        """Take the next chunk."""
+        """Count the next chunk."""
         if isinstance(chunk, TextChunk):
             text = chunk.text
         else:
@@ -41,7 +41,7 @@ class Answer:
             self._others += len(text)
 
     def estimate(self, latency: float) -> LLMUsage:
-        """Guess what the vendor will bill."""
+        """Return an estimate of the vendor's bill; `latency` is in seconds."""
         prompt = _tokens(m.get_text_content() for m in self._call.prompt_messages)
         made = -(-self._characters // CHARACTERS_A_TOKEN) + self._others
         return usage_from_tokens(self._call.facts, prompt, made, latency)
@@ -52,7 +52,7 @@ class Answer:
 
 
 class UsageMeter:
-    """The answers and vectors of one invocation."""
+    """Usage of all answers and vectors of one invocation."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
@@ -60,7 +60,7 @@ class UsageMeter:
         self._vectors: EmbeddingUsage | None = None
 
     def begin(self, call: LLMCall) -> Answer:
-        """A model begins to answer."""
+        """Start counting an LLM call, and return the counter."""
         answer = Answer(call)
         self._answers.append(answer)
         return answer
@@ -70,17 +70,18 @@ class UsageMeter:
         return self.begin(call).add if isinstance(call, LLMCall) else None
 
     def embedded(self, call: EmbeddingCall, embedded: Embedded) -> None:
-        """A batch of vectors is there."""
+        """Add the tokens of a finished batch of vectors."""
         before = 0 if self._vectors is None else self._vectors.tokens
         latency = time.monotonic() - self._began
         self._vectors = embedding_usage(call.facts, before + embedded.tokens, latency)
 
     def usage(self) -> dict[str, Any] | None:
-        """Give what was used by now; with `estimated` if that is not all the vendor's word."""
+        """Return the usage so far as JSON, or None; with `estimated` if a part is estimated."""
         if self._vectors is not None:
             return self._vectors.model_dump(mode="json")
         latency = time.monotonic() - self._began
         exact = [answer.usage for answer in self._answers if answer.usage is not None]
+        # A call without output may have been refused unbilled, so such a call costs nothing here.
         open_ones = [a for a in self._answers if a.usage is None and a.has_begun]
         total = total_usage([*exact, *(a.estimate(latency) for a in open_ones)], latency)
         if total is None:

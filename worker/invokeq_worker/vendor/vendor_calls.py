@@ -1,7 +1,7 @@
-"""The vendor calls of one invocation: how many were made, which of them failed, and what came next.
+"""The vendor calls of one invocation: their number, the failures, and the next step after each.
 
-One call is made after the other where one stands in for the other: at no time do two of them run
-for the same piece of an answer.
+Attempts for one part of an answer run one after the other. No two calls for the same part ever run
+at the same time.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ log: Final = structlog.get_logger(__name__)
 
 
 class FailedCall(NamedTuple):
-    """A vendor call that failed; after `wait` seconds `next` is called, or nobody any more."""
+    """A failed vendor call; after `wait` seconds `next` is called, None means no more calls."""
 
     error: InvokeqError
     model: ModelRef
@@ -31,7 +31,10 @@ class FailedCall(NamedTuple):
 
 
 class VendorCalls:
-    """Counts the calls of one invocation and waits between them; `tell` hears of failed ones."""
+    """Counter of one invocation's calls, with waits between retries; `tell` gets failed calls.
+
+    `deadline` is in seconds since the epoch. `chance` returns a number in [0, 1) for the jitter.
+    """
 
     def __init__(
         self,
@@ -50,26 +53,27 @@ class VendorCalls:
         self._chance = chance
 
     def count(self) -> None:
-        """A vendor is called."""
+        """Count one vendor call."""
         self.made += 1
 
     async def failed(self, error: InvokeqError, model: ModelRef, made: int) -> None:
-        """Wait until the vendor may be asked again, or raise `error` if it may not.
+        """Wait until the next retry, or raise `error` if the policy or deadline allows none.
 
-        `made` is how many calls were made for this one piece of the answer.
+        `made` is the number of calls made for the same part of the answer.
         """
         left = None if self._deadline is None else self._deadline - time.time()
         policy = self._policy_of(model.provider)
         wait = retry_wait(error, made, policy, left=left, chance=self._chance())
         if wait is None:
             raise error
+        # Reported before the wait, so that readers see a retry instead of silence.
         self.report_failure(error, model, model, wait)
         await asyncio.sleep(wait)
 
     def report_failure(
         self, error: InvokeqError, model: ModelRef, then: ModelRef | None, wait: float = 0.0
     ) -> None:
-        """Write a failed call down, with what is done about it."""
+        """Log and publish a failed call with the next model and the wait in seconds."""
         log.warning(
             "vendor call failed",
             request_id=self._request_id,
