@@ -1,14 +1,14 @@
 """Providers: the code that talks to vendors and to local models.
 
-Public: this module with what it exports, `base` with the base class and the calls of a provider,
+Public: the names exported here, `base` with the base class and the calls of a provider,
 `call_methods`, `chunks`, `options`, and `calls` for the outputs of a kind. A third party's provider
-or kind of call needs nothing else.
+or kind of call needs no other module.
 
 Here live vendors (`openai`, `anthropic`, `cohere`, `jina`, `dify_plugin`), models inside the worker
-(`local`), a fake vendor (`scripted`), and what vendors share: `calls` serves one kind of call in
-each file, `chat` translates OpenAI's shape, `http` sends requests, `models` holds facts and prices,
-`wrappers` stand in front of providers. Redis, RQ and retries do not live here: workers own these.
-Importing this package imports no SDK of a vendor.
+(`local`), a fake vendor (`scripted`), and the parts shared by vendors: `calls` serves one kind of
+call in each file, `chat` translates OpenAI's shape, `http` sends requests, `models` holds facts and
+prices, `wrappers` stand in front of providers. Redis, RQ and retries live in the worker. Importing
+the package imports no SDK of a vendor.
 
 Internal: every other module may change without notice.
 """

@@ -1,14 +1,14 @@
-"""What a provider is: the code that talks to one vendor or one local model.
+"""The base class of providers: the code that talks to one vendor or one local model.
 
-A provider never sees Redis or RQ. It gets a call whose parameters, tools and stop words already
-obey the facts of the model (see `prepare`), and yields protocol entities. It promises:
+A provider never sees Redis or RQ. A provider gets calls with parameters, tools and stop words
+checked against the facts of the model (see `calls`), and yields protocol entities. A provider
+promises:
 
-* closing the generator that it returned closes the connection to the vendor at once;
-* every fault comes out as an `InvokeqError`, with `retry_after` where the vendor said it;
-* nothing blocks the event loop: blocking code runs in threads or processes.
+* closing a returned generator closes the connection to the vendor at once;
+* every fault is raised as an `InvokeqError`, with `retry_after` in seconds if the vendor sent one;
+* the event loop is never blocked: blocking code runs in threads or processes.
 
-It does not retry, does not count attempts, and keeps nothing between calls that one call could see
-of another.
+A provider does not retry, does not count attempts, and shares no state of one call with another.
 """
 
 from abc import ABC
@@ -35,26 +35,26 @@ from invokeq_providers.options import Batch
 
 
 def _nothing() -> None:
-    """Nobody wants to know."""
+    """Ignore the heartbeat."""
 
 
 def _free(amount: float | Decimal, unit: BillingUnit) -> None:
-    """Nobody pays."""
+    """Ignore the usage."""
 
 
 RecordUsage: TypeAlias = Callable[[float | Decimal, BillingUnit], None]
-"""Takes what the vendor says a call has used; called by the provider where the vendor says it."""
+"""Record usage of a call as the vendor reports the usage; called by the provider."""
 
 
 @dataclass(frozen=True, slots=True)
 class LLMCall:
-    """One LLM call as a provider gets it.
+    """One LLM call, in the form for providers.
 
-    `parameters` are validated against `facts`; `tools` is empty when the model has no tool-call
-    feature; `stream=False` is a hint that nobody waits for partial output. `ignored_parameters`
-    names what the caller sent and the model has no rule for; it does not reach the vendor. Call
-    `heartbeat` while there is nothing to emit yet and the call makes progress: while it waits for
-    its turn, or a local model computes. Every kind of call has a heartbeat.
+    `parameters` are validated against `facts`. `tools` is empty for a model without a feature for
+    tool calls. `stream=False` hints that no reader waits for partial output. `ignored_parameters`
+    names the caller's parameters without a rule of the model; none of the ignored ones reaches the
+    vendor. Call `heartbeat` while a call makes progress without output, such as waiting in a queue
+    or computing locally. Every kind of call has a heartbeat.
     """
 
     request_id: str
@@ -72,9 +72,9 @@ class LLMCall:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingCall:
-    """One batch of texts, or of multimodal documents, that fits the model's `max_chunks`.
+    """One batch of texts, or of multimodal documents, within the model's `max_chunks`.
 
-    Exactly one of `texts` and `documents` is not empty; none of the texts is.
+    Exactly one of `texts` and `documents` is not empty. No text is empty.
     """
 
     request_id: str
@@ -89,7 +89,7 @@ class EmbeddingCall:
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """One row a text, in order: `array("f")` where 32 bits are exact, else `array("d")`."""
+    """One row a text, in order: `array("f")` if 32 bits are exact, else `array("d")`."""
 
     rows: Sequence["array[float]"]
     tokens: int
@@ -107,12 +107,13 @@ class RerankCall:
     top_n: int | None
     user: str | None
     heartbeat: Callable[[], None] = _nothing
+    # Other kinds return usage with the answer; scores, audio and text have no place for usage.
     record_usage: RecordUsage = _free
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How well the document at `index` of the call fits the query; the vendor's own scale."""
+    """Relevance of the document at `index` of the call, on the vendor's own scale."""
 
     index: int
     score: float
@@ -137,7 +138,7 @@ class SpeechCall:
 
 @dataclass(frozen=True, slots=True)
 class Speech:
-    """One audio segment that plays alone; segments of one answer may be joined byte by byte."""
+    """One audio segment, playable alone; segments of one answer may be joined byte by byte."""
 
     audio: bytes
     mime_type: str
@@ -174,23 +175,23 @@ class ModerationCall:
 class Provider(ABC):
     """One configured provider; the worker holds one instance for its whole life.
 
-    `name` is the name in invokeq.toml and in model configs (`openai`), `options` the table
-    `[providers.<name>]` without `type`, as plain Python values. The constructor must be cheap and
-    must not talk to anybody; it raises `CredentialsError` or `InvalidConfigurationError` for wrong
-    options, and `MissingExtraError` where a package is missing.
+    `name` is the name in invokeq.toml and in model configs (`openai`). `options` is the table
+    `[providers.<name>]` without `type`, as plain Python values. The constructor must be cheap, and
+    must not use the network. The constructor raises `CredentialsError` or
+    `InvalidConfigurationError` for wrong options, and `MissingExtraError` for a missing package.
     """
 
     model_types: frozenset[ModelType] = frozenset()
-    """What it serves; part of it may depend on which packages are installed."""
+    """Served model types; some may depend on installed packages."""
 
     missing: Mapping[ModelType, MissingExtraError] = MappingProxyType({})
-    """What it would serve too, and which package each of these lacks."""
+    """Model types not served for lack of a package, each with the error naming the package."""
 
     any_model: bool = False
-    """Whether it takes model names that `models()` does not list."""
+    """Whether names of models missing in `models()` are accepted."""
 
     batch: Batch | None = None
-    """How embedding calls of several callers may share one; `build_providers` sees to it."""
+    """Bounds of embedding calls shared by several callers; `build_providers` adds the wrapper."""
 
     def __init__(self, name: str, options: Mapping[str, Any]) -> None:
         self.name = name
@@ -198,15 +199,15 @@ class Provider(ABC):
 
     @property
     def unwrapped(self) -> "Provider":
-        """Return the provider itself, also from behind wrappers."""
+        """Return the innermost provider, without wrappers."""
         return self
 
     def models(self) -> Sequence[AIModelEntity]:
-        """List the models with their facts, all model types."""
+        """Return the facts of all known models, of all model types."""
         raise NotImplementedError
 
     def facts(self, model_type: ModelType, model: str) -> AIModelEntity:
-        """Look up the facts of one model, or raise `ModelNotFoundError` listing those there are."""
+        """Return the facts of one model, or raise `ModelNotFoundError` listing known models."""
         known = [entity for entity in self.models() if entity.model_type == model_type]
         for entity in known:
             if entity.model == model:
@@ -219,9 +220,9 @@ class Provider(ABC):
         )
 
     async def start(self, model_types: Collection[ModelType] | None = None) -> None:
-        """Load what the first call should not wait for; called once, before the first call.
+        """Load in advance to spare the first call the wait; called once, before the first call.
 
-        `model_types` are those that this process serves, None where that is not known.
+        `model_types` are the types served by the process, None if unknown.
         """
 
     async def close(self) -> None:
@@ -229,40 +230,41 @@ class Provider(ABC):
 
     @streaming_call
     def llm(self, call: LLMCall) -> AsyncGenerator[LLMChunk, None]:
-        """Answer with chunks as the model makes them; the last one with usage and finish_reason."""
+        """Yield chunks as soon as the model makes each; the last has usage and finish_reason."""
         raise NotImplementedError
 
     async def count_tokens(self, model: str, texts: Sequence[str]) -> Sequence[int] | None:
-        """Count the tokens of each text as the LLM would; None where that is not known.
+        """Return the number of tokens of each text for the LLM, None without a known tokenizer.
 
-        Texts may be many and long, so it must not block the loop. Nothing is sent to a vendor.
+        Texts may be many and long, so implementations must not block the loop. No text is sent to a
+        vendor.
         """
         del model, texts
         return None
 
     @unary_call
     async def text_embedding(self, call: EmbeddingCall) -> Embedded:
-        """Embed one batch; batches of one invocation run side by side."""
+        """Return the vectors of one batch; batches of one invocation run concurrently."""
         raise NotImplementedError
 
     @unary_call
     async def rerank(self, call: RerankCall) -> Sequence[Score]:
-        """Score the documents, in any order; untouched scores, no threshold applied."""
+        """Return the scores of the documents in any order, unchanged and without a threshold."""
         raise NotImplementedError
 
     @unary_call
     async def tts(self, call: SpeechCall) -> Speech:
-        """Speak one piece of text; pieces of one invocation may run side by side."""
+        """Return the speech of one piece of text; pieces of one invocation run concurrently."""
         raise NotImplementedError
 
     @unary_call
     async def speech2text(self, call: TranscriptionCall) -> str:
-        """Write down what is said."""
+        """Return the text of the audio, empty for audio without speech."""
         raise NotImplementedError
 
     @unary_call
     async def moderation(self, call: ModerationCall) -> bool:
-        """Tell whether the text is sensitive; a fault is an error, never False."""
+        """Return whether the text is sensitive; a fault is an error, never False."""
         raise NotImplementedError
 
 
@@ -270,10 +272,11 @@ ProviderT = TypeVar("ProviderT", bound=Provider)
 
 
 def provider_as(provider: Provider, cls: type[ProviderT]) -> ProviderT:
-    """Return a provider, wrapped as it is, as one of a class that has call methods of its own.
+    """Return a provider, wrappers included, typed as a class with extra call methods.
 
-    Raises InvalidRequestError for a provider that is no such one.
+    Raises InvalidRequestError for a provider of another class.
     """
+    # The innermost provider decides: a wrapper is an instance of no vendor's class.
     if not isinstance(provider.unwrapped, cls):
         problem = f"{provider.name} serves no calls of this kind"
         raise InvalidRequestError(provider=provider.name, field="provider", problem=problem)

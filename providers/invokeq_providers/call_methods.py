@@ -1,8 +1,8 @@
-"""Marks the methods of providers that are calls of a model, so that wrappers find all of them.
+"""Marks of provider methods that call a model, so that wrappers find every such method.
 
-A wrapper forwards every marked method through one hook for each style: retries, fallbacks and usage
-then apply to the methods that a third party's provider adds just as to those of `Provider`. A
-subclass that overrides a marked method need not mark it again.
+A wrapper forwards every marked method through one hook for each style. Retries, fallbacks and usage
+then apply to the extra methods of a third party's provider, too. A subclass overrides a marked
+method without another mark.
 """
 
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
@@ -14,14 +14,14 @@ _MARK: Final = "__invokeq_call_style__"
 
 
 class CallStyle(Enum):
-    """How a method answers its call: with one value at the end, or with a stream of items."""
+    """Style of a method's answer: one value at the end, or a stream of items."""
 
     UNARY = "unary"
     STREAMING = "streaming"
 
 
 class ModelCall(Protocol):
-    """The only argument of a call method; `model` names the model that is called."""
+    """The only argument of a call method; `model` is the name of the called model."""
 
     @property
     def model(self) -> str: ...
@@ -32,20 +32,21 @@ StreamingT = TypeVar("StreamingT", bound=Callable[[Any, Any], AsyncGenerator[Any
 
 
 def unary_call(method: UnaryT) -> UnaryT:
-    """Mark a coroutine method of a provider that answers one ModelCall with one value."""
+    """Mark a coroutine method of a provider: one ModelCall in, one value out."""
     setattr(method, _MARK, CallStyle.UNARY)
     return method
 
 
 def streaming_call(method: StreamingT) -> StreamingT:
-    """Mark a method of a provider that answers one ModelCall with an async generator."""
+    """Mark a method of a provider: one ModelCall in, an async generator out."""
     setattr(method, _MARK, CallStyle.STREAMING)
     return method
 
 
 @cache
 def call_styles(cls: type) -> Mapping[str, CallStyle]:
-    """Return the names of the marked methods of a class, those of base classes included."""
+    """Return name and style of the marked methods of a class, base classes included."""
+    # Base classes first: an override without a mark has no entry, and so keeps the inherited one.
     marks = {
         name: getattr(value, _MARK, None)
         for base in reversed(cls.__mro__)

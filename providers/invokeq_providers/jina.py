@@ -1,8 +1,8 @@
 """Jina AI's models for search: embeddings and reranking, of texts and of pictures.
 
-There is no SDK for its API, so the requests are made here, with the HTTP client that the other
-vendors' SDKs are built on. Servers that speak the same API (llama.cpp's, Text Embeddings Inference,
-vLLM) go by `base_url`. Retries are left to the worker.
+Jina has no SDK, so requests are made here, with the HTTP client under the other vendors' SDKs.
+Servers with the same API (llama.cpp's, Text Embeddings Inference, vLLM) are set by `base_url`.
+Retries are left to the worker.
 """
 
 import time
@@ -72,6 +72,7 @@ class JinaProvider(VendorProvider):
         self._open()
 
     async def close(self) -> None:
+        # Taken out first, so that a second `close` during the await finds no client to close.
         client, self._client = self._client, None
         if client is not None:
             await client.aclose()
@@ -92,6 +93,7 @@ class JinaProvider(VendorProvider):
         return self.errors.read(call.model, _embedded, answer)
 
     async def rerank(self, call: RerankCall) -> Sequence[Score]:
+        # Documents stay out of the answer: the caller has them, and they may be megabytes.
         body: Body = {
             "model": call.model,
             "query": _document(call.query),
@@ -127,7 +129,10 @@ class JinaProvider(VendorProvider):
 
 
 def _task(facts: AIModelEntity, input_type: EmbeddingInputType) -> str | None:
-    """Give the model's word for embedding a query or a document: its rule `task` has both."""
+    """Return the model's `task` for embedding a query or a document, None without a rule.
+
+    The options of the rule hold the task for queries first, and the task for documents last.
+    """
     rule = next((rule for rule in facts.parameter_rules if rule.name == "task"), None)
     if rule is None or not rule.options:
         return None

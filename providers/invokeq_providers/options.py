@@ -1,4 +1,4 @@
-"""The options of a provider: its table in invokeq.toml, checked by a pydantic model."""
+"""The options of a provider: a table in invokeq.toml, checked by a pydantic model."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final, TypeVar
@@ -11,7 +11,7 @@ CONFIG_SOURCE: Final = "invokeq.toml"
 
 
 class ProviderOptions(BaseModel):
-    """What every provider takes: `models` adds or changes model facts (see `facts`)."""
+    """Options of every provider: `models` adds or changes model facts (see `models.facts`)."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(
         frozen=True, extra="forbid", hide_input_in_errors=True
@@ -21,7 +21,7 @@ class ProviderOptions(BaseModel):
 
 
 class Batch(BaseModel):
-    """Bounds of an embedding call that several callers share: `texts`, and the wait for them."""
+    """Bounds of a shared embedding call: `texts` at most, `wait_ms` milliseconds for company."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(
         frozen=True, extra="forbid", hide_input_in_errors=True
@@ -32,7 +32,7 @@ class Batch(BaseModel):
 
 
 class BatchableOptions(ProviderOptions):
-    """With `batch`, embedding calls of several callers may share one; see `shared_embedding`."""
+    """Options with `batch`, for shared embedding calls; see `wrappers.shared_embedding`."""
 
     batch: Batch | None = None
 
@@ -41,7 +41,7 @@ OptionsT = TypeVar("OptionsT", bound=BaseModel)
 
 
 def parse_options(cls: type[OptionsT], name: str, options: Mapping[str, Any]) -> OptionsT:
-    """Check the table `[providers.<name>]`, or raise `InvalidConfigurationError` naming the key."""
+    """Return the checked options, or raise `InvalidConfigurationError` naming the key."""
     try:
         return cls.model_validate(dict(options))
     except ValidationError as error:
@@ -52,7 +52,7 @@ def parse_options(cls: type[OptionsT], name: str, options: Mapping[str, Any]) ->
 def configuration_error(
     prefix: str, error: ValidationError, cls: type[BaseModel]
 ) -> InvalidConfigurationError:
-    """Turn the first problem that pydantic found into one line about one setting."""
+    """Return an error about one setting, from the first problem found by pydantic."""
     first = error.errors(include_input=False, include_url=False)[0]
     problem = first["msg"]
     if first["type"] == "extra_forbidden":

@@ -1,7 +1,7 @@
-"""Finds providers: by entry point, by the tables of invokeq.toml, and by the names callers use.
+"""Look-up of providers: by entry point, by table of invokeq.toml, and by a caller's name.
 
-A provider type is an entry point of the group `invokeq.providers` that names a `Provider` subclass;
-other distributions add theirs the same way. Only what is configured is imported.
+A provider type is an entry point of the group `invokeq.providers`, naming a `Provider` subclass.
+Other distributions add provider types the same way. Only configured types are imported.
 """
 
 from collections.abc import Mapping
@@ -22,18 +22,20 @@ ENTRY_POINT_GROUP: Final = "invokeq.providers"
 
 
 def provider_types() -> dict[str, EntryPoint]:
-    """List the installed provider types by name, without importing any."""
+    """Return the installed provider types by name, without importing any."""
     return {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
 
 
 def build_providers(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Provider]:
     """Build the providers of the tables `[providers.<name>]`, by canonical name.
 
-    A table's key `type` names the provider type, and is the table's own name by default.
+    A table's key `type` names the provider type, by default the table's own name. Raises
+    `InvalidConfigurationError` or `MissingExtraError`, and the errors of the constructors.
     """
     types = provider_types()
     providers: dict[str, Provider] = {}
     for table, options in tables.items():
+        # Two spellings may mean one provider: `openai` and `langgenius/openai/openai`.
         name = canonical_provider(table)
         if name in providers:
             raise InvalidConfigurationError(
@@ -50,7 +52,7 @@ def build_providers(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Provid
 
 
 def find_provider(providers: Mapping[str, Provider], name: str) -> Provider:
-    """Look a provider up by short name or full id, or raise `ProviderNotFoundError`."""
+    """Return a provider by short name or full id, or raise `ProviderNotFoundError`."""
     provider = providers.get(canonical_provider(name))
     if provider is None:
         known = ", ".join(sorted(providers)) or "none"
@@ -71,6 +73,7 @@ def _provider_class(table: str, type_name: str, types: Mapping[str, EntryPoint])
     try:
         cls = entry.load()
     except ModuleNotFoundError as error:
+        # An extra that is not installed shows only now: entry points exist without their packages.
         raise _missing(setting, entry, error) from error
     if not (isinstance(cls, type) and issubclass(cls, Provider)):
         raise InvalidConfigurationError(
@@ -82,7 +85,7 @@ def _provider_class(table: str, type_name: str, types: Mapping[str, EntryPoint])
 def _missing(
     setting: str, entry: EntryPoint, error: ModuleNotFoundError
 ) -> MissingExtraError | InvalidConfigurationError:
-    """Tell which package to install: an extra of ours, or whatever another distribution forgot."""
+    """Return an error naming the missing package: an extra of invokeq, or another module."""
     if entry.value.startswith("invokeq_providers."):
         return MissingExtraError(
             feature=f"provider {entry.name}", package=error.name or "?", extra=entry.name
