@@ -31,7 +31,7 @@ class LLMCalls(Preparing):
         stream: bool = True,
         **extras: Unpack[CallExtras],
     ) -> Call[LLMResultChunk, LLMResult]:
-        """Check a call and return it unsent, for `session.submit_many`."""
+        """Check and return a call, unsent, for `session.submit_many`."""
         options = call_options(**extras)
         request = build_llm_request(model_config, prompt_messages, tools, stop, stream)
         return self._call(request, options, llm_decoder(request))
@@ -85,7 +85,7 @@ class LLM(LLMCalls, Calls):
     ) -> Generator[LLMResultChunk, None, None] | LLMResult:
         """Call a model; return a generator of chunks, or the whole result with `stream=False`.
 
-        Arguments are checked at once; with `stream=True` nothing is sent before the first `next()`,
+        Arguments are checked at once. With `stream=True` the request is sent on the first `next()`,
         and closing or dropping the generator cancels. Raises the errors of `invokeq.errors`.
         """
         call = self.prepare(model_config, prompt_messages, tools, stop, stream, **extras)
@@ -100,7 +100,7 @@ class LLM(LLMCalls, Calls):
         stream: bool = True,
         **extras: Unpack[CallExtras],
     ) -> Invocation[LLMResultChunk, LLMResult]:
-        """Enqueue now and return the handle; a `request_id` that is known already attaches."""
+        """Enqueue now and return the handle; a known `request_id` attaches."""
         return self._start(
             self.prepare(model_config, prompt_messages, tools, stop, stream, **extras)
         )
@@ -157,7 +157,7 @@ class AsyncLLM(LLMCalls, AsyncCalls):
         stream: bool = True,
         **extras: Unpack[CallExtras],
     ) -> AsyncInvocation[LLMResultChunk, LLMResult]:
-        """Enqueue now and return the handle; a `request_id` that is known already attaches."""
+        """Enqueue now and return the handle; a known `request_id` attaches."""
         return await self._start(
             self.prepare(model_config, prompt_messages, tools, stop, stream, **extras)
         )

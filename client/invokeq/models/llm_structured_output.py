@@ -32,7 +32,7 @@ class LLMStructuredOutputCalls(Preparing):
         stream: bool = True,
         **extras: Unpack[CallExtras],
     ) -> Call[LLMResultChunkWithStructuredOutput, LLMResultWithStructuredOutput]:
-        """Check a call and return it unsent, for `session.submit_many`."""
+        """Check and return a call, unsent, for `session.submit_many`."""
         options = call_options(**extras)
         request = build_structured_request(
             model_config, prompt_messages, structured_output_schema, tools, stop, stream
@@ -41,7 +41,7 @@ class LLMStructuredOutputCalls(Preparing):
 
 
 class LLMStructuredOutput(LLMStructuredOutputCalls, Calls):
-    """Calls large language models for answers that follow a JSON schema."""
+    """Calls large language models for answers under a JSON schema."""
 
     @overload
     def invoke(
@@ -94,7 +94,7 @@ class LLMStructuredOutput(LLMStructuredOutputCalls, Calls):
     ) -> Generator[LLMResultChunkWithStructuredOutput, None, None] | LLMResultWithStructuredOutput:
         """Call a model for JSON; the last chunk, or the result, has `structured_output`.
 
-        Arguments are checked at once; with `stream=True` nothing is sent before the first `next()`,
+        Arguments are checked at once. With `stream=True` the request is sent on the first `next()`,
         and closing or dropping the generator cancels. Raises the errors of `invokeq.errors`.
         """
         call = self.prepare(
@@ -112,7 +112,7 @@ class LLMStructuredOutput(LLMStructuredOutputCalls, Calls):
         stream: bool = True,
         **extras: Unpack[CallExtras],
     ) -> Invocation[LLMResultChunkWithStructuredOutput, LLMResultWithStructuredOutput]:
-        """Enqueue now and return the handle; a `request_id` that is known already attaches."""
+        """Enqueue now and return the handle; a known `request_id` attaches."""
         call = self.prepare(
             model_config, prompt_messages, structured_output_schema, tools, stop, stream, **extras
         )
@@ -120,7 +120,7 @@ class LLMStructuredOutput(LLMStructuredOutputCalls, Calls):
 
 
 class AsyncLLMStructuredOutput(LLMStructuredOutputCalls, AsyncCalls):
-    """Calls large language models for answers that follow a JSON schema, on asyncio."""
+    """Calls large language models for answers under a JSON schema, on asyncio."""
 
     @overload
     def invoke(
@@ -179,7 +179,7 @@ class AsyncLLMStructuredOutput(LLMStructuredOutputCalls, AsyncCalls):
         stream: bool = True,
         **extras: Unpack[CallExtras],
     ) -> AsyncInvocation[LLMResultChunkWithStructuredOutput, LLMResultWithStructuredOutput]:
-        """Enqueue now and return the handle; a `request_id` that is known already attaches."""
+        """Enqueue now and return the handle; a known `request_id` attaches."""
         call = self.prepare(
             model_config, prompt_messages, structured_output_schema, tools, stop, stream, **extras
         )

@@ -30,11 +30,12 @@ class BaseModels(ABC):
             setattr(self, kind.attribute, calls)
 
     def of(self, name: str) -> Any:
-        """Return the calls of a kind by its name on the wire, such as "llm".
+        """Return the calls of a kind by the name on the wire, such as "llm".
 
-        Also for kinds that other packages bring, which have no attribute here.
-        Raises InvalidRequestError for an unknown kind.
+        Kinds of other packages have no attribute on `session.model`, only `of(name)`. Raises
+        InvalidRequestError for an unknown kind.
         """
+        # Late, not in __init__: a new session must not load every installed package.
         if name not in self._calls:
             kind = find_kind(name)
             if kind is None:

@@ -22,7 +22,7 @@ class ModerationCalls(Preparing):
         text: str,
         **extras: Unpack[CallExtras],
     ) -> Call[bool, bool]:
-        """Check a call and return it unsent, for `session.submit_many`."""
+        """Check and return a call, unsent, for `session.submit_many`."""
         options = call_options(**extras)
         request = build_moderation_request(model_config, text)
         return self._call(request, options, moderation_decoder(request))

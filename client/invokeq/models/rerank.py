@@ -30,7 +30,7 @@ class RerankCalls(Preparing):
         query: str,
         **extras: Unpack[CallExtras],
     ) -> Call[RankedBatch | RankingEnd, RerankResult]:
-        """Check a call and return it unsent, for `session.submit_many`."""
+        """Check and return a call, unsent, for `session.submit_many`."""
         options = call_options(**extras)
         request = build_rerank_request(model_config, docs, query)
         return self._call(request, options, rerank_decoder(request))
@@ -42,7 +42,7 @@ class RerankCalls(Preparing):
         docs: Sequence[MultiModalContent | Mapping[str, Any]],
         **extras: Unpack[CallExtras],
     ) -> Call[RankedBatch | RankingEnd, MultiModalRerankResult]:
-        """Check a call and return it unsent, for `session.submit_many`."""
+        """Check and return a call, unsent, for `session.submit_many`."""
         options = call_options(**extras)
         request = build_multimodal_rerank_request(model_config, query, docs)
         return self._call(request, options, multimodal_rerank_decoder(request))
@@ -58,7 +58,7 @@ class Rerank(RerankCalls, Calls):
         query: str,
         **extras: Unpack[CallExtras],
     ) -> RerankResult:
-        """Rank texts by how well they fit a query: best first, the vendor's scores untouched."""
+        """Rank texts by relevance to a query: best first, the vendor's scores untouched."""
         return self._result(self.prepare(model_config, docs, query, **extras))
 
     def submit(
@@ -102,7 +102,7 @@ class AsyncRerank(RerankCalls, AsyncCalls):
         query: str,
         **extras: Unpack[CallExtras],
     ) -> RerankResult:
-        """Rank texts by how well they fit a query: best first, the vendor's scores untouched."""
+        """Rank texts by relevance to a query: best first, the vendor's scores untouched."""
         return await self._result(self.prepare(model_config, docs, query, **extras))
 
     async def submit(

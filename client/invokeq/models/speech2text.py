@@ -34,7 +34,7 @@ class Speech2Text(Speech2TextCalls, Calls):
         file: IO[bytes],
         **extras: Unpack[CallExtras],
     ) -> Call[str, str]:
-        """Read the file, check the call and return it unsent, for `session.submit_many`."""
+        """Read the file, check and return the call, unsent, for `session.submit_many`."""
         options = call_options(**extras)
         return self._call_of(model_config, self._read(file), options)
 
@@ -44,7 +44,7 @@ class Speech2Text(Speech2TextCalls, Calls):
         file: IO[bytes],
         **extras: Unpack[CallExtras],
     ) -> str:
-        """Transcribe an audio file, which is read to its end, in parts."""
+        """Transcribe an audio file; the file is read to the end, in parts."""
         return self._result(self.prepare(model_config, file, **extras))
 
     def submit(
@@ -66,9 +66,9 @@ class AsyncSpeech2Text(Speech2TextCalls, AsyncCalls):
         file: IO[bytes],
         **extras: Unpack[CallExtras],
     ) -> Call[str, str]:
-        """Read the file, check the call and return it unsent, for `session.submit_many`.
+        """Read the file, check and return the call, unsent, for `session.submit_many`.
 
-        Of all kinds, only this `prepare` must be awaited.
+        Of all kinds, only `speech2text.prepare` must be awaited.
         """
         options = call_options(**extras)
         return self._call_of(model_config, await asyncio.to_thread(self._read, file), options)
@@ -79,7 +79,7 @@ class AsyncSpeech2Text(Speech2TextCalls, AsyncCalls):
         file: IO[bytes],
         **extras: Unpack[CallExtras],
     ) -> str:
-        """Transcribe an audio file, which is read to its end, in parts."""
+        """Transcribe an audio file; the file is read to the end, in parts."""
         return await self._result(await self.prepare(model_config, file, **extras))
 
     async def submit(

@@ -11,14 +11,14 @@ from invokeq.requests.llm import build_summary_request
 from invokeq.results.decode import system_summary_decoder
 
 MIN_SUMMARIZE_LENGTH = 1024
-"""Characters; a shorter text is its own summary, as in Dify's SDK."""
+"""Characters; a shorter text comes back unchanged, as in Dify's SDK."""
 
 
 class SummaryCalls(Preparing):
     """Checks the arguments of summaries."""
 
     def prepare(self, text: str, instruction: str, **extras: Unpack[CallExtras]) -> Call[str, str]:
-        """Check a call and return it unsent, for `session.submit_many`, however short the text."""
+        """Check and return a call, unsent, for `session.submit_many`, however short the text."""
         options = call_options(**extras)
         request = build_summary_request(text, instruction)
         return self._call(request, options, system_summary_decoder(request))
@@ -36,6 +36,7 @@ class Summary(SummaryCalls, Calls):
     ) -> str:
         """Summarise a text with the operator's summary model; a short text comes back unchanged."""
         if len(text) < min_summarize_length:
+            # A wrong keyword must not pass on short texts alone.
             call_options(**extras)
             return text
         return self._result(self.prepare(text, instruction, **extras))
@@ -59,6 +60,7 @@ class AsyncSummary(SummaryCalls, AsyncCalls):
     ) -> str:
         """Summarise a text with the operator's summary model; a short text comes back unchanged."""
         if len(text) < min_summarize_length:
+            # A wrong keyword must not pass on short texts alone.
             call_options(**extras)
             return text
         return await self._result(self.prepare(text, instruction, **extras))

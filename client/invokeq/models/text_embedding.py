@@ -34,7 +34,7 @@ class TextEmbeddingCalls(Preparing):
         input_type: EmbeddingInputType = EmbeddingInputType.QUERY,
         **extras: Unpack[CallExtras],
     ) -> Call[VectorBatch | EmbeddingEnd, TextEmbeddingResult]:
-        """Check a call and return it unsent, for `session.submit_many`."""
+        """Check and return a call, unsent, for `session.submit_many`."""
         options = call_options(**extras)
         request = build_embedding_request(model_config, texts, input_type)
         return self._call(request, options, text_embedding_decoder(request))
@@ -46,7 +46,7 @@ class TextEmbeddingCalls(Preparing):
         input_type: EmbeddingInputType = EmbeddingInputType.QUERY,
         **extras: Unpack[CallExtras],
     ) -> Call[VectorBatch | EmbeddingEnd, MultiModalEmbeddingResult]:
-        """Check a call and return it unsent, for `session.submit_many`."""
+        """Check and return a call, unsent, for `session.submit_many`."""
         options = call_options(**extras)
         request = build_multimodal_embedding_request(model_config, documents, input_type)
         return self._call(request, options, multimodal_embedding_decoder(request))
@@ -62,7 +62,7 @@ class TextEmbedding(TextEmbeddingCalls, Calls):
         input_type: EmbeddingInputType = EmbeddingInputType.QUERY,
         **extras: Unpack[CallExtras],
     ) -> TextEmbeddingResult:
-        """Embed texts: one vector each, in order, bit-exact as the model gave them."""
+        """Embed texts: one vector each, in order, bit-exact as from the model."""
         return self._result(self.prepare(model_config, texts, input_type, **extras))
 
     def submit(
@@ -106,7 +106,7 @@ class AsyncTextEmbedding(TextEmbeddingCalls, AsyncCalls):
         input_type: EmbeddingInputType = EmbeddingInputType.QUERY,
         **extras: Unpack[CallExtras],
     ) -> TextEmbeddingResult:
-        """Embed texts: one vector each, in order, bit-exact as the model gave them."""
+        """Embed texts: one vector each, in order, bit-exact as from the model."""
         return await self._result(self.prepare(model_config, texts, input_type, **extras))
 
     async def submit(

@@ -23,7 +23,7 @@ class TTSCalls(Preparing):
         content_text: str,
         **extras: Unpack[CallExtras],
     ) -> Call[AudioSegment, bytes]:
-        """Check a call and return it unsent, for `session.submit_many`."""
+        """Check and return a call, unsent, for `session.submit_many`."""
         options = call_options(**extras)
         request = build_tts_request(model_config, content_text)
         return self._call(request, options, tts_decoder(request))
@@ -38,9 +38,9 @@ class TTS(TTSCalls, Calls):
         content_text: str,
         **extras: Unpack[CallExtras],
     ) -> Generator[bytes, None, None]:
-        """Speak a text; each item is one audio segment that plays alone, and all joined play too.
+        """Speak a text; each item is one audio segment, playable alone or joined with the others.
 
-        Nothing is sent before the first `next()`; closing or dropping the generator cancels.
+        The request is sent on the first `next()`; closing or dropping the generator cancels.
         """
         return self._stream(self.prepare(model_config, content_text, **extras))
 
@@ -50,7 +50,7 @@ class TTS(TTSCalls, Calls):
         content_text: str,
         **extras: Unpack[CallExtras],
     ) -> Invocation[AudioSegment, bytes]:
-        """Enqueue now and return the handle; its items have a `mime_type`."""
+        """Enqueue now and return the handle; items have a `mime_type`."""
         return self._start(self.prepare(model_config, content_text, **extras))
 
 
@@ -63,7 +63,7 @@ class AsyncTTS(TTSCalls, AsyncCalls):
         content_text: str,
         **extras: Unpack[CallExtras],
     ) -> AsyncGenerator[bytes, None]:
-        """Speak a text: `async for` over segments that play alone. See `TTS.invoke`."""
+        """Speak a text: `async for` over playable segments. See `TTS.invoke`."""
         return self._stream(self.prepare(model_config, content_text, **extras))
 
     async def submit(
@@ -72,5 +72,5 @@ class AsyncTTS(TTSCalls, AsyncCalls):
         content_text: str,
         **extras: Unpack[CallExtras],
     ) -> AsyncInvocation[AudioSegment, bytes]:
-        """Enqueue now and return the handle; its items have a `mime_type`."""
+        """Enqueue now and return the handle; items have a `mime_type`."""
         return await self._start(self.prepare(model_config, content_text, **extras))

@@ -105,6 +105,7 @@ def withdraw_job(admission: Admission, request_id: str, parts: Sequence[str]) ->
     status = commands.reply(status_slot, (yield Batch(commands)))
     if status not in (None, b"queued"):
         return False
+    # EXPIRE 0 instead of DEL: the ACL of a plugin allows no DEL.
     removals: list[Command] = [("EXPIRE", key, 0) for key in (job, *parts)]
     if admission.tenant is not None:  # first, beside the job: on a cluster the parts are elsewhere
         removals.insert(0, ("ZREM", keys.waiting(lane, admission.tenant), request_id))

@@ -1,7 +1,7 @@
-"""Accumulate chunks into one LLM result, by the rules of Dify's SDK and without its loss of parts.
+"""Accumulate chunks into one LLM result, by the rules of Dify's SDK but without a loss of parts.
 
-The SDK leaves contents that are lists out of the result: a generated picture would be lost, and
-with it the text of the same chunk.
+The SDK leaves lists of content parts out of the result: a generated picture would be lost, together
+with the text of the same chunk.
 """
 
 from collections.abc import Iterable
@@ -18,9 +18,9 @@ from invokeq.protocol.entities import (
 def accumulate(model: str, chunks: Iterable[LLMResultChunk]) -> LLMResult:
     """Return one result of all chunks, under the caller's name of the model.
 
-    Contents are joined: the result is a text, or a list of parts once a chunk has a part that is no
-    text. The last tool calls that are not empty win, as does the last opaque body. Token counts are
-    summed. Prices, currency and latency are those of the last usage.
+    Contents are joined: the result is a text, or a list of parts once a chunk has another part than
+    text. The last non-empty tool calls win, as does the last opaque body. Token counts are summed.
+    Prices, currency and latency come from the last usage.
     """
     message = AssistantPromptMessage(content="", tool_calls=[])
     usage = LLMUsage.empty_usage()
@@ -39,6 +39,7 @@ def accumulate(model: str, chunks: Iterable[LLMResultChunk]) -> LLMResult:
 
 
 def _add_usage(total: LLMUsage, new: LLMUsage) -> None:
+    # Sums for counts, but the last value for money and time: as in Dify's SDK.
     total.prompt_tokens += new.prompt_tokens
     total.completion_tokens += new.completion_tokens
     total.total_tokens += new.total_tokens

@@ -1,7 +1,7 @@
 """Decode events into items and results: one ResultDecoder for each kind of call.
 
-`<name>_decoder(request)` is what `CallKind.decoder_ref` names. `ANY` is for readers that attach to
-an invocation whose kind is unknown.
+`CallKind.decoder_ref` refers to `<name>_decoder(request)`. `ANY` is for readers attached to an
+invocation of an unknown kind.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -73,10 +73,10 @@ EventReader = Callable[[Event], Any]
 
 
 class ResultDecoder(NamedTuple, Generic[Item, Result]):
-    """How one kind of call decodes: an item of each event that carries one, a result of the items.
+    """How one kind of call decodes: an event into an item or None, the items into a result.
 
-    `item_of` raises the error of a `failed` or `cancelled` event, and ProtocolError for an event
-    that cannot be read. `result_of` raises PartialAnswerError when the first items are missing.
+    `item_of` raises the error of a `failed` or `cancelled` event, and ProtocolError for a malformed
+    event. `result_of` raises PartialAnswerError when the first items are missing.
     """
 
     item_of: Callable[[Event], Item | None]
@@ -112,6 +112,7 @@ def event_reader(**readers: EventReader) -> Callable[[Event], Any]:
     def item_of(event: Event) -> Any:
         reader = readers.get(event.kind)
         if reader is None:
+            # Events such as `started` and `retry` have no item.
             if event.kind in (EventKind.FAILED, EventKind.CANCELLED):
                 raise error_of(event)
             return None
@@ -124,7 +125,7 @@ def event_reader(**readers: EventReader) -> Callable[[Event], Any]:
 
 
 def only_item(items: Iterable[Item]) -> Item:
-    """Return the item of a call that has exactly one; ProtocolError if the stream had none."""
+    """Return the item of a single-item call; ProtocolError if the stream had none."""
     taken = list(items)
     if not taken:
         raise ProtocolError(where="answer", problem="ended without a result")
@@ -213,7 +214,7 @@ def multimodal_embedding_decoder(
 def rerank_decoder(
     request: RerankRequest,
 ) -> ResultDecoder[RankedBatch | RankingEnd, RerankResult]:
-    """Decode ranks, and add the texts that the request holds."""
+    """Decode ranks, and add the texts of the request."""
     return ResultDecoder(_ranked(texts_in(request)), join_ranking)
 
 
@@ -253,7 +254,7 @@ RANKING: Final[ResultDecoder[RankedBatch | RankingEnd, RerankResult]] = ResultDe
 
 
 def _any_result(items: Iterator[Any]) -> Any:
-    """Return the result of items whose kind of call is known by their types alone."""
+    """Return the result of items of an unknown kind of call, by the types of the items."""
     taken = list(items)
     try:
         return _whole(taken)
@@ -266,6 +267,7 @@ def _whole(taken: list[Any]) -> Any:
         case []:
             raise PartialAnswerError(missing="any of it")
         case [LLMResultChunk(), *_]:
+            # The last chunk decides: the chunks before it may lack the structured output.
             structured = isinstance(taken[-1], LLMResultChunkWithStructuredOutput)
             return (accumulate_structured if structured else accumulate)(taken[0].model, taken)
         case [VectorBatch() | EmbeddingEnd(), *_]:
@@ -279,9 +281,9 @@ def _whole(taken: list[Any]) -> Any:
 
 
 def _any_value(event: Event) -> Any:
-    """Return the value of a `result` event by the fields that the event has.
+    """Return the value of a `result` event by the fields of the event.
 
-    A result of a kind that another package brings comes as its JSON object.
+    A result of another package's kind comes as a JSON object.
     """
     data = event.data
     if "count" in data:
@@ -301,4 +303,4 @@ ANY: Final[ResultDecoder[Any, Any]] = ResultDecoder(
     ),
     _any_result,
 )
-"""The decoder of an invocation whose kind of call is unknown to the reader."""
+"""The decoder of an invocation of a kind unknown to the reader."""

@@ -42,7 +42,10 @@ def texts_in(request: RerankRequest | MultiModalRerankRequest) -> list[str]:
 
 
 def unpack_scores(texts: Sequence[str] | None, event: Event) -> RankedBatch:
-    """Return the documents of a `scores` event, with their texts where these are known."""
+    """Return the documents of a `scores` event, with texts where known.
+
+    Raises ValueError for an index outside the request.
+    """
     docs: list[RerankDocument] = []
     for place, score in event.data["scores"]:
         index = int(place)
@@ -54,7 +57,7 @@ def unpack_scores(texts: Sequence[str] | None, event: Event) -> RankedBatch:
 
 
 def ranking_end(event: Event) -> RankingEnd:
-    """Return the end of a ranking from its `result` event."""
+    """Return the end of a ranking from the `result` event."""
     return RankingEnd(str(event.data["model"]), int(event.data["ranked"]))
 
 
@@ -82,6 +85,7 @@ def _joined(
             docs += piece.docs
         elif not docs:
             raise PartialAnswerError(missing=f"ranks 0 to {piece.start - 1}")
+    # Reading began behind the last batch: an answer is there, but not for this reader.
     if end is not None and end.count and not docs:
         raise PartialAnswerError(missing=f"its {end.count} ranks")
     if end is None or end.count != len(docs):

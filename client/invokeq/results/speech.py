@@ -4,7 +4,7 @@ from invokeq.protocol.events import Event
 
 
 class AudioSegment(bytes):
-    """One complete audio segment, playable alone; `mime_type` is None where it is unknown."""
+    """One complete audio segment, playable alone; `mime_type` is None where unknown."""
 
     mime_type: str | None = None
 

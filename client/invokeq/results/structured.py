@@ -14,7 +14,7 @@ from invokeq.results.accumulate import accumulate
 def accumulate_structured(
     model: str, chunks: Iterable[LLMResultChunk]
 ) -> LLMResultWithStructuredOutput:
-    """Accumulate as `accumulate`; the last structured output that is not empty wins."""
+    """Accumulate as `accumulate`; the last non-empty structured output wins."""
     output: Mapping[str, Any] | None = None
     taken = list(chunks)
     for chunk in taken:

@@ -1,4 +1,4 @@
-"""Decode the vectors of an embedding and join them in order."""
+"""Decode the vectors of an embedding and join the batches in order."""
 
 import sys
 from array import array
@@ -34,7 +34,11 @@ class EmbeddingEnd:
 
 
 def unpack_vectors(event: Event) -> VectorBatch:
-    """Return the vectors of a `vectors` event, bit-exact."""
+    """Return the vectors of a `vectors` event, bit-exact.
+
+    The blob is `count` rows of `dimensions` little-endian floats, `<f4` or `<f8`. Raises
+    ProtocolError for another dtype or length.
+    """
     meta: Mapping[str, Any] = event.data
     typecode = _TYPECODES.get(str(meta.get("dtype")))
     if typecode is None:
@@ -45,7 +49,7 @@ def unpack_vectors(event: Event) -> VectorBatch:
     if len(event.blob) != meta["count"] * meta["dimensions"] * numbers.itemsize:
         raise ProtocolError(where=f"event {event.id}", problem="has vectors of a wrong length")
     numbers.frombytes(event.blob)
-    if sys.byteorder == "big":
+    if sys.byteorder == "big":  # the wire is little-endian
         numbers.byteswap()
     width = int(meta["dimensions"])
     # Row by row: a list of all numbers, cut afterwards, would be touched once more.
@@ -55,7 +59,7 @@ def unpack_vectors(event: Event) -> VectorBatch:
 
 
 def embedding_end(event: Event) -> EmbeddingEnd:
-    """Return the end of an embedding from its `result` event."""
+    """Return the end of an embedding from the `result` event."""
     return EmbeddingEnd(
         str(event.data["model"]),
         int(event.data["count"]),
@@ -66,8 +70,8 @@ def embedding_end(event: Event) -> EmbeddingEnd:
 def join_vectors(pieces: Iterable[VectorBatch | EmbeddingEnd]) -> TextEmbeddingResult:
     """Join the batches of an embedding.
 
-    Raises PartialAnswerError if the first batches are missing because reading began behind them,
-    ProtocolError if any other batch is missing.
+    Raises PartialAnswerError if reading began behind the first batches, ProtocolError if any other
+    batch is missing.
     """
     rows, end = _joined(pieces)
     # Not validated: a million floats take longer to look at than they took to travel.
@@ -96,6 +100,7 @@ def _joined(
             rows += piece.vectors
         elif not rows:
             raise PartialAnswerError(missing=f"vectors 0 to {piece.start - 1}")
+    # Reading began behind the last batch: an answer is there, but not for this reader.
     if end is not None and end.count and not rows:
         raise PartialAnswerError(missing=f"its {end.count} vectors")
     if end is None or end.count != len(rows):

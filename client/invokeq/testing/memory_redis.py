@@ -156,7 +156,7 @@ class MemoryRedis:
         return self._strings.get(key)
 
     def _expire(self, key: str, seconds: int) -> int:
-        if seconds == 0:  # the plans delete a key by EXPIRE 0
+        if seconds == 0:  # the plans delete so, because the ACL of a plugin allows no DEL
             for kept in (self._strings, self._hashes, self._streams):
                 kept.pop(key, None)
         return 1
