@@ -1,6 +1,7 @@
-"""Reads what a plugin answers; raises ValueError, TypeError or LookupError for what is no answer.
+"""Read the answers of a plugin.
 
-pydantic's errors are ValueErrors. Texts of the answer are never part of a message of ours.
+Raises one of `NO_ANSWER` for a malformed answer; pydantic's errors are ValueErrors. Error messages
+of ours never quote an answer.
 """
 
 from binascii import unhexlify
@@ -28,7 +29,7 @@ Data = Mapping[str, Any]
 
 
 class ChunkStream:
-    """The chunks of one answer; makes sure that it ends with usage and a finish reason."""
+    """The chunks of one answer; an answer always ends with usage and a finish reason."""
 
     def __init__(self, model: str) -> None:
         self.chunks: int = 0
@@ -38,17 +39,18 @@ class ChunkStream:
         self._last: LLMResultChunk | None = None
 
     def read(self, data: Data) -> LLMResultChunk:
-        """Read the next chunk."""
+        """Return the next chunk."""
         chunk = self._last = LLMResultChunk.model_validate(data)
         self.chunks += 1
+        # Plugins report usage and finish reason in any chunk; the latest report counts.
         self._usage = chunk.delta.usage or self._usage
         self._reason = chunk.delta.finish_reason or self._reason
         return chunk
 
     def end(self) -> LLMResultChunk | None:
-        """Give the chunk that is missing, if the last one lacked what ends an answer.
+        """Return a chunk with the usage and finish reason missing at the end; None if both came.
 
-        An answer of nothing is a ValueError.
+        Raise ValueError for an answer without chunks.
         """
         if self._last is None:
             raise ValueError("it is empty")
@@ -63,7 +65,7 @@ class ChunkStream:
         )
 
     def only(self, data: Data) -> LLMResultChunk:
-        """Read an answer that is one chunk; the SDK leaves its finish reason open."""
+        """Return an answer of one chunk; the SDK leaves the finish reason open."""
         chunk = self.read(data)
         delta = chunk.delta
         delta.usage = delta.usage or LLMUsage.empty_usage()
@@ -72,26 +74,26 @@ class ChunkStream:
 
 
 def one(messages: Sequence[Data]) -> Data:
-    """Give the only message of a session that has one."""
+    """Return the first message of a session. Raise ValueError without messages."""
     if not messages:
         raise ValueError("it is empty")
     return messages[0]
 
 
 def embedded(data: Data) -> Embedded:
-    """Read vectors and how many tokens they took."""
+    """Return the vectors of an answer and the tokens spent."""
     usage: Data = data.get("usage") or {}
     tokens = int(usage.get("total_tokens") or usage.get("tokens") or 0)
     return Embedded(rows_of(data["embeddings"]), tokens)
 
 
 def scores(data: Data) -> list[Score]:
-    """Read the scores of documents."""
+    """Return the scores of documents."""
     return [Score(int(doc["index"]), float(doc["score"])) for doc in data["docs"]]
 
 
 def speech(messages: Sequence[Data], facts: AIModelEntity) -> Speech:
-    """Join the pieces of one audio file, and tell its type: by plugin, bytes or facts."""
+    """Return the joined pieces of one audio file, with the type by plugin, bytes or facts."""
     audio = b"".join(unhexlify(data["result"]) for data in messages)
     declared = next((data["mime_type"] for data in messages if data.get("mime_type")), None)
     known = recognise(audio[:HEAD_BYTES])
@@ -104,19 +106,19 @@ def speech(messages: Sequence[Data], facts: AIModelEntity) -> Speech:
 
 
 def text(data: Data) -> str:
-    """Read a text."""
+    """Return the text of an answer."""
     if not isinstance(data["result"], str):
         raise TypeError("it is no text")
     return data["result"]
 
 
 def verdict(data: Data) -> bool:
-    """Read a verdict, which is true or false and nothing like it."""
+    """Return a verdict. Raise TypeError for any value but true and false."""
     if not isinstance(data["result"], bool):
         raise TypeError("it is neither true nor false")
     return data["result"]
 
 
 def token_count(data: Data) -> int:
-    """Read the number of tokens of a prompt."""
+    """Return the number of tokens of a prompt."""
     return int(data["num_tokens"])

@@ -1,8 +1,7 @@
-"""Checks credentials against the form that a plugin asks its users to fill in.
+"""Check credentials against a plugin's form for credentials.
 
-What a form gives is text, except for switches; choices are checked, defaults filled in, and fields
-that are shown for other model types only are left out, as on the platform. No message quotes a
-value.
+Values of a form are text, except for switches. As on the platform, choices are checked, defaults
+are filled in, and fields shown for other model types only are left out. No message quotes a value.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,12 +13,12 @@ from pydantic import BaseModel
 from invokeq.protocol.entities import ModelType
 from invokeq.protocol.errors import CredentialsError
 
-_MODEL_TYPE: Final = "__model_type"  # the field that every form of a model is said to have
+_MODEL_TYPE: Final = "__model_type"  # a field that the platform adds to every form of a model
 _MODEL_NAME: Final = "__model_name"
 
 
 class FieldType(StrEnum):
-    """What a field of a form is; a text if nobody knows its type."""
+    """The type of a field in a form."""
 
     TEXT = "text-input"
     SECRET = "secret-input"
@@ -57,7 +56,10 @@ def fill_form(
     model_type: ModelType | None = None,
     model: str | None = None,
 ) -> dict[str, Any]:
-    """Give the credentials as the plugin expects them, or raise CredentialsError."""
+    """Return the credentials in the form that the plugin expects.
+
+    Raise CredentialsError for an unknown, missing or invalid field; the error quotes no value.
+    """
     known = [field.variable for field in form]
     unknown = sorted(given.keys() - set(known))
     if unknown:
@@ -66,6 +68,7 @@ def fill_form(
     filled: dict[str, Any] = {}
     special = {_MODEL_TYPE: model_type.value if model_type else None, _MODEL_NAME: model}
     for field in form:
+        # A condition may name a field further up, so the values so far count.
         seen = {**special, **filled}
         if any(seen.get(c.variable) != c.value for c in field.show_on):
             continue
@@ -84,7 +87,7 @@ def fill_form(
 
 
 def secrets_in(form: Sequence[FormField], filled: Mapping[str, Any]) -> Iterator[str]:
-    """Give the values of the fields that the plugin itself calls secret."""
+    """Yield the values of the fields declared secret by the plugin."""
     for field in form:
         value = filled.get(field.variable)
         if field.type is FieldType.SECRET and isinstance(value, str):

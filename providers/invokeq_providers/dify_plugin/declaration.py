@@ -1,7 +1,7 @@
-"""What a model plugin says of itself in YAML: its provider, its models and their order.
+"""The declaration of a model plugin in YAML: the provider, the models and the order of models.
 
-Paths are relative to the plugin's folder. A file that the plugin's own SDK would refuse is refused
-here, with its name and the field.
+Paths are relative to the plugin's folder. A file that the plugin's own SDK would refuse raises
+InvalidConfigurationError with the file and the field.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +26,7 @@ MODEL_KEYS: Final[Mapping[str, ModelType]] = {
     "speech2text": ModelType.SPEECH2TEXT,
     "moderation": ModelType.MODERATION,
 }
-"""How the YAML of a provider calls the types of models; others are not served."""
+"""The types of models by key in a provider's YAML; other keys are not served."""
 
 _POSITION: Final = "_position.yaml"
 
@@ -54,7 +54,7 @@ class _ProviderFile(BaseModel):
 class Declaration:
     """A provider of a plugin; a form is None where the plugin has no such credentials.
 
-    `models` are in the order that the plugin gives them; the plugin knows them without being asked.
+    `models` are the predefined models, in the plugin's order.
     """
 
     provider: str
@@ -65,7 +65,10 @@ class Declaration:
 
 
 def read_declaration(package: PluginPackage, wanted: str | None = None) -> Declaration:
-    """Read the provider called `wanted`, or the only one; raises InvalidConfigurationError."""
+    """Return the declaration of the provider `wanted`, by default of the only provider.
+
+    Raise InvalidConfigurationError for a malformed file, and without a matching provider.
+    """
     manifest = package.directory / "manifest.yaml"
     found: dict[str, tuple[Path, _ProviderFile]] = {}
     for relative in package.manifest.plugins.models:
@@ -106,7 +109,7 @@ def _declaration(root: Path, path: Path, file: _ProviderFile) -> Declaration:
 
 
 def _models(root: Path, key: str, files: _Files | None) -> Iterator[AIModelEntity]:
-    """Give the models of one type: those that have a position by it, then the others by file."""
+    """Yield the models of one type: models with a position first, then the others by file name."""
     if files is None:
         return
     position: list[str] = []

@@ -1,9 +1,9 @@
-"""Turns what a plugin's code raised into our error tree.
+"""Convert exceptions of a plugin's code to our error tree.
 
-The SDK gives the name of the exception's class and its text. Plugins map their vendor's exceptions
-to Dify's five, but what is raised while a stream runs arrives as the vendor's SDK raised it; the
-names below are those of the common ones. What nobody can place stays a PluginFailedError, whose
-text, which may quote anything, is for the worker's log.
+The SDK reports the name of the exception's class, and the text. Plugins map the vendor's exceptions
+to Dify's five. Exceptions raised while a stream runs arrive unmapped, from the vendor's SDK; the
+table below has the common names. Any other exception becomes a PluginFailedError. Such a text may
+quote anything, and goes to the worker's log only.
 """
 
 import logging
@@ -40,7 +40,7 @@ def _limited(detail: str, _chunks: int, where: Mapping[str, Any]) -> InvokeqErro
 
 
 def _refused(_detail: str, _chunks: int, where: Mapping[str, Any]) -> InvokeqError:
-    # A vendor that refuses a key likes to quote it.
+    # No detail: a vendor's refusal often quotes the key.
     return CredentialsError(problem="the plugin says that they are refused", **where)
 
 
@@ -93,17 +93,18 @@ _KINDS: Final[Mapping[str, Build]] = {
 
 
 class PluginErrors:
-    """Builds the errors of one provider; `secrets` never appear in them."""
+    """Builds the errors of one provider; no error text contains one of `secrets`."""
 
     def __init__(self, provider: str, secrets: Iterable[str]) -> None:
         self._provider = provider
+        # Longest first, because one secret may contain another.
         self._secrets = sorted(filter(None, secrets), key=len, reverse=True)
 
     def translated(self, error: InvokeqError, model: str, chunks: int = 0) -> InvokeqError:
-        """Give the error for a caller; `chunks` were said before."""
+        """Return the error for a caller; `chunks` were emitted before."""
         where: dict[str, Any] = {"provider": self._provider, "model": model}
         if isinstance(error, PluginCrashedError):
-            # What a process says in its last words may come from another caller.
+            # Without stderr: the last lines of a process may come from the call of another caller.
             return PluginCrashedError(
                 plugin=error.plugin,
                 problem=error.problem,
@@ -122,7 +123,12 @@ class PluginErrors:
             failure = Failure(int(status[1]), detail, chunks=chunks)
             return error_from_failure(failure, provider=self._provider, model=model)
         if error.error_type not in _IN_DIFYS_WORDS:
-            log.warning("plugin %s failed with %s: %s", error.plugin, error.error_type, detail)
+            log.warning(
+                "plugin call failed plugin=%s type=%s problem=%s",
+                error.plugin,
+                error.error_type,
+                detail,
+            )
             detail = "the worker's log has more"
         return PluginFailedError(
             plugin=error.plugin,
@@ -133,12 +139,12 @@ class PluginErrors:
         )
 
     def refused(self, error: PluginFailedError, model: str | None = None) -> CredentialsError:
-        """Build the error for credentials that the plugin's own validator refused."""
+        """Return the error for credentials refused by the plugin's own validator."""
         detail = one_line(error.message, self._secrets)
         problem = f"the plugin refuses them ({error.error_type}: {detail})"
         return CredentialsError(provider=self._provider, model=model, problem=problem)
 
     def unusable(self, model: str, problem: str) -> UnusableAnswerError:
-        """Build the error for an answer that is none."""
+        """Return the error for a malformed answer."""
         problem = one_line(problem, self._secrets)
         return UnusableAnswerError(provider=self._provider, model=model, problem=problem)

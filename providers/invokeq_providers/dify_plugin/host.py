@@ -1,4 +1,4 @@
-"""A plugin at work: its environment, its processes, and what it is asked before the first call."""
+"""A running plugin: the environment, the processes, and the checks before the first call."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
@@ -25,7 +25,7 @@ _TYPE: Final = "model"
 
 
 class PluginHost:
-    """Holds the processes of one provider; `name` is that of its table in invokeq.toml."""
+    """The processes of one provider; `name` is the provider's table in invokeq.toml."""
 
     def __init__(
         self,
@@ -46,11 +46,12 @@ class PluginHost:
         self._opening = asyncio.Lock()
 
     async def open(self) -> ProcessPool:
-        """Start the plugin, unless it runs; have it check credentials and describe added models.
+        """Start the plugin, check credentials, and ask for the facts of added models; idempotent.
 
-        Raises CredentialsError, InvalidConfigurationError, PluginEnvironmentError or
+        Raise CredentialsError, InvalidConfigurationError, PluginEnvironmentError or
         PluginStartError.
         """
+        # Calls that arrive during the start wait for the lock instead of starting a second pool.
         async with self._opening:
             if self._pool is None:
                 options = self._options
@@ -61,6 +62,7 @@ class PluginHost:
                 await pool.start()
                 try:
                     await self._introduce(await pool.pick())
+                # Cancellation included: no process may outlive a start that failed.
                 except BaseException:
                     await pool.close()
                     raise
@@ -69,12 +71,12 @@ class PluginHost:
 
     @property
     def sessions(self) -> int:
-        """How many sessions are open."""
+        """The number of open sessions."""
         return 0 if self._pool is None else self._pool.sessions
 
     @property
     def processes(self) -> int:
-        """How many processes take calls."""
+        """The number of processes that take calls."""
         return 0 if self._pool is None else len(self._pool.alive)
 
     async def close(self) -> None:
@@ -84,7 +86,7 @@ class PluginHost:
             await pool.close()
 
     def request(self, model_type: ModelType, model: str) -> dict[str, Any]:
-        """Give what every request about a model has."""
+        """Return the common fields of all requests about a model."""
         return {
             "provider": self._provider,
             "model_type": model_type.value,
@@ -95,7 +97,11 @@ class PluginHost:
     async def ask(
         self, action: str, request: Mapping[str, Any], user: str | None
     ) -> AsyncGenerator[Mapping[str, Any], None]:
-        """Give the messages of one session, with the errors of the plugin's process."""
+        """Yield the messages of one session; closing the generator closes the session.
+
+        Raise the errors of the plugin's process, and the errors of `open`.
+        """
+        # After a failed start, the next call starts the plugin again.
         pool = await self.open()
         process = await pool.pick()
         session = process.invoke(
@@ -115,7 +121,7 @@ class PluginHost:
         )
 
     async def _introduce(self, process: PluginProcess) -> None:
-        """Have the plugin check the credentials, and say what it knows of added models."""
+        """Check the credentials, and learn the facts of added models, by asking the plugin."""
         given = self._models.provider_credentials
         if self._options.validate_credentials and given is not None:
             request = {"provider": self._provider, "credentials": given}
@@ -139,6 +145,7 @@ class PluginHost:
         self, process: PluginProcess, own: OwnModel, request: Mapping[str, Any]
     ) -> None:
         try:
+            # A wrong number of messages is a ValueError, one of `NO_ANSWER`.
             (answer,) = await _ask_process(process, "get_ai_model_schemas", request)
             schema = answer["model_schema"]
             if schema is not None:
@@ -162,7 +169,8 @@ async def _ask_process(
 
 
 async def _refuse_reverse(kind: str, request: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
-    """Answer a call that a model plugin makes: the platform lets it make none."""
+    """Refuse a reverse invocation: the platform allows model plugins none."""
     del kind, request
+    # The text of Dify's own refusal. The `yield` makes the function a generator.
     raise PermissionDeniedError(problem="you can not invoke dify from model")
     yield {}

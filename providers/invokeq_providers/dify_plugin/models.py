@@ -1,8 +1,8 @@
-"""The models of a plugin as the operator has them: the plugin's own, changed, and added ones.
+"""The models of a plugin by the operator's settings: predefined, changed and added models.
 
 A table `[providers.<name>.models."<model>"]` changes the facts of a model of the plugin, or adds a
-customizable one (`model_type` is `llm` by default). With `credentials` of its own a model is asked
-for with those, else with the provider's.
+customizable model (`model_type` is `llm` by default). `credentials` in the table replace the
+provider's credentials for the model.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ Key = tuple[ModelType, str]
 
 @dataclass(frozen=True, slots=True)
 class OwnModel:
-    """A model that the operator has a table for; `is_added` if the plugin does not list it."""
+    """A model with a table of the operator; `is_added` for a model not listed by the plugin."""
 
     key: Key
     table: Mapping[str, Any]
@@ -33,9 +33,10 @@ class OwnModel:
 
 
 class PluginModels:
-    """Which models are served, with which facts and which credentials.
+    """The served models, with facts and credentials.
 
-    Raises CredentialsError and InvalidConfigurationError, for what can be told without the plugin.
+    The constructor raises CredentialsError and InvalidConfigurationError for every fault that shows
+    without a running plugin.
     """
 
     def __init__(
@@ -61,31 +62,32 @@ class PluginModels:
         self._credentials = {own.key: own.credentials for own in self.own}
 
     def models(self) -> Sequence[AIModelEntity]:
-        """List the models, in the plugin's order, then in the operator's."""
+        """Return the models: the plugin's in the plugin's order, then added ones in the table's."""
         return list(self._models.values())
 
     def find(self, key: Key) -> AIModelEntity | None:
-        """Look up the facts of one model."""
+        """Return the facts of one model, or None for an unknown model."""
         return self._models.get(key)
 
     def credentials(self, key: Key) -> Credentials:
-        """Give what a model is asked for with."""
+        """Return the credentials for requests about a model."""
         return self._credentials.get(key) or self.provider_credentials or {}
 
     def learn(self, own: OwnModel, schema: AIModelEntity) -> None:
-        """Put what the plugin says of an added model under what the operator says."""
+        """Merge the plugin's facts of an added model with the operator's; the operator's win."""
+        # The operator's name stays, even if the plugin's answer names the model differently.
         added = {"fetch_from": FetchFrom.CUSTOMIZABLE_MODEL, "model": own.key[1]}
         self._models[own.key] = self._merged(own, schema.model_copy(update=added))
 
     def secrets(self) -> Iterator[str]:
-        """Give what no log and no error may show."""
+        """Yield the values to redact in logs and errors."""
         declared = self._declaration
         yield from secrets_in(declared.provider_form or (), self.provider_credentials or {})
         for own in self.own:
             yield from secrets_in(declared.model_form or (), own.credentials or {})
 
     def _provider_credentials(self, given: Mapping[str, Any]) -> Credentials | None:
-        """Check the provider's credentials; None where the models bring their own."""
+        """Return the provider's checked credentials; None where each model has its own."""
         form = self._declaration.provider_form
         if form is None:
             if given:

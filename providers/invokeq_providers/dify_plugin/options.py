@@ -10,12 +10,13 @@ from invokeq_providers.options import BatchableOptions
 
 
 class DifyPluginOptions(BatchableOptions):
-    """`path` is a folder or a .difypkg file; `provider` is needed where that brings several.
+    """Options of a provider of the type `dify_plugin`.
 
-    `credentials` are those of the provider, named as in the plugin's form; a table in `models` may
-    have its own. `python` is an interpreter with everything the plugin needs, instead of a venv of
-    its own. `env` is for settings of the SDK such as MAX_REQUEST_TIMEOUT, never for credentials.
-    `start_timeout` is in seconds.
+    `path` is a folder or a .difypkg file; `provider` is needed for a plugin with several providers.
+    `credentials` belong to the provider, with the names of the plugin's form; a table in `models`
+    may have separate credentials. `python` is an interpreter with all packages of the plugin, and
+    replaces the plugin's venv. `env` is for settings of the SDK such as MAX_REQUEST_TIMEOUT, never
+    for credentials. `start_timeout` is in seconds.
     """
 
     path: Path

@@ -1,8 +1,8 @@
-"""Keeps the processes of a plugin alive, and says which one takes the next call.
+"""Keep the processes of a plugin alive, and pick the process for each call.
 
-Each call goes to the process with the fewest open ones. A process that ends is started again at
-once the first time, then after a while that doubles; while none is alive calls wait for one that is
-being started, and fail at once, with the time to wait, if none is.
+A call goes to the process with the fewest sessions. An ended process is restarted at once the first
+time, then after a delay that doubles. While no process is alive, calls wait for a process that is
+starting. If none is starting, calls fail at once with the seconds until the next start.
 """
 
 import asyncio
@@ -25,13 +25,13 @@ log: Final = logging.getLogger(__name__)
 
 
 def restart_delay(short_lives: int) -> float:
-    """Give the seconds to wait after so many short lives in a row, from 1."""
+    """Return the seconds until the restart after `short_lives` short lives in a row, from 1."""
     return 0.0 if short_lives <= 1 else min(FIRST_DELAY * 2.0 ** (short_lives - 2), LAST_DELAY)
 
 
 @dataclass(slots=True)
 class _Place:
-    """One place in the pool; `due` is when it is started again, on the loop's clock."""
+    """One place in the pool; `due` is the time of the next start, on the loop's clock."""
 
     process: PluginProcess | None = None
     due: float = 0.0
@@ -39,7 +39,7 @@ class _Place:
 
 
 class ProcessPool:
-    """The processes of one plugin; `start_one` makes another."""
+    """The processes of one plugin; `start_one` starts another process."""
 
     def __init__(
         self, plugin: str, size: int, start_one: Callable[[], Awaitable[PluginProcess]]
@@ -52,7 +52,7 @@ class ProcessPool:
 
     @property
     def sessions(self) -> int:
-        """How many sessions are open, with all processes."""
+        """The number of open sessions, over all processes."""
         return sum(process.sessions for process in self.alive)
 
     @property
@@ -62,13 +62,17 @@ class ProcessPool:
         return [process for process in found if process is not None and not process.ended]
 
     async def start(self) -> None:
-        """Start the first process, and raise if it does not start; the others follow beside."""
+        """Start the first process; the others follow in the background.
+
+        Raise the error of the first start.
+        """
         self._places[0].process = await self._start_one()
         loop = asyncio.get_running_loop()
         self._keepers = [loop.create_task(self._keep(place)) for place in self._places]
 
     async def close(self) -> None:
         """End all processes."""
+        # The keepers first: a keeper would restart a closed process.
         for keeper in self._keepers:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
@@ -76,12 +80,16 @@ class ProcessPool:
         await asyncio.gather(*(process.close() for process in alive))
 
     async def pick(self) -> PluginProcess:
-        """Give the process for the next call; raises PluginCrashedError with `retry_after`."""
+        """Return the process for the next call.
+
+        Raise PluginCrashedError with `retry_after` while no process is alive or starting.
+        """
         loop = asyncio.get_running_loop()
         async with self._changed:
             while True:
                 if alive := self.alive:
                     return min(alive, key=lambda process: process.sessions)
+                # A place that is due is starting now, and `_tell` follows either outcome.
                 wait = min(place.due for place in self._places) - loop.time()
                 if wait > 0:
                     raise PluginCrashedError(
@@ -92,7 +100,7 @@ class ProcessPool:
                 await self._changed.wait()
 
     async def _keep(self, place: _Place) -> None:
-        """Start, and start again, what runs in one place."""
+        """Start and restart the process of one place, until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             began = loop.time()
@@ -100,13 +108,15 @@ class ProcessPool:
                 try:
                     place.process = await self._start_one()
                 except InvokeqError as error:
-                    log.warning("plugin %s did not start: %s", self._plugin, error)
+                    log.warning("plugin start failed plugin=%s problem=%s", self._plugin, error)
             await self._tell()
             if place.process is not None:
                 ending = await place.process.wait()
-                log.warning("process of plugin %s ended: %s", self._plugin, ending.problem)
-                log.debug("the last words of plugin %s: %s", self._plugin, ending.stderr)
+                log.warning("plugin ended plugin=%s problem=%s", self._plugin, ending.problem)
+                # On debug only: stderr may quote prompts.
+                log.debug("plugin output plugin=%s text=%s", self._plugin, ending.stderr)
                 place.process = None
+                # After a long life the delays start over: one crash a day is no crash loop.
                 if loop.time() - began >= HEALTHY_AFTER:
                     place.short_lives = 0
             place.short_lives += 1

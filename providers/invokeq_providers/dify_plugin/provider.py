@@ -1,7 +1,7 @@
-"""The provider of the type `dify_plugin`: calls become requests of the SDK's forward protocol.
+"""The provider of the type `dify_plugin`: converts calls to requests of the SDK's forward protocol.
 
-A closed call is a closed session: its answer is dropped at once, but the SDK has no message that
-stops the plugin's thread, so the plugin reads its vendor's answer to the end.
+A closed call closes the session and drops the answer at once. The SDK has no message to stop the
+plugin's thread, so the plugin reads the vendor's answer to the end.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ from invokeq_providers.dify_plugin.models import PluginModels
 from invokeq_providers.dify_plugin.options import DifyPluginOptions
 from invokeq_providers.options import CONFIG_SOURCE, Batch, parse_options
 
-_TENANT: Final = "invokeq"  # the SDK wants one for speech, and no plugin has a use for it
+_TENANT: Final = "invokeq"  # the SDK requires a tenant for speech; no plugin has a use for one
 _COUNTED_AT_ONCE: Final = 8
 
 T = TypeVar("T")
@@ -77,21 +77,22 @@ class DifyPluginProvider(Provider):
         return self._models.find((model_type, model)) or super().facts(model_type, model)
 
     async def start(self, model_types: Collection[ModelType] | None = None) -> None:
-        """Start the plugin, have it check the credentials, and ask for the facts of added models.
+        """Start the plugin, check the credentials, and ask for the facts of added models.
 
-        Raises CredentialsError, PluginEnvironmentError or PluginStartError.
+        Raise CredentialsError, InvalidConfigurationError, PluginEnvironmentError or
+        PluginStartError.
         """
-        del model_types  # one process serves them all
+        del model_types  # one process serves all types
         await self._host.open()
 
     @property
     def processes(self) -> int:
-        """How many processes of the plugin take calls."""
+        """The number of the plugin's processes that take calls."""
         return self._host.processes
 
     @property
     def sessions(self) -> int:
-        """How many sessions are open with the plugin."""
+        """The number of open sessions with the plugin."""
         return self._host.sessions
 
     async def close(self) -> None:
@@ -113,16 +114,18 @@ class DifyPluginProvider(Provider):
                 async for data in messages:
                     yield self._read(call.model, read, data)
             except InvokeqError as error:
+                # `from None`: the plugin's own text may hold a secret, and must reach no traceback.
                 raise self._errors.translated(error, call.model, stream.chunks) from None
         last = self._read(call.model, lambda _: stream.end(), None)
         if last is not None:
             yield last
 
     async def count_tokens(self, model: str, texts: Sequence[str]) -> Sequence[int] | None:
-        """Ask the plugin; None if it cannot tell, as without the files of its tokenizer."""
+        """Return the plugin's counts; None if the plugin cannot count, as without a tokenizer."""
         if not self._options.counts_tokens:
             return None
         counts = await asyncio.gather(*(self._count(model, text) for text in texts))
+        # All or none: callers add the counts up.
         known = [count for count in counts if count is not None]
         return known if len(known) == len(counts) else None
 
@@ -213,7 +216,7 @@ class DifyPluginProvider(Provider):
                 model, lambda found: answers.token_count(answers.one(found)), messages
             )
         except InvokeqError as error:
-            log.info("plugin %s cannot count tokens: %s", self._package.id, error)
+            log.info("token count failed plugin=%s problem=%s", self._package.id, error)
             return None
 
     def _load(self) -> PluginPackage:

@@ -153,7 +153,7 @@ class MicroBatcher(Generic[KeyT, CallT, ResultT]):
             pending.batch = batch
         queue.in_flight.add(batch)
         if len(calls) > 1:
-            log.debug("%d calls of %s share one", len(calls), key)
+            log.debug("calls coalesced calls=%d key=%s", len(calls), key)
         batch.task.add_done_callback(partial(self._finish, key, batch))
 
     async def _call(

@@ -14,7 +14,7 @@ CALLERS = 48
 SENTENCE = "the committee met on Monday and discussed the budget of the coming year"
 TEXTS = [f"{n}: {SENTENCE[: n * 2]}" for n in range(CALLERS)]
 RERANKER = {"provider": "local", "model": "minilm-rerank"}
-SHARED = re.compile(r"(\d+) calls of \S+.* share one")
+SHARED = re.compile(r"calls coalesced calls=(\d+)")
 
 
 async def embed_all(session: AsyncSession, config: TextEmbeddingModelConfig) -> list[list[float]]:
@@ -27,7 +27,7 @@ async def embed_all(session: AsyncSession, config: TextEmbeddingModelConfig) -> 
 
 
 def saved_calls(worker: WorkerProcess) -> int:
-    """How many calls of the model were spared by going with another."""
+    """Return the number of calls of the model saved by sharing a run."""
     return sum(int(shared) - 1 for shared in SHARED.findall(worker.log.read_text()))
 
 
