@@ -171,7 +171,7 @@ def with_blank_help(entity: str, value: Any, given: dict[str, Any]) -> Any:
 
 @pytest.fixture(scope="module")
 def comparable(dify: DifySide) -> Callable[[str, str], str]:
-    """Give the function that takes the named differences out of a document."""
+    """Return a function to remove the named differences from a document."""
 
     def comparable(entity: str, document: str) -> str:
         value = with_plain_history(entity, json.loads(document))

@@ -357,7 +357,7 @@ def test_a_wrong_table_is_told_before_anything_runs(
 
 
 def children() -> set[int]:
-    """Give the processes of the plugin that this one has started."""
+    """Return the ids of the plugin's processes, children of the test process."""
     found: set[int] = set()
     for path in Path("/proc").glob("[0-9]*"):
         try:

@@ -70,7 +70,7 @@ def recode(audio: bytes, container: str, codec: str, rate: int = 44_100) -> byte
 
 
 def word_error_rate(said: str, heard: str) -> float:
-    """Count the words to change, add or drop, per word that was said."""
+    """Return the number of words to change, add or drop, per spoken word."""
     wanted, got = (re.findall(r"[a-z']+", text.lower()) for text in (said, heard))
     costs = list(range(len(got) + 1))
     for i, word in enumerate(wanted, 1):
@@ -82,7 +82,7 @@ def word_error_rate(said: str, heard: str) -> float:
 
 
 def understood(heard: str) -> bool:
-    """Tell whether it is `SENTENCE`, more or less."""
+    """Return whether a transcript is `SENTENCE`, with few wrong words."""
     return word_error_rate(SENTENCE, heard) <= BAD_WORDS_OF_ONE
 
 

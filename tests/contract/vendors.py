@@ -76,11 +76,11 @@ class Aimock:
         return f"{self.url}/v1"
 
     def bodies(self) -> list[dict[str, Any]]:
-        """Give the bodies of the requests it has had since the last `reset`, oldest first."""
+        """Return the bodies of the requests since the last `reset`, oldest first."""
         return [entry["body"] for entry in json.loads(self._ask("GET", "/__aimock/journal"))]
 
     def headers(self) -> list[dict[str, str]]:
-        """Give the headers of the same requests."""
+        """Return the headers of the same requests."""
         return [entry["headers"] for entry in json.loads(self._ask("GET", "/__aimock/journal"))]
 
     def reset(self) -> None:

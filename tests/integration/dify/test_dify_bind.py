@@ -50,7 +50,7 @@ class Program(AskedProgram):
     client: redis.Redis
 
     def jobs(self) -> set[str]:
-        """Give the request ids of all jobs there are."""
+        """Return the request ids of all existing jobs."""
         prefix = keys.job("")
         return {_text(key).removeprefix(prefix) for key in self.client.keys(prefix + "*")}
 

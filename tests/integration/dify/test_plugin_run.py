@@ -282,7 +282,7 @@ def test_ctrl_c_cancels_the_call_and_ends_the_plugin(
 
 
 def plugins_in(directory: Path) -> list[str]:
-    """Give the processes that work in a directory."""
+    """Return the ids of the processes with `directory` as working directory."""
     found: list[str] = []
     for process in Path("/proc").glob("[0-9]*"):
         try:

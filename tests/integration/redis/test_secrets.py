@@ -98,12 +98,12 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 
 
 def found(text: str) -> list[str]:
-    """Give the canaries in a text."""
+    """Return the canaries found in a text."""
     return [canary for canary in CANARIES if canary in text]
 
 
 def everything_in(client: redis.Redis) -> str:
-    """Give all keys and all that is under them, whatever type it has."""
+    """Return the text of all keys and values, of every Redis type."""
     read: dict[bytes, Callable[[bytes], Any]] = {
         b"string": client.get,
         b"hash": client.hgetall,
@@ -119,7 +119,7 @@ def everything_in(client: redis.Redis) -> str:
 
 
 def texts(value: Any) -> Iterator[str]:
-    """Give all text in a value, also what RQ has compressed."""
+    """Yield all text in a value, also text compressed by RQ."""
     match value:
         case bytes():
             yield value.decode(errors="replace")

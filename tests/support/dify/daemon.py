@@ -111,7 +111,7 @@ def frames(whole: bytes) -> Iterable[dict[str, Any]]:
 
 
 def chunks(values: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Give the chunks of an LLM's frames, each as the daemon and then the SDK require it."""
+    """Return the chunks of an LLM's frames; check each by the rules of daemon and SDK."""
     found: list[dict[str, Any]] = []
     for value in values:
         assert value["error"] == ""

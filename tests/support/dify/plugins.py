@@ -19,7 +19,7 @@ PYTHONS = [sys.executable, *filter(None, [os.environ.get(VARIABLE)])]
 
 
 def echo_options(**options: Any) -> dict[str, Any]:
-    """Give the table of the plugin in invokeq.toml, without an environment of its own."""
+    """Return the plugin's table in invokeq.toml, with the interpreter of the tests."""
     return {
         "path": str(ECHO),
         "python": sys.executable,

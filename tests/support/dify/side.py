@@ -41,19 +41,19 @@ def build(entity: Any, given: dict[str, Any]) -> str:
 
 
 def look(entity: Any, document: str, member: str) -> Any:
-    """Read a document, and give an attribute of it, or what a method of it returns."""
+    """Return an attribute of a parsed document, or the result of a method, as JSON values."""
     value: Any = getattr(entity.model_validate_json(document), member)
     value = value() if callable(value) else value
     return value.model_dump(mode="json") if hasattr(value, "model_dump") else value
 
 
 def fields(entity: Any) -> dict[str, bool]:
-    """Tell the fields of an entity by their wire names, and whether each is required."""
+    """Return the fields of an entity by wire name, and whether each is required."""
     return {field.alias or name: field.is_required() for name, field in entity.model_fields.items()}
 
 
 def members(entity: Any) -> dict[str, Any]:
-    """Tell the members of an enum, and whether they are texts themselves."""
+    """Return the members of an enum, and whether the enum is a subclass of str."""
     return {
         "values": {member.name: member.value for member in entity},
         "texts": issubclass(entity, str),
@@ -66,7 +66,7 @@ def value_of(entity: Any, value: str) -> str:
 
 
 def message_class(function: Any, given: Any) -> str:
-    """Tell the class of the message that `ensure_prompt_message` builds."""
+    """Return the class name of the message built by `function`."""
     return type(function(given)).__name__
 
 

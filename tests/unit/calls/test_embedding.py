@@ -41,7 +41,7 @@ def text(content: str) -> dict[str, Any]:
 
 
 def rows(outputs: Sequence[Output]) -> "list[array[float]]":
-    """Give the vectors, and check that each piece begins where the one before it ended."""
+    """Return the vectors; check that each piece starts at the end of the previous piece."""
     found: list[array[float]] = []
     for piece in outputs:
         if isinstance(piece, Vectors):

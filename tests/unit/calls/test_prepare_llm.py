@@ -53,7 +53,7 @@ def accept(rule: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
 
 
 def refuse(rule: dict[str, Any], value: Any) -> str:
-    """Give the sentence of the refusal of a value."""
+    """Return the text of the error for a refused value."""
     with pytest.raises(InvalidParameterError) as caught:
         check_parameters({rule["name"]: value}, facts([rule]), "acme")
     assert caught.value.parameter == rule["name"]

@@ -62,12 +62,12 @@ def chunks(outputs: Sequence[Output]) -> list[LLMResultChunk]:
 
 
 def objects(outputs: Sequence[Output]) -> list[Any]:
-    """Give the object of each chunk, None where it has none."""
+    """Return the object of each chunk; None for a chunk without one."""
     return [getattr(chunk, "structured_output", None) for chunk in chunks(outputs)]
 
 
 async def found(answer: str, **options: Any) -> Any:
-    """Give the object that comes of an answer; it is the same streamed and not."""
+    """Return the object of an answer; check that streamed and whole answers agree."""
     whole = objects(await Bench().outputs(request(answer, stream=False, **options)))
     streamed = objects(await Bench().outputs(request(answer, **options)))
     assert len(whole) == 1

@@ -61,7 +61,7 @@ class Reader(ScriptedProvider):
 
 
 def _shown(call: LLMCall) -> str:
-    """Give the text of a prompt, without what is asked about it."""
+    """Return the text of a prompt, without the instructions about the text."""
     return call.prompt_messages[-1].get_text_content().rpartition("\n\n---\n")[0]
 
 

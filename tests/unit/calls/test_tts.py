@@ -32,7 +32,7 @@ def request(text: str = TEXT, voice: str = "ann", model: str = "silence") -> TTS
 
 
 def heard(outputs: Sequence[Output]) -> list[str | None]:
-    """Give what the segments say; what they cost is the last thing, if anything."""
+    """Return the text of each segment; a usage report may come last."""
     texts: list[str | None] = []
     segments = outputs[:-1] if isinstance(outputs[-1], UsageReport) else outputs
     for piece in segments:
@@ -44,7 +44,7 @@ def heard(outputs: Sequence[Output]) -> list[str | None]:
 
 
 async def until_fault(bench: Bench, asked: TTSRequest, error: type[Exception]) -> list[Output]:
-    """Give what is said before an error; the error's own fields are checked by the caller."""
+    """Return the outputs before an error; the caller checks the other fields of the error."""
     outputs: list[Output] = []
 
     async def consume() -> None:

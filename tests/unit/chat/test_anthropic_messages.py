@@ -33,7 +33,7 @@ def document(mime_type: str, **fields: str) -> dict[str, str]:
 
 
 def asked(part: dict[str, str]) -> Any:
-    """Give what becomes of one part."""
+    """Return the block written for one part."""
     return turns(messages(("user", [part])))[0]["content"][0]
 
 

@@ -11,7 +11,7 @@ from invokeq.transport.batch import Batch
 
 
 def echo(name: str, trips: int) -> Plan[list[Reply]]:
-    """Ask for as many things as the number of the trip says, and give all that came."""
+    """Echo n messages in round trip n, and return all replies."""
     heard: list[Reply] = []
     for trip in range(1, trips + 1):
         heard += yield Batch([("ECHO", f"{name}{trip}.{i}") for i in range(trip)])
@@ -24,7 +24,7 @@ def failing(after: int) -> Plan[list[Reply]]:
 
 
 def carry_out(plan: Plan[Any]) -> tuple[list[list[str]], Any]:
-    """Give what was asked for in each round trip, and what came of it."""
+    """Return the messages of each round trip, and the result of the plan."""
     trips: list[list[str]] = []
     replies: list[Reply] | None = None
     try:

@@ -39,7 +39,7 @@ NEEDS = {
 
 @pytest.fixture
 def missing(monkeypatch: pytest.MonkeyPatch) -> set[str]:
-    """Give the set of modules that seem not to be installed; all others seem to be."""
+    """Return a set: modules in the set seem missing, all others installed."""
     absent: set[str] = set()
 
     def find_spec(name: str) -> ModuleSpec | None:
@@ -52,7 +52,7 @@ def missing(monkeypatch: pytest.MonkeyPatch) -> set[str]:
 
 @pytest.fixture
 def loaded(monkeypatch: pytest.MonkeyPatch, missing: set[str]) -> list[str]:
-    """Give the names of the models that were loaded, of which none really is."""
+    """Return the names of the models loaded so far; loading is faked."""
     del missing
     names: list[str] = []
 

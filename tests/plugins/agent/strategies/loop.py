@@ -24,7 +24,7 @@ class LoopParams(BaseModel):
 
 
 class LoopStrategy(AgentStrategy):
-    """Tells in its log what it was given."""
+    """An agent strategy with the given parameters in the log."""
 
     def _invoke(self, parameters: dict[str, Any]) -> Generator[AgentInvokeMessage, None, None]:
         params = LoopParams(**parameters)

@@ -12,7 +12,7 @@ from dify_plugin.entities.tool import ToolInvokeMessage, ToolProviderType
 
 
 class CallTool(Tool):
-    """Tells what it got, errors too."""
+    """A tool with the received results, and errors, as output."""
 
     def _invoke(self, tool_parameters: dict[str, Any]) -> Generator[ToolInvokeMessage, None, None]:
         what = tool_parameters["what"]

@@ -1,4 +1,4 @@
-"""Says one message of every type."""
+"""A tool that yields one message of every type."""
 
 from collections.abc import Generator
 from typing import Any

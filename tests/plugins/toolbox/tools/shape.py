@@ -1,4 +1,4 @@
-"""Gives back what it was given."""
+"""A tool that returns the given parameters."""
 
 from collections.abc import Generator
 from typing import Any

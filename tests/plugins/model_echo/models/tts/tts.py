@@ -17,7 +17,7 @@ PIECE = 1000
 
 
 class EchoText2SpeechModel(TTSModel):
-    """Gives one WAV file, in pieces as they would come over a network."""
+    """A speech model that yields one WAV file in pieces, as a network would."""
 
     def _invoke(
         self,
