@@ -1,9 +1,9 @@
-"""Holds the answer of a model to a JSON schema; blocking, and made for a thread.
+"""Checks of a model's answer against a JSON schema; blocking, made for a thread.
 
-Schema and answer come from strangers, and a thousand other calls share the process: so patterns are
+Schema and answer are untrusted, and a thousand other calls share the process. So patterns are
 matched in linear time, a check has a bounded number of steps, and no reference leads outside the
-schema. A pattern that only a backtracking engine understands (look-around, back-references) is not
-checked. `format` says something about a value and checks nothing, as the standard has it.
+schema. Patterns for backtracking engines only (look-around, back-references) are not checked.
+`format` is an annotation and checks nothing, as in the standard.
 """
 
 import importlib
@@ -20,13 +20,13 @@ from invokeq_providers.chat.thinking import without_thinking
 SCHEMA_FIELD: Final = "structured_output_schema"
 
 MAX_SCHEMA_BYTES: Final = 128 * 1024
-"""More than any vendor takes; to check that a schema is one costs about 1 ms for 500 bytes."""
+"""More than any vendor takes; checking a schema costs about 1 ms for 500 bytes."""
 
 MAX_REPAIR_CHARACTERS: Final = 200_000
-"""A longer answer must be JSON as it is; repairing one takes seconds."""
+"""Upper bound of a repair; repairing a longer answer takes seconds."""
 
 MAX_STEPS: Final = 200_000
-"""Keywords that may be looked at to check one answer: a second's worth; most need hundreds."""
+"""Upper bound of keywords evaluated for one answer: about a second; most answers need hundreds."""
 
 _SHOWN_CHARACTERS: Final = 60
 _DATA_KEYWORDS: Final = frozenset({"const", "default", "enum", "examples"})
@@ -44,7 +44,10 @@ class UnfitAnswerError(Exception):
 
 
 def check_schema(schema: Mapping[str, Any]) -> None:
-    """Refuse a schema that is none, that no object can obey, or that points outside itself."""
+    """Raise `InvalidRequestError` for an invalid schema.
+
+    Refused are also schemas of other types than objects, and references outside the schema.
+    """
     try:
         text = orjson.dumps(schema)
     except TypeError:
@@ -74,10 +77,10 @@ def _check_text(text: bytes) -> None:
 
 
 def read_answer(text: str, schema: Mapping[str, Any], *, complete: bool = True) -> Json:
-    """Give the object that the text of an answer holds, if it obeys the schema.
+    """Return the object in the text of an answer, checked against the schema.
 
-    A text that is not quite JSON is repaired, unless it is not `complete`: what was cut off would
-    pass for the whole. Raises `UnfitAnswerError`.
+    Broken JSON is repaired if the answer is `complete`: a repaired cut-off answer would pass for
+    the whole. Raises `UnfitAnswerError`.
     """
     answer = _first_object(_parse(without_thinking(text), complete))
     try:
@@ -106,7 +109,7 @@ def _parse(text: str, complete: bool) -> Any:
 
 
 def _first_object(value: Any) -> Json:
-    """Give the object; some models wrap it in a list."""
+    """Return the first object; some models wrap the object in a list."""
     items = cast(list[Any], value) if isinstance(value, list) else [value]
     for item in items:
         if isinstance(item, dict):
@@ -115,12 +118,13 @@ def _first_object(value: Any) -> Json:
 
 
 def _problem(answer: Json, schema: Mapping[str, Any]) -> str | None:
-    """Tell what is wrong with an answer, None if it obeys."""
+    """Return the first problem of an answer, None for an answer that obeys the schema."""
     jsonschema, referencing = _library("jsonschema"), _library("referencing")
     cls = _validator_class(schema)
     keywords: dict[str, Keyword] = {**cls.VALIDATORS, **_LINEAR}
     steps = _Steps()
     bounded = {name: steps.counted(check) for name, check in keywords.items()}
+    # An empty registry: the library's default would fetch remote references over the network.
     validator = jsonschema.validators.extend(cls, bounded)(schema, registry=referencing.Registry())
     try:
         error = jsonschema.exceptions.best_match(validator.iter_errors(answer))
@@ -130,7 +134,7 @@ def _problem(answer: Json, schema: Mapping[str, Any]) -> str | None:
 
 
 class _Steps:
-    """Counts what a check does, and ends one that does not end."""
+    """Counter of the steps of a check, with an end for endless checks."""
 
     def __init__(self) -> None:
         self._left = MAX_STEPS
@@ -193,7 +197,7 @@ _LINEAR: Final[Mapping[str, Keyword]] = {
 
 
 def _matches(pattern: str, text: str, *, unknown: bool) -> bool:
-    """Tell whether a pattern is found in a text; `unknown` if it cannot be told in linear time."""
+    """Return whether a text matches a pattern; `unknown` for patterns without linear time."""
     matcher = _matcher(pattern)
     return unknown if matcher is None else matcher.isinstance_python(text)
 
@@ -207,7 +211,7 @@ def _matcher(pattern: str) -> SchemaValidator | None:
 
 
 def _check_references(schema: Json) -> None:
-    """Refuse references to anything but this schema, before a vendor is paid."""
+    """Raise `InvalidRequestError` for references outside the schema, before a vendor is paid."""
     referencing = _library("referencing")
     dialect = importlib.import_module("referencing.jsonschema").DRAFT202012
     root = dialect.create_resource(schema)
@@ -221,7 +225,7 @@ def _check_references(schema: Json) -> None:
 
 
 def _references(node: Any) -> Iterator[str]:
-    """Give the references below a node, but for parts with an `$id`, which move what they mean."""
+    """Yield the references below a node, except in parts with an `$id`: an `$id` moves the base."""
     if isinstance(node, list):
         for item in cast(list[Any], node):
             yield from _references(item)
@@ -239,7 +243,7 @@ def _validator_class(schema: Mapping[str, Any]) -> Any:
 
 
 def _place(error: Any) -> str:
-    """Name the place and the rule; never the value, which is the caller's own."""
+    """Return the place and the rule of an error; never the value, which is private."""
     rule = f"{error.validator} {_show(error.validator_value)}"
     return f"{_show(error.json_path)} does not obey {rule}"
 
@@ -254,7 +258,7 @@ def _refuse(problem: str) -> NoReturn:
 
 
 def _library(name: str) -> Any:
-    """Import a library when it is needed; by name, because they have no types."""
+    """Import a library on first use, by name, because the libraries have no types."""
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError:

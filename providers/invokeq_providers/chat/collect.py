@@ -1,4 +1,4 @@
-"""Merges the chunks of an answer into one, for callers that did not ask for a stream."""
+"""Merging of an answer's chunks into one, for callers without a stream."""
 
 import secrets
 from collections.abc import Callable, Iterable, Sequence
@@ -17,7 +17,7 @@ ToolCall = AssistantPromptMessage.ToolCall
 
 
 def new_tool_call_id() -> str:
-    """Name a tool call that its vendor left nameless."""
+    """Return an id for a tool call without an id from the vendor."""
     return f"chatcmpl-tool-{secrets.token_hex(16)}"
 
 
@@ -27,7 +27,8 @@ def collect(
     """Merge all chunks of an answer into one with index 0 and an empty finish reason.
 
     Text is joined; once a chunk has content parts, the result is a list of parts. Fragments of tool
-    calls are merged. Of usage, fingerprint and opaque body the last one counts.
+    calls are merged. Of usage, fingerprint and opaque body the last one counts. Raises
+    `InternalError` without chunks.
     """
     contents: list[Content] = []
     calls: list[ToolCall] = []
@@ -59,10 +60,10 @@ def merge_tool_calls(
     fragments: Sequence[ToolCall],
     new_id: Callable[[], str] = new_tool_call_id,
 ) -> None:
-    """Add fragments to the calls that they continue.
+    """Add fragments to the calls in progress.
 
-    A fragment with an id belongs to the call of that id. One without continues the last call,
-    unless it has a name: then it starts a call, which gets an id.
+    A fragment with an id belongs to the call of the same id. A fragment without id or name
+    continues the last call. A fragment with a name, but without an id, starts a call with a new id.
     """
     for fragment in fragments:
         target = _target(calls, fragment, new_id)

@@ -1,7 +1,7 @@
-"""Writes requests in the format of OpenAI's chat completions, which most vendors and servers speak.
+"""Requests in the format of OpenAI's chat completions, spoken by most vendors and servers.
 
-Pure. What the format cannot say is refused with the place of the part; nothing is left out in
-silence.
+Pure. A part without a form in the format is refused, with the place of the part. No part is left
+out in silence.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,17 +33,20 @@ _SCHEMA_NAME: Final = "response"  # the format wants one; no model sees it
 
 
 def chat_messages(messages: Sequence[PromptMessage]) -> list[dict[str, Any]]:
-    """Write messages; raises `InvalidRequestError` for a file that would have to be fetched."""
+    """Return the messages in the format; raise `InvalidRequestError` for a file given by URL."""
     return [_message(i, message) for i, message in enumerate(messages)]
 
 
 def chat_tools(tools: Sequence[PromptMessageTool]) -> list[dict[str, Any]]:
-    """Write tools."""
+    """Return the tools in the format."""
     return [{"type": "function", "function": tool.model_dump()} for tool in tools]
 
 
 def chat_parameters(parameters: Mapping[str, Any], *, provider: str, model: str) -> dict[str, Any]:
-    """Write parameters: all as they are but the two that become one object, `response_format`."""
+    """Return the parameters; `response_format` and `json_schema` become one object.
+
+    Raises `InvalidParameterError` for a schema missing or broken.
+    """
     body = {k: v for k, v in parameters.items() if k not in ("response_format", "json_schema")}
     response_format = parameters.get("response_format")
     if response_format == "json_schema":
@@ -55,7 +58,7 @@ def chat_parameters(parameters: Mapping[str, Any], *, provider: str, model: str)
 
 
 def _schema(text: str | None, provider: str, model: str) -> dict[str, Any]:
-    """Read the parameter `json_schema`: a named schema as the format has it, or a bare one."""
+    """Return the parameter `json_schema` as a named schema; a bare schema gets a name."""
     problem = "is required when response_format is json_schema"
     if text is not None:
         problem = "must be the JSON text of an object"
@@ -78,7 +81,7 @@ def _schema(text: str | None, provider: str, model: str) -> dict[str, Any]:
 def _message(index: int, message: PromptMessage) -> dict[str, Any]:
     written: dict[str, Any] = {"role": message.role.value, "content": _content(index, message)}
     if isinstance(message, ToolPromptMessage):
-        # The name is the tool's here, and the format knows tools by their call alone.
+        # `name` holds the tool's name here, and the format identifies a result by the call alone.
         written["tool_call_id"] = message.tool_call_id
         return written
     if isinstance(message, AssistantPromptMessage) and message.tool_calls:
@@ -86,6 +89,7 @@ def _message(index: int, message: PromptMessage) -> dict[str, Any]:
             {"id": call.id, "type": "function", "function": call.function.model_dump()}
             for call in message.tool_calls
         ]
+        # In the format, `content` is optional beside tool calls alone.
         written["content"] = written["content"] or None
     if message.name:
         written["name"] = message.name

@@ -1,7 +1,7 @@
-"""Divides text where a voice would pause; the parts joined are the text, character by character.
+"""Splitting of text at the pauses of a voice; joined parts are the text, to the character.
 
-A guess, and a cheap one: it knows the marks that end a sentence in most scripts, and some
-abbreviations. Parts come as they are found, each after a short look ahead, whatever the text.
+A cheap guess, from the marks at the end of sentences in most scripts, and some abbreviations. Parts
+are yielded lazily, each after a short look ahead, for every text.
 """
 
 import re
@@ -11,8 +11,8 @@ from typing import Final
 
 _OPENING: Final = "\"'“‘„‚«‹(["
 _CLOSING: Final = r"[\"'”’»›)\]」』）】》]*+"
-# A mark ends a sentence where white space follows it (Latin, Greek, Cyrillic, ...), or anywhere in
-# scripts that put none there; so does a blank line. The lookbehind keeps long runs of marks linear.
+# A mark ends a sentence before white space (Latin, Greek, Cyrillic, ...), or anywhere in scripts
+# without white space; so does a blank line. The lookbehind keeps long runs of marks linear.
 _END: Final = re.compile(
     rf"(?<![.!?…])(?P<mark>[.!?…]++){_CLOSING}\s++"
     rf"|[。！？｡؟۔।॥։።፧။។༎]++{_CLOSING}\s*+"
@@ -25,7 +25,7 @@ _ABBREVIATION: Final = re.compile(
     r"|гг|им|ул|стр|рис|см|др|пр",
     re.IGNORECASE,
 )
-_LONGEST_SENTENCE: Final = 4000  # characters; what has no end by then gets one
+_LONGEST_SENTENCE: Final = 4000  # characters; a longer sentence is cut
 _LONGEST_WORD: Final = 12  # characters to look back for an abbreviation
 _LONGEST_ORDINAL: Final = 2  # digits of a number before a dot that counts instead of ending
 _CLAUSE: Final = frozenset(".!?…,;:—–،؛")  # where white space follows
@@ -35,7 +35,7 @@ _LONGEST_CLUSTER: Final = 32  # characters; a mischievous text may pile up more
 
 
 def sentences(text: str) -> Iterator[str]:
-    """Give the sentences, each with the white space behind it."""
+    """Yield the sentences, each with the white space behind."""
     start = 0
     for stop in _ends(text):
         yield text[start:stop]
@@ -43,10 +43,10 @@ def sentences(text: str) -> Iterator[str]:
 
 
 def pieces(text: str, limit: int, *, first_alone: bool = False) -> Iterator[str]:
-    """Give pieces of at most `limit` characters, of as many whole sentences as fit.
+    """Yield pieces of at most `limit` characters, each of as many whole sentences as fit.
 
-    A longer sentence is cut behind a clause, else between words, else between characters. With
-    `first_alone` the first sentence is a piece of its own.
+    A sentence over the limit is cut behind a clause, else between words, else between characters.
+    With `first_alone` the first sentence is a separate piece.
     """
     start = end = 0
     for stop in _ends(text):
@@ -63,7 +63,7 @@ def pieces(text: str, limit: int, *, first_alone: bool = False) -> Iterator[str]
 
 
 def _ends(text: str) -> Iterator[int]:
-    """Give the places where sentences end, in order; the last one is the end of the text."""
+    """Yield the ends of sentences in order, as indices; the last is the end of the text."""
     end = 0
     while end < len(text):
         end = _next_end(text, end)
@@ -79,7 +79,7 @@ def _next_end(text: str, start: int) -> int:
 
 
 def _goes_on(text: str, dot: int, after: int) -> bool:
-    """Tell whether the dot there belongs to a word, and ends no sentence."""
+    """Return whether the dot belongs to a word, and ends no sentence."""
     if text[after : after + 1].islower():
         return True
     before = text[max(0, dot - _LONGEST_WORD) : dot].split()
@@ -90,7 +90,7 @@ def _goes_on(text: str, dot: int, after: int) -> bool:
 
 
 def _cut(text: str, start: int, stop: int) -> int:
-    """Find the best place in the second half of a stretch to cut it."""
+    """Return the best index for a cut, in the second half of a stretch."""
     half = start + (stop - start) // 2
     for at in range(stop, half, -1):
         last = text[at - 1]
@@ -105,7 +105,7 @@ def _cut(text: str, start: int, stop: int) -> int:
 
 
 def _is_joined(text: str, at: int) -> bool:
-    """Tell whether a cut there would part a letter from its accents, or an emoji."""
+    """Return whether a cut would separate a letter from accents, or split an emoji."""
     following = text[at]
     return (
         unicodedata.category(following).startswith("M")

@@ -1,12 +1,12 @@
-"""Cuts an answer at the first stop word, for models whose vendor does not do it."""
+"""Cutting of an answer at the first stop word, for vendors without stop words."""
 
 from collections.abc import Sequence
 
 
 class StopFilter:
-    """Lets text through up to the first stop word, however the text is split.
+    """Filter for text up to the first stop word, for every split of the text into pieces.
 
-    Text that may turn out to begin a stop word is held back until it is decided.
+    A possible beginning of a stop word is held back until the next text decides.
     """
 
     def __init__(self, words: Sequence[str]) -> None:
@@ -15,12 +15,13 @@ class StopFilter:
         self.stopped: bool = False
 
     def feed(self, text: str) -> str:
-        """Take more text, and give what is certain to come before any stop word."""
+        """Add text, and return the part certain to come before any stop word."""
         if not self._words:
             return text
         if self.stopped:
             return ""
         held = self._held + text
+        # All words are searched: a word later in the list may come first in the text.
         found = [at for word in self._words if (at := held.find(word)) >= 0]
         if found:
             self.stopped, self._held = True, ""
@@ -30,12 +31,12 @@ class StopFilter:
         return held[: len(held) - keep]
 
     def finish(self) -> str:
-        """Give what was held back: the text ended before it became a stop word."""
+        """Return the text held back: the answer ended before a stop word was complete."""
         held, self._held = self._held, ""
         return held
 
     @staticmethod
     def _overlap(text: str, word: str) -> int:
-        """Tell how many characters at the end of `text` are the beginning of `word`."""
+        """Return how many characters at the end of `text` are the beginning of `word`."""
         longest = min(len(text), len(word) - 1)
         return next((n for n in range(longest, 0, -1) if text.endswith(word[:n])), 0)

@@ -1,4 +1,4 @@
-"""Takes the reasoning off an answer, which providers wrap in `<think>` as Dify's do."""
+"""Removal of reasoning from an answer; providers wrap reasoning in `<think>`, as in Dify."""
 
 from typing import Final
 
@@ -7,6 +7,6 @@ _CLOSING: Final = "</think>"
 
 
 def without_thinking(text: str) -> str:
-    """Give an answer without the reasoning before it; nothing is left if that was cut off."""
+    """Return an answer without the reasoning; an answer cut off in the reasoning is empty."""
     start = text.lstrip()
     return start.partition(_CLOSING)[2] if start.startswith(_OPENING) else text
