@@ -1,4 +1,4 @@
-"""The HTTP client under the SDKs that are built on httpx2."""
+"""The HTTP client under the SDKs built on httpx2."""
 
 import importlib.util
 
@@ -8,7 +8,7 @@ from invokeq_providers.http.vendor import MAX_CONNECTIONS, MAX_IDLE_CONNECTIONS,
 
 
 def has_aiohttp() -> bool:
-    """Tell whether an SDK can use aiohttp, which takes half the CPU of httpx a chunk."""
+    """Return whether aiohttp is installed; aiohttp takes half the CPU of httpx a chunk."""
     return importlib.util.find_spec("aiohttp") is not None
 
 
@@ -18,10 +18,14 @@ def new_http_client(
     connect_timeout: float,
     read_timeout: float,
 ) -> httpx2.AsyncClient:
-    """Make the better of an SDK's clients; times are in seconds, a read is one of the socket."""
+    """Return the faster of an SDK's clients.
+
+    Timeouts are in seconds. `read_timeout` bounds one read of the socket, not the whole answer.
+    """
     limits = httpx2.Limits(
         max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_IDLE_CONNECTIONS
     )
+    # `pool=None`: the worker bounds concurrency, so a wait for a connection must not fail.
     timeout = httpx2.Timeout(
         connect=connect_timeout, read=read_timeout, write=WRITE_TIMEOUT_S, pool=None
     )
@@ -29,11 +33,11 @@ def new_http_client(
 
 
 def lost_before_answer(error: Exception) -> bool:
-    """Tell whether a connection was there and went away, before a byte of an answer came.
+    """Return whether an open connection was lost before the first byte of an answer.
 
-    That is how it ends when the server closes a kept connection while a request is on its way:
-    llama.cpp's, for one, closes after every stream a connection that it said it would keep. It may
-    have read the request all the same.
+    A server may close a kept connection while a request is on the way. llama.cpp's server, for
+    one, closes the connection after every stream, though the headers promise to keep the
+    connection. The server may have read the request all the same.
     """
     cause: BaseException | None = error.__cause__
     while cause is not None:

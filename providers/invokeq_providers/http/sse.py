@@ -1,8 +1,8 @@
-"""Splits the body of a streamed HTTP answer into server-sent events.
+"""Server-sent events from the body of a streamed HTTP answer.
 
-Bytes in, bytes out: events keep their order, each comes out once, and one that the body breaks off
-in the middle of does not come out. Only the field `data` is read, because vendors of models use no
-other; comments and blank lines are skipped.
+Bytes in, bytes out. Events keep the order, and each comes out once. An event cut off by the end of
+the body does not come out. Only the field `data` is read, because vendors of models use no other
+field; comments and blank lines are skipped. Source: WHATWG HTML, "Server-sent events".
 """
 
 from typing import Final
@@ -15,7 +15,7 @@ class EventTooLargeError(ValueError):
 
 
 class EventDecoder:
-    """Decodes one body, fed piece by piece as the network delivers it."""
+    """Decoder of one body, fed with the pieces from the network."""
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
@@ -23,10 +23,14 @@ class EventDecoder:
         self._data: list[bytes] = []
 
     def feed(self, piece: bytes) -> list[bytes]:
-        """Take the next bytes of the body, and give the data of the events that they complete."""
+        """Add the next bytes of the body, and return the data of the completed events.
+
+        Raises `EventTooLargeError` for an event over `MAX_EVENT_BYTES`.
+        """
         self._pending += len(piece)
         if self._pending > MAX_EVENT_BYTES:
             raise EventTooLargeError(f"an event is over {MAX_EVENT_BYTES} bytes")
+        # Joined only at a line end: joining every piece would cost quadratic time for a long line.
         self._pieces.append(piece)
         if b"\n" not in piece:
             return []
@@ -44,5 +48,5 @@ class EventDecoder:
         return events
 
     def finish(self) -> list[bytes]:
-        """Give the event that the end of the body completes: some leave out the blank line."""
+        """Return the event completed by the end of the body: some vendors omit the blank line."""
         return self.feed(b"\n\n")

@@ -1,7 +1,7 @@
-"""What a vendor's HTTP answer says in terms of our error tree.
+"""Mapping of a vendor's failed HTTP answer to the error tree.
 
-Pure: the clock enters as a parameter. Credentials never leave: a vendor that refuses a key likes to
-quote it, so its words are not passed on then, and known secrets are blanked everywhere else.
+Pure: the clock enters as a parameter. Credentials never leave. Vendors often quote a refused key,
+so the vendor's words are dropped for refused keys, and known secrets are blanked everywhere else.
 """
 
 import math
@@ -29,7 +29,10 @@ _PASSING: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HT
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What is known of a failed request: `detail` in the vendor's words, `code` in its terms."""
+    """A failed request: `detail` holds the vendor's words, `code` the vendor's code.
+
+    `retry_after` is in seconds; `chunks` counts the chunks emitted before the failure.
+    """
 
     status: int
     detail: str
@@ -39,7 +42,7 @@ class Failure:
 
 
 def error_from_failure(failure: Failure, *, provider: str, model: str) -> InvokeqError:
-    """Choose the error that tells the caller what to do about a failed request."""
+    """Return the error for a failed request, chosen by the caller's possible reaction."""
     where: dict[str, Any] = {"provider": provider, "model": model}
     status, detail = failure.status, failure.detail
     if status in _REFUSED:
@@ -60,9 +63,10 @@ def error_from_failure(failure: Failure, *, provider: str, model: str) -> Invoke
 
 
 def retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:
-    """Read how long the vendor wants us to wait; `now` is in seconds since the epoch.
+    """Return the vendor's requested wait in seconds, or None; `now` is in seconds since the epoch.
 
-    Knows `retry-after-ms`, and `retry-after` in seconds or as a date.
+    Reads `retry-after` in seconds or as a date (RFC 9110, section 10.2.3), and `retry-after-ms`, an
+    extension of vendors.
     """
     for name, factor in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
@@ -79,7 +83,8 @@ def retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def one_line(text: str, secrets: Iterable[str] = ()) -> str:
-    """Make a vendor's text fit for an error: one line of bounded length, without secrets."""
+    """Return a vendor's text for an error: one line of bounded length, without secrets."""
+    # Secrets go first: a cut in the middle of a secret would leave a part unrecognised.
     for secret in secrets:
         text = text.replace(secret, "***")
     line = " ".join(text.split())

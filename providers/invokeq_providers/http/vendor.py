@@ -1,4 +1,4 @@
-"""What the providers of vendors have in common: a URL, a key, and facts that ship as data."""
+"""The common base of vendors' providers: a URL, a key, and shipped facts."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
@@ -20,9 +20,10 @@ MAX_IDLE_CONNECTIONS: Final = 100
 
 
 class VendorOptions(BatchableOptions):
-    """Timeouts are in seconds; `read_timeout` bounds the silence between two reads, not a call.
+    """Options of every vendor.
 
-    `any_model` lets through models that have no facts: by default where `base_url` is set.
+    Timeouts are in seconds; `read_timeout` bounds the silence between two reads, not a call.
+    `any_model` accepts models without facts; the default is true if `base_url` is set.
     """
 
     api_key: SecretStr | None = None
@@ -33,9 +34,10 @@ class VendorOptions(BatchableOptions):
 
 
 class VendorProvider(Provider):
-    """Base of the providers whose models are behind a vendor's API, or one like it.
+    """Base of providers for a vendor's API, or for a compatible server.
 
-    The vendor itself wants a key; whoever is behind another `base_url` may do without.
+    The vendor requires a key; a server behind another `base_url` may need none. The constructor
+    raises `CredentialsError` for a missing key.
     """
 
     vendor_url: ClassVar[str]
