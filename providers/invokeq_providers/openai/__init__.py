@@ -1,4 +1,7 @@
-"""OpenAI's models, and every server that speaks the same API (`base_url`). One file a kind."""
+"""OpenAI's models, and every server with the same API (`base_url`). One file a kind.
+
+Internal: may change without notice.
+"""
 
 from invokeq_providers.openai.provider import OpenAIProvider
 

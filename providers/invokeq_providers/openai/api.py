@@ -1,8 +1,8 @@
-"""Sends requests through the OpenAI SDK, for every kind of call.
+"""Requests through the OpenAI SDK, for every kind of call.
 
-The SDK makes the requests; bodies of answers are read here, because building the SDK's objects
-costs more than everything else that a chunk costs together. Nothing is sent twice: retries are left
-to the worker, which counts and tells them.
+The SDK sends requests. Bodies of answers are read here, because building the SDK's objects costs
+more than all other work on a chunk together. No request is sent twice: retries are left to the
+worker, and the worker counts and reports retries.
 """
 
 from collections.abc import AsyncGenerator, Collection, Mapping
@@ -20,11 +20,14 @@ from invokeq_providers.openai.errors import KINDS
 
 Body = dict[str, Any]
 File = tuple[str, tuple[str, bytes, str]]
-"""The name of a form field, and in it the name, the bytes and the mime type of a file."""
+"""The name of a form field, with the name, the bytes and the mime type of a file."""
 
 
 class OpenAIOptions(VendorOptions):
-    """`tool_call_fragments` passes tool calls on as they grow, instead of whole at the end."""
+    """Options of OpenAI: `tool_call_fragments` emits tool calls in fragments, not whole at the end.
+
+    `organization` and `project` are sent as headers.
+    """
 
     organization: str | None = None
     project: str | None = None
@@ -32,7 +35,7 @@ class OpenAIOptions(VendorOptions):
 
 
 class OpenAIVendor(VendorProvider):
-    """The connection to one server, and how requests go to it."""
+    """The connection to one server, with the ways of sending requests."""
 
     vendor_url = "https://api.openai.com/v1"
     facts_name = "openai"
@@ -55,7 +58,10 @@ class OpenAIVendor(VendorProvider):
     async def post(
         self, path: str, body: Body, files: list[File] | None = None, accept: str | None = None
     ) -> AsyncGenerator[httpx2.Response, None]:
-        """Send a request, and close its connection when the block is left, however it is left."""
+        """Send a request, and close the connection at the end of the block, on errors too.
+
+        Raises the SDK's errors; `errors.translated` maps the SDK's errors.
+        """
         response = await self._send(path, body, files, accept)
         try:
             yield response
@@ -63,7 +69,7 @@ class OpenAIVendor(VendorProvider):
             await response.aclose()
 
     async def ask(self, path: str, body: Body, files: list[File] | None = None) -> Any:
-        """Send a request whose answer is JSON, and give that."""
+        """Send a request, and return the JSON of the answer."""
         async with self.post(path, body, files) as response:
             return orjson.loads(await response.aread())
 
@@ -95,14 +101,15 @@ class OpenAIVendor(VendorProvider):
                 self.settings.read_timeout,
             )
             client = openai.AsyncOpenAI(
-                # Never None: the SDK would take OPENAI_API_KEY and send it to whatever base_url is.
+                # Never None: the SDK would read OPENAI_API_KEY, and send the key to any base_url.
                 api_key=self.key or "none",
                 base_url=self.url,
                 max_retries=0,
                 timeout=http_client.timeout,
                 http_client=http_client,
             )
-            # For the same reason: what invokeq.toml leaves out is not to come from the environment.
+            # For the same reason: options left out of invokeq.toml must not come from the
+            # environment.
             client.organization = self.settings.organization
             client.project = self.settings.project
             client.admin_api_key = None

@@ -8,14 +8,14 @@ from invokeq_providers.models.documents import only_text
 from invokeq_providers.models.embedding_decode import read_embeddings, wanted_dimensions
 from invokeq_providers.openai.api import Body, OpenAIVendor
 
-# "Create embeddings" in the API reference: a request may have this many tokens in all its texts,
-# and a text this many. A token has at least one byte, so the bytes of a text bound its tokens.
+# Upper bounds of a request and of a text, from "Create embeddings" in the API reference. A token
+# has at least one byte, so the bytes of a text bound the tokens.
 _REQUEST_TOKENS: Final = 300_000
 _TEXT_TOKENS: Final = 8192
 
 
 async def embed(vendor: OpenAIVendor, call: EmbeddingCall) -> Embedded:
-    """Embed texts in as many requests as the vendor's bound on tokens takes."""
+    """Return the vectors of texts, in as many requests as the vendor's bound on tokens needs."""
     texts = call.texts or [
         only_text(f"documents[{i}]", document, vendor.name, call.model)
         for i, document in enumerate(call.documents)
@@ -28,7 +28,7 @@ async def embed(vendor: OpenAIVendor, call: EmbeddingCall) -> Embedded:
 
 
 def split_texts(texts: Sequence[str]) -> list[Sequence[str]]:
-    """Cut the list of texts where a request would hold more tokens than it may."""
+    """Split the list of texts so that each request stays within the bound on tokens."""
     parts: list[Sequence[str]] = []
     start, tokens = 0, 0
     for i, text in enumerate(texts):

@@ -1,4 +1,4 @@
-"""OpenAI's models that judge whether a text is harmful."""
+"""OpenAI's moderation models."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from invokeq_providers.openai.api import OpenAIVendor
 
 
 async def moderate(vendor: OpenAIVendor, call: ModerationCall) -> bool:
-    """Tell whether the vendor flags the text, for whatever category."""
+    """Return whether the vendor flags the text, in any category."""
     async with vendor.errors.translated(call.model):
         body = {"model": call.model, "input": call.text}
         answer = await vendor.ask("/moderations", body)
@@ -17,7 +17,7 @@ async def moderate(vendor: OpenAIVendor, call: ModerationCall) -> bool:
 
 def _flagged(answer: Mapping[str, Any]) -> bool:
     flags = [result["flagged"] for result in answer["results"]]
-    # No result, or one that is neither true nor false, is not the same as "harmless".
+    # No result, or a flag neither true nor false, must not count as "harmless".
     if not flags or not all(isinstance(flag, bool) for flag in flags):
         raise ValueError("it does not say whether the text is flagged")
     return any(flags)

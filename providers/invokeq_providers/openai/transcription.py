@@ -1,4 +1,4 @@
-"""OpenAI's models that write down what is said."""
+"""OpenAI's transcription models."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from invokeq_providers.openai.api import Body, OpenAIVendor
 
 
 async def transcribe(vendor: OpenAIVendor, call: TranscriptionCall) -> str:
-    """Write down what is said; the vendor tells formats by the name of the file."""
+    """Return the text of the audio; the vendor recognises formats by the name of the file."""
     body: Body = {"model": call.model, "response_format": "json"}
     file = ("file", (call.filename, call.audio, call.mime_type))
     async with vendor.errors.translated(call.model):
@@ -20,7 +20,7 @@ async def transcribe(vendor: OpenAIVendor, call: TranscriptionCall) -> str:
 
 
 def _bill(call: TranscriptionCall, answer: Mapping[str, Any]) -> None:
-    """Bill seconds or tokens, whichever the model is billed by."""
+    """Record seconds or tokens, by the billing unit of the model."""
     usage: Mapping[str, Any] = answer.get("usage") or {}
     if usage.get("seconds") is not None:
         call.record_usage(float(usage["seconds"]), BillingUnit.SECOND)
