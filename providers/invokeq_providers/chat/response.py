@@ -1,8 +1,8 @@
-"""Reads answers in the format of OpenAI's chat completions, streamed or whole.
+"""Answers in the format of OpenAI's chat completions, streamed or whole.
 
-Promises: every text of the vendor comes out once and in order; tool calls come out complete, all of
-them in the last chunk, unless fragments are asked for; reasoning is wrapped in `<think>` as Dify's
-plugins do it.
+Promises: every text of the vendor comes out once and in order. Tool calls come out complete, all in
+the last chunk, unless fragments are configured. Reasoning is wrapped in `<think>`, as by Dify's
+plugins.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,16 +16,16 @@ from invokeq_providers.chunks import LLMChunk, TextChunk, last_chunk, tool_call_
 from invokeq_providers.models.usage import usage_from_tokens
 
 # Between text chunks an answer may be busy for long (tool arguments, text behind a stop word). An
-# empty chunk after this long without one shows that the vendor has not fallen silent.
+# empty chunk after so many seconds without output shows readers an active vendor.
 SIGN_OF_LIFE_S: Final = 5.0
 
 ToolCall = AssistantPromptMessage.ToolCall
 
 
 class ChatAnswer:
-    """The state of one answer: feed it events, and take the last chunk when they end.
+    """The state of one answer: `feed` takes events, `last` returns the chunk at the end.
 
-    `stop` are the words that the vendor was not told of; `clock` counts seconds.
+    `stop` are the stop words not sent to the vendor. `clock` returns seconds.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class ChatAnswer:
         self._slots: dict[Any, ToolCall] = {}
 
     def feed(self, event: Mapping[str, Any]) -> LLMChunk | None:
-        """Take one event of a stream, and give the chunk that it is worth, if any."""
+        """Add one event of a stream, and return the resulting chunk, or None."""
         delta = self._read(event, "delta")
         if not delta:
             return None
@@ -70,7 +70,7 @@ class ChatAnswer:
         return chunk
 
     def done(self) -> None:
-        """Note that the vendor calls the answer complete, whether or not it said why it ended."""
+        """Note the vendor's end mark; some vendors send no finish reason."""
         self.finish_reason = self.finish_reason or "stop"
 
     def whole(self, event: Mapping[str, Any]) -> LLMResultChunk:
@@ -83,7 +83,7 @@ class ChatAnswer:
         return self.last(text)
 
     def last(self, text: str = "") -> LLMResultChunk:
-        """Give the last chunk, with what was held back, the tool calls, and what it all cost."""
+        """Return the last chunk, with the text held back, the tool calls, and the usage."""
         text += self._stop.finish()
         if self._thinking:
             text += "\n</think>"
@@ -98,7 +98,7 @@ class ChatAnswer:
         )
 
     def _read(self, event: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-        """Note what is said about the answer as a whole, and give the message or its next piece."""
+        """Note usage, fingerprint and finish reason, and return the message or the next delta."""
         self._usage = event.get("usage") or self._usage
         self._fingerprint = event.get("system_fingerprint") or self._fingerprint
         choices = event.get("choices")
@@ -127,11 +127,11 @@ class ChatAnswer:
         return text
 
     def _add(self, fragment: Mapping[str, Any]) -> ToolCall:
-        """Add a fragment to its call, and give the fragment with the id of that call."""
+        """Add a fragment to the call in progress, and return the fragment with the call's id."""
         slot, name_id = fragment.get("index"), str(fragment.get("id") or "")
         function: Mapping[str, Any] = fragment.get("function") or {}
         call = self._slots.get(slot)
-        # Some servers number every call 0, and tell them apart by id alone.
+        # Some servers give every call the index 0, so the id alone separates calls.
         if call is None or (name_id and call.id and name_id != call.id):
             call = _tool_call(name_id or new_tool_call_id(), "", "")
             self._slots[slot] = call
@@ -143,7 +143,7 @@ class ChatAnswer:
         return _tool_call(call.id, name, arguments)
 
     def _priced(self) -> LLMUsage:
-        """Price the vendor's own counts; a vendor that gives none is reckoned at nothing."""
+        """Return the priced usage from the vendor's counts; without counts all tokens are 0."""
         return usage_from_tokens(
             self._call.facts,
             int(self._usage.get("prompt_tokens") or 0),

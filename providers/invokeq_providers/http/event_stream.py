@@ -1,4 +1,4 @@
-"""Reads the events of a streamed answer, whatever HTTP client it comes from."""
+"""Events of a streamed answer, from every HTTP client."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
@@ -17,7 +17,7 @@ async def events_of(
     is_last: Callable[[Any], bool],
     faults: tuple[type[Exception], ...],
 ) -> AsyncGenerator[Any, None]:
-    """Give the events of a streamed body, up to the one that is the last; None is `[DONE]`.
+    """Yield the events of a streamed body, up to the last event; None stands for `[DONE]`.
 
     `faults` are what the HTTP client raises; after the last event they matter no more.
     """
@@ -35,7 +35,7 @@ async def events_of(
 
 
 def type_of(event: Any) -> str | None:
-    """Give what an event calls itself, if it is one."""
+    """Return the type named in an event, or None."""
     if not isinstance(event, Mapping):
         return None
     kind = cast(Mapping[str, Any], event).get("type")
@@ -47,7 +47,7 @@ def _parsed(data: bytes) -> Any:
 
 
 async def _drain(pieces: AsyncIterator[bytes], faults: tuple[type[Exception], ...]) -> None:
-    """Read the end of the body: an HTTP/1.1 connection that was not read to its end is lost."""
+    """Read the end of the body: an HTTP/1.1 connection with unread bytes cannot be reused."""
     try:
         async with asyncio.timeout(_DRAIN_S):
             async for _ in pieces:

@@ -1,4 +1,4 @@
-"""Maps what a vendor's SDK and its HTTP client raise to our error tree."""
+"""Mapping of the exceptions of a vendor's SDK and HTTP client to the error tree."""
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Progress(Protocol):
-    """How many chunks an answer has given so far."""
+    """The number of chunks emitted so far for an answer."""
 
     chunks: int
 
@@ -28,9 +28,9 @@ class Progress(Protocol):
 class ErrorKinds:
     """The exceptions of one SDK and of the HTTP client under it.
 
-    `faults` are the bases of all of them; `silences` mean that a read took too long; `wrappers` are
-    those that say less than their cause. `failure` reads the ones that carry an HTTP status. `lost`
-    tells those for which a new connection is likely to do: the error then has `reconnect`.
+    `faults` are the base classes of all exceptions. `silences` stand for a read timeout. `wrappers`
+    are exceptions with a more precise cause. `failure` reads exceptions with an HTTP status. `lost`
+    returns whether a new connection is likely to help: the error then has `reconnect`.
     """
 
     faults: tuple[type[Exception], ...]
@@ -41,7 +41,7 @@ class ErrorKinds:
 
 
 class VendorErrors:
-    """Builds the errors of one provider; `secrets` never appear in them."""
+    """Builder of one provider's errors; `secrets` never appear in an error's text."""
 
     def __init__(
         self, provider: str, kinds: ErrorKinds, read_timeout: float, secrets: Sequence[str]
@@ -55,7 +55,7 @@ class VendorErrors:
     async def translated(
         self, model: str, progress: Progress | None = None
     ) -> AsyncGenerator[None, None]:
-        """Let nothing out of the block but errors of ours, and cancellation."""
+        """Raise every fault in the block as an `InvokeqError`; cancellation passes unchanged."""
         try:
             yield
         except self._kinds.faults as error:
@@ -66,14 +66,14 @@ class VendorErrors:
             raise self.malformed(model, error, _chunks(progress)) from error
 
     def read(self, model: str, reader: Callable[[Any], T], event: Any, chunks: int = 0) -> T:
-        """Read an answer; one that the reader stumbles over is the fault of who sent it."""
+        """Return an answer read by `reader`; errors of the reader count as the vendor's fault."""
         try:
             return reader(event)
         except (ValueError, TypeError, AttributeError, LookupError) as error:
             raise self.malformed(model, error, chunks) from error
 
     def from_failure(self, model: str, failure: Failure) -> InvokeqError:
-        """Build the error for a request that the vendor calls failed."""
+        """Build the error for a failure reported by the vendor."""
         cleaned = Failure(
             failure.status,
             one_line(failure.detail, self._secrets),
@@ -84,15 +84,15 @@ class VendorErrors:
         return error_from_failure(cleaned, provider=self._provider, model=model)
 
     def broken_off(self, model: str, chunks: int) -> InvokeqError:
-        """Build the error for a stream that ended before its answer did."""
+        """Build the error for a stream ended before the end of the answer."""
         return self.unavailable(model, "it ended the stream before the end of the answer", chunks)
 
     def malformed(self, model: str, error: Exception, chunks: int = 0) -> InvokeqError:
-        """Build the error for an answer that is none."""
+        """Build the error for an unreadable answer."""
         return self.unavailable(model, f"its answer cannot be read ({_describe(error)})", chunks)
 
     def unavailable(self, model: str, detail: str, chunks: int = 0) -> ProviderUnavailableError:
-        """Build the error for a vendor that cannot answer now."""
+        """Build the error for a vendor unable to answer now."""
         detail = one_line(detail, self._secrets)
         return ProviderUnavailableError(
             provider=self._provider, model=model, detail=detail, chunks=chunks
@@ -102,6 +102,7 @@ class VendorErrors:
         failure = self._kinds.failure(error)
         if failure is not None:
             return self.from_failure(model, failure)
+        # The cause is more precise: a wrapper of a read timeout looks like any lost connection.
         cause = error.__cause__ if isinstance(error, self._kinds.wrappers) else None
         if isinstance(cause or error, self._kinds.silences):
             return ProviderSilenceError(

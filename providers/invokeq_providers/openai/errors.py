@@ -1,4 +1,4 @@
-"""What the OpenAI SDK raises, and what errors look like inside a stream."""
+"""The exceptions of the OpenAI SDK, and the errors inside a stream."""
 
 import time
 from collections.abc import Mapping

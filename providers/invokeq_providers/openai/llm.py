@@ -1,7 +1,6 @@
 """OpenAI's chat and completion models.
 
-An answer that breaks off before the vendor says that it is complete is an error, never a short
-answer.
+An answer cut off before the vendor's end mark is an error, never a short answer.
 """
 
 import time
@@ -25,7 +24,10 @@ _VENDOR_STOP_WORDS: Final = 4  # more are refused, and reasoning models refuse a
 
 
 async def answer_chat(vendor: OpenAIVendor, call: LLMCall) -> AsyncGenerator[LLMChunk, None]:
-    """Answer with the chunks of the vendor, the last of them with usage."""
+    """Yield the chunks of the vendor's answer, the last chunk with usage.
+
+    Closing the generator closes the connection to the vendor.
+    """
     stop, rest = _split_stop(vendor, call)
     path = "/completions" if _is_completion(call.facts) else "/chat/completions"
     body = _body(vendor, call, stop)
@@ -44,6 +46,7 @@ async def answer_chat(vendor: OpenAIVendor, call: LLMCall) -> AsyncGenerator[LLM
                     continue
                 raise_reported(vendor.errors, call.model, event, answer.chunks)
                 chunk = vendor.errors.read(call.model, answer.feed, event, answer.chunks)
+                # An event without output, such as a piece of a tool call, still shows progress.
                 if chunk is None:
                     call.heartbeat()
                 else:
@@ -58,7 +61,7 @@ def _is_done(event: Any) -> bool:
 
 
 def _split_stop(vendor: OpenAIVendor, call: LLMCall) -> tuple[Sequence[str], Sequence[str]]:
-    """Divide the stop words into those for the vendor and those that are left to us."""
+    """Return the stop words for the vendor, and the stop words to apply here."""
     reasoning = any(rule.name == "max_completion_tokens" for rule in call.facts.parameter_rules)
     refused = reasoning or len(call.stop) > _VENDOR_STOP_WORDS
     return ((), call.stop) if vendor.is_vendor and refused else (call.stop, ())

@@ -1,4 +1,4 @@
-"""OpenAI's models that speak."""
+"""OpenAI's speech models."""
 
 from typing import Final
 
@@ -15,7 +15,7 @@ _MIME_TYPES: Final = {"mp3": "audio/mpeg", "opus": "audio/ogg", "pcm": "audio/L1
 
 
 async def speak(vendor: OpenAIVendor, call: SpeechCall) -> Speech:
-    """Speak a text; audio that breaks off is an error, never short audio."""
+    """Return the speech of a text; audio cut off is an error, never short audio."""
     kind = text_property(call.facts, ModelPropertyKey.AUDIO_TYPE) or _DEFAULT_FORMAT
     body: Body = {
         "model": call.model,
@@ -44,7 +44,7 @@ async def speak(vendor: OpenAIVendor, call: SpeechCall) -> Speech:
 
 
 def _mime_type(response: httpx2.Response, kind: str) -> str | None:
-    """Give what the server says that it sends, or what was asked for when it does not say."""
+    """Return the mime type in the answer, the requested one without a type, None for no audio."""
     said = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     if said in ("", "application/octet-stream"):
         return _MIME_TYPES.get(kind, f"audio/{kind}")
