@@ -1,4 +1,4 @@
-"""The vocabulary of every transport: a batch, a wait for a stream, and a lost connection."""
+"""The vocabulary of every transport: a batch, a stream wait, and the error of a lost connection."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Self
@@ -22,7 +22,7 @@ class RedisConnectionLostError(Exception):
 
 
 class StreamWait(NamedTuple):
-    """Wait up to `block_ms` for entries of a stream above the id `after`, `limit` at most."""
+    """A wait of up to `block_ms` for at most `limit` entries of a stream above the id `after`."""
 
     stream: str
     after: str
@@ -36,11 +36,11 @@ class StreamWait(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Idempotent commands for one round trip, and optionally a wait that follows the commands.
+    """Idempotent commands for one round trip, and optionally a wait after the commands.
 
-    The reply to the wait comes last. `retry_for_seconds` is how long a transport sends the batch
-    again after a lost connection; 0 allows one retry at once, for a connection that the server had
-    closed meanwhile. `segments` are the lengths of the independent batches that were joined.
+    The reply to the wait comes last. A transport resends the batch after a lost connection for
+    `retry_for_seconds`; 0 allows one retry at once, for a connection closed while idle.
+    `segments` are the lengths of the independent batches joined in this batch.
     """
 
     commands: list[Command]
@@ -54,5 +54,5 @@ class Batch(NamedTuple):
 
     @property
     def all_commands(self) -> list[Command]:
-        """All commands, the wait included, for a transport that sends the wait as a command."""
+        """All commands, with the wait as the last one, for a transport without a multiplexer."""
         return self.commands if self.wait is None else [*self.commands, self.wait.command()]

@@ -1,8 +1,8 @@
-"""One asyncio connection to all nodes of a cluster, and pools that reach the node of RQ's slot.
+"""One asyncio connection to all nodes of a cluster, and pools for the node of RQ's slot.
 
-A worker reads and writes through `ClusterConnection`. What only knows one server, such as RQ and
-a subscription to RQ's channels, uses the pools: their connections go to the node that has RQ's
-slot at the time they connect.
+A worker reads and writes through `ClusterConnection`. Code for a single server, such as RQ and a
+subscription to RQ's channels, uses the pools. A connection of a pool goes to the master of RQ's
+slot at the time of connecting.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ class ClusterNodes:
         self._pools: dict[Node, ConnectionPool] = {}
 
     def pool(self, node: Node) -> ConnectionPool:
-        """Return the pool that makes connections to a node."""
+        """Return the pool of connections to a node, made on first use."""
         if node not in self._pools:
             host, port = node
             options: dict[str, Any] = {**self._options, "host": host, "port": port}
@@ -48,7 +48,8 @@ class ClusterNodes:
         return self._pools[node]
 
     async def find_rq_node(self) -> Node:
-        """Return the master of RQ's slot. Raise RedisConnectionLostError if there is none."""
+        """Return the master of RQ's slot. Raise RedisConnectionLostError without a master."""
+        # Always asks anew: redis-py reconnects after a failover, and the known map may be old.
         connections = _NodeConnections(self)
         try:
             slots = await drive(self.router.learn(), connections.send)
@@ -58,7 +59,7 @@ class ClusterNodes:
 
 
 class _NodeConnections:
-    """A connection to each node that was needed so far."""
+    """A connection to each node used so far."""
 
     def __init__(self, nodes: ClusterNodes) -> None:
         self._nodes = nodes
@@ -79,7 +80,7 @@ class _NodeConnections:
 
 
 class ClusterPool(ConnectionPool):
-    """Makes connections to the node of RQ's slot; `nodes` reaches all nodes."""
+    """A pool of connections to the node of RQ's slot; `nodes` has pools of all nodes."""
 
     def __init__(self, address: Address, options: dict[str, Any]) -> None:
         over_tls = options.get("connection_class") is not None
@@ -90,7 +91,7 @@ class ClusterPool(ConnectionPool):
 
 
 class ClusterConnection(RedisConnection):
-    """Connections to all nodes that commands need, used as one; not to be shared between tasks.
+    """Connections to all needed nodes, used as one; not to be shared between tasks.
 
     Keys of invocations are written first, on all nodes at the same time; RQ's slot follows.
     """
@@ -101,7 +102,11 @@ class ClusterConnection(RedisConnection):
         self._connections = _NodeConnections(pool.nodes)
 
     async def exchange(self, commands: Sequence[Command], timeout: float) -> list[Reply]:
-        """Send a batch and return one reply a command: a round trip to the nodes, one to RQ's."""
+        """Send a batch and return one reply per command, in order.
+
+        Two round trips at most: one to the nodes of invocations, one to the node of RQ's slot.
+        Raise RedisConnectionLostError when a connection breaks, or after `timeout` seconds.
+        """
         router = self._nodes.router
 
         def arrange(slots: SlotMap) -> Steps:
@@ -112,7 +117,7 @@ class ClusterConnection(RedisConnection):
                 send = partial(self._connections.send, timeout=timeout)
                 return await drive(router.exchange(commands, arrange), send)
         except TimeoutError:
-            # A node that hangs may have lost its slots to its replica meanwhile.
+            # A replica may have taken over the slots of a hanging node meanwhile.
             router.forget()
             raise RedisConnectionLostError(f"no answer within {timeout:g} s") from None
 
@@ -136,6 +141,7 @@ class _AsyncAtRQ(aredis.Connection):
         self._nodes = nodes
 
     async def _connect(self) -> None:
+        # On every connect, not once: the slot may move between two connections of a pool.
         try:
             self.host, self.port = await self._nodes.find_rq_node()
         except RedisConnectionLostError as error:
@@ -148,7 +154,7 @@ class _AsyncAtRQOverTLS(_AsyncAtRQ, aredis.SSLConnection):
 
 
 class AtRQ(Connection):
-    """A blocking connection to the node that has RQ's slot when the connection is made."""
+    """A blocking connection to the master of RQ's slot at the time of connecting."""
 
     port: int
 

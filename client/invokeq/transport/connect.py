@@ -1,7 +1,6 @@
-"""Turn a URL into what makes connections: to one server, to a Sentinel's master, or to a cluster.
+"""Make pools from a URL: for one server, for a Sentinel's master, or for a cluster.
 
-Nothing here opens a connection. Every function raises InvalidConfigurationError for a URL that
-cannot be used.
+No function opens a connection. Every function raises InvalidConfigurationError for an unusable URL.
 """
 
 from typing import Any, Final, cast
@@ -64,7 +63,7 @@ def open_connection(pool: AsyncConnectionPool) -> RedisConnection:
 
 
 def make_client(url: str, timeout: float) -> redis.Redis:
-    """Return a blocking redis-py client that gives up after `timeout` seconds, without a retry."""
+    """Return a blocking redis-py client with a timeout of `timeout` seconds and without retries."""
     return redis.Redis.from_pool(make_pool(url, Timeouts(timeout, timeout)))
 
 

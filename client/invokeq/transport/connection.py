@@ -22,10 +22,10 @@ WRITE_SIZE: Final = 1024 * 1024
 
 
 def exchange_blocking(connection: BlockingConnection, commands: Sequence[Command]) -> list[Reply]:
-    """Send a batch and return one reply a command, in order: one round trip.
+    """Send a batch and return one reply per command, in order: one round trip.
 
-    An error that the server answers to a single command stands in place of the reply. Raise
-    RedisConnectionLostError when the connection breaks; then the connection is closed.
+    The server's error for a single command stands in place of the reply. Raise
+    RedisConnectionLostError when the connection breaks; the connection is then closed.
     """
     intact = False
     try:
@@ -42,7 +42,8 @@ def exchange_blocking(connection: BlockingConnection, commands: Sequence[Command
     except (RedisError, OSError) as error:
         raise RedisConnectionLostError.because_of(error) from error
     finally:
-        if not intact:  # a late reply of this batch must not answer the next one
+        # Also on gevent's timeouts: a late reply of this batch must not answer the next batch.
+        if not intact:
             connection.disconnect()
 
 
@@ -59,9 +60,9 @@ class RedisConnection:
         return self._connection is not None
 
     async def exchange(self, commands: Sequence[Command], timeout: float) -> list[Reply]:
-        """Send a batch and return one reply a command, in order: one round trip.
+        """Send a batch and return one reply per command, in order: one round trip.
 
-        An error that the server answers to a single command stands in place of the reply. Raise
+        The server's error for a single command stands in place of the reply. Raise
         RedisConnectionLostError when the connection breaks, or after `timeout` seconds.
         """
         intact = False
@@ -69,6 +70,7 @@ class RedisConnection:
             async with asyncio.timeout(timeout):
                 connection = self._connection or await self._connect()
                 for number, write in enumerate(pack_writes(commands, WRITE_SIZE)):
+                    # Other tasks run between the writes of a large batch.
                     if number:
                         await asyncio.sleep(0)
                     await connection.send_packed_command(write, check_health=False)
@@ -85,7 +87,7 @@ class RedisConnection:
         except (RedisError, OSError) as error:
             raise RedisConnectionLostError.because_of(error) from error
         finally:
-            # Also on cancellation: a late reply of this batch must not answer the next one.
+            # Also on cancellation: a late reply of this batch must not answer the next batch.
             if not intact:
                 await self.close()
 

@@ -1,10 +1,10 @@
-"""Which node of a Redis Cluster gets which commands, and in which order; without any I/O.
+"""Route commands to the nodes of a Redis Cluster, in order; without any I/O.
 
-An exchange with a cluster is a generator: each `yield` is a step, a list of node batches that may
-be sent at the same time, and is answered with the replies to each. `drive` sends the steps on
-asyncio, `drive_blocking` with blocking sockets. When a slot has moved, or a node is gone, the slot
-map is dropped and the exchange ends with RedisConnectionLostError, so that the caller sends the
-whole batch again, as after a broken connection.
+An exchange with a cluster is a generator. Each `yield` is a step: a list of node batches for the
+same time, answered with a list of replies to each. `drive` sends the steps on asyncio,
+`drive_blocking` with blocking sockets. After a moved slot or a lost node, the slot map is dropped
+and the exchange raises RedisConnectionLostError. The caller then resends the whole batch, as after
+a broken connection.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ class NodeBatch(NamedTuple):
 
 
 class Part(NamedTuple):
-    """One command, and where its reply goes: `at` in the batch, `within` the list of an MGET."""
+    """One command, and the place of the reply: `at` in the batch, `within` the list of an MGET."""
 
     command: Command
     at: int
@@ -51,13 +51,13 @@ class Part(NamedTuple):
 
 
 Steps: TypeAlias = list[dict[Node | None, list[Part]]]
-"""What each node gets, step after step; a node of None has no master right now."""
+"""The parts for each node, step after step; the node None stands for a slot without a master."""
 
 Exchange: TypeAlias = Generator[list[NodeBatch], list[list[Reply]], T]
 
 
 class ClusterRouter:
-    """The slot map of one cluster, learned when it is first needed and after a change."""
+    """The slot map of one cluster, learned on first use and after a change."""
 
     def __init__(self, address: Address) -> None:
         self._address = address
@@ -69,16 +69,17 @@ class ClusterRouter:
         self._slots = None
 
     def find_node(self, command: Command) -> Exchange[Node]:
-        """Return the node of a command, by the map that is known or else learned."""
+        """Return the node of a command; learn the slot map first if unknown."""
         slots = self._slots or (yield from self.learn())
         return reached(slots.node_of(slot_of(command)))
 
     def exchange(
         self, commands: Sequence[Command], arrange: Callable[[SlotMap], Steps]
     ) -> Exchange[list[Reply]]:
-        """Exchange a batch: one round trip a step of `arrange`, and one to learn the slots.
+        """Return one reply per command, in order.
 
-        Raise RedisConnectionLostError when the map proves wrong, or a node is lost.
+        One round trip for each step of `arrange`, and one more to learn the slots. Raise
+        RedisConnectionLostError when the map proves wrong, or a node is lost.
         """
         try:
             slots = self._slots or (yield from self.learn())
@@ -94,7 +95,10 @@ class ClusterRouter:
             raise
 
     def learn(self) -> Exchange[SlotMap]:
-        """Ask one node after the other for the slot map, those reached before first."""
+        """Return the slot map, asked from one node after the other, known nodes first.
+
+        Raise RedisConnectionLostError when no node answers.
+        """
         lost = RedisConnectionLostError("no node of the cluster answers")
         for node in dict.fromkeys([*self._reached, *self._address.nodes]):
             try:
@@ -115,6 +119,7 @@ class ClusterRouter:
             NodeBatch(reached(node), [part.command for part in parts])
             for node, parts in step.items()
         ]
+        # The nodes of the URL may be gone one day: known nodes are asked for the next map first.
         self._reached |= dict.fromkeys(batch.node for batch in batches)
         answers = yield batches
         asked: dict[Node, list[Part]] = {}
@@ -130,7 +135,7 @@ class ClusterRouter:
     def _exchange_asked(
         self, asked: dict[Node, list[Part]], replies: list[Reply]
     ) -> Exchange[None]:
-        """Send commands to the nodes that are importing their slots: each behind an ASKING."""
+        """Send commands to the importing nodes of migrating slots, each after an ASKING."""
         answers = yield [
             NodeBatch(node, [c for part in parts for c in (("ASKING",), part.command)])
             for node, parts in asked.items()
@@ -143,10 +148,10 @@ class ClusterRouter:
 def interleave_by_node(
     commands: Sequence[Command], segments: Sequence[int], slots: SlotMap
 ) -> Steps:
-    """Arrange commands so that each segment keeps its order, with as few steps as that allows.
+    """Return commands in as few steps as possible, with the order within each segment kept.
 
     A segment is split where the node changes, and each part waits for the part before. Parts of
-    several segments share a step. A node gets its commands in the order of the batch.
+    several segments share a step. Each node receives commands in the order of the batch.
     """
     steps: Steps = []
     last: dict[Node | None, int] = {}
@@ -155,7 +160,7 @@ def interleave_by_node(
         at, end = end, end + length
         step = -1
         for node, part in split_by_node(commands[at:end], slots):
-            # After the part before of this segment, and not before an earlier part for this node.
+            # After the previous part of the segment, and not before an earlier part for the node.
             step = last[node] = max(step + 1, last.get(node, 0))
             steps += [{} for _ in range(len(steps), step + 1)]
             places = range(at, at + len(part))
@@ -165,10 +170,10 @@ def interleave_by_node(
 
 
 def invocations_first(commands: Sequence[Command], slots: SlotMap) -> Steps:
-    """Arrange commands in two steps: keys of invocations on all nodes, then RQ's slot.
+    """Return commands in two steps: keys of invocations on all nodes, then RQ's slot.
 
     So RQ's record of a job ends after the last event is written. An MGET over several slots
-    becomes a GET a key.
+    becomes one GET per key.
     """
     invocations: dict[Node | None, list[Part]] = {}
     records: dict[Node | None, list[Part]] = {}
@@ -199,7 +204,7 @@ def check_outdated(reply: Reply) -> Reply:
 
 
 async def drive(exchange: Exchange[T], send: Callable[[NodeBatch], Awaitable[list[Reply]]]) -> T:
-    """Run an exchange on asyncio; the node batches of a step are sent at the same time."""
+    """Return the result of an exchange on asyncio; the node batches of a step run concurrently."""
     try:
         step = next(exchange)
         while True:
@@ -216,7 +221,7 @@ async def drive(exchange: Exchange[T], send: Callable[[NodeBatch], Awaitable[lis
 
 
 def drive_blocking(exchange: Exchange[T], send: Callable[[NodeBatch], list[Reply]]) -> T:
-    """Run an exchange with blocking sockets; the node batches of a step are sent in turn."""
+    """Return the result of an exchange with blocking sockets; node batches are sent in turn."""
     try:
         step = next(exchange)
         while True:
@@ -248,7 +253,8 @@ async def _send_step(
 
 
 def _is_redirected(reply: Reply, command: Command) -> bool:
-    """Return whether to ask another node this once; never for RQ's slot, where a MULTI may be."""
+    """Return whether to ask another node for a single command, after an ASK reply."""
+    # Never for RQ's slot: ASKING covers one command, and not a whole MULTI.
     return type(reply) is AskError and slot_of(command) != RQ_SLOT
 
 

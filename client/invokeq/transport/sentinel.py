@@ -1,4 +1,4 @@
-"""Pools that connect to the master that Sentinels name; every new connection asks anew."""
+"""Pools of connections to the master named by Sentinels; every new connection asks again."""
 
 from typing import Any, cast
 
@@ -16,6 +16,7 @@ class _MasterPool(redis.sentinel.SentinelConnectionPool):
         try:
             return cast(Node, super().get_master_address())
         finally:
+            # Keep no idle connection to a Sentinel: the next failover is far away.
             for client in cast(list[Any], self.sentinel_manager.sentinels):
                 client.connection_pool.disconnect(inuse_connections=False)
 
@@ -44,7 +45,7 @@ def make_async_master_pool(address: Address, options: dict[str, Any]) -> AsyncCo
 
 
 def _sentinel_options(address: Address, options: dict[str, Any]) -> dict[str, Any]:
-    """Return the options of the connections to the Sentinels, which have a login of their own."""
+    """Return the options of the connections to the Sentinels, with the Sentinels' login."""
     return {
         **address.sentinel_login.options,
         "protocol": 2,

@@ -1,7 +1,7 @@
-"""How a Redis URL becomes the settings of connections, the same for blocking sockets and asyncio.
+"""Convert a Redis URL to the settings of connections, for blocking sockets and asyncio alike.
 
-An option of the URL overrides a default of ours, such as a timeout. A few settings are fixed,
-because the transports rely on them: RESP 2, bytes as replies, no retries inside redis-py.
+An option of the URL overrides a default of ours, such as a timeout. The transports rely on a few
+fixed settings: RESP 2, bytes as replies, no retries inside redis-py.
 """
 
 import os
@@ -15,7 +15,7 @@ CONNECT_TIMEOUT: Final = 5.0
 """Seconds to connect to Redis, TLS included."""
 
 REPLY_TIMEOUT: Final = 12.0
-"""Seconds for the replies to one batch; well above the two seconds that one XREAD may block."""
+"""Seconds for the replies to one batch; well above the two seconds of a blocking XREAD."""
 
 SENTINEL_TIMEOUT: Final = 2.0
 """Seconds for one Sentinel to name the master."""
@@ -36,7 +36,7 @@ def redis_url(url: str | None) -> str:
 def connection_options(of_url: dict[str, Any], timeouts: Timeouts, retry: object) -> dict[str, Any]:
     """Return the keyword arguments of a connection.
 
-    `of_url` are the options that redis-py's `parse_url` read; `retry` is redis-py's retry policy.
+    `of_url` is the result of redis-py's `parse_url`; `retry` is redis-py's retry policy.
     """
     defaults: dict[str, Any] = {
         "socket_connect_timeout": timeouts.connect,
@@ -57,5 +57,5 @@ def connection_options(of_url: dict[str, Any], timeouts: Timeouts, retry: object
 
 
 def unusable_url(problem: str) -> InvalidConfigurationError:
-    """Return the error for a URL that no connection can be made from."""
+    """Return the error for an unusable URL."""
     return InvalidConfigurationError(source="Redis", setting="url", problem=problem)

@@ -18,8 +18,8 @@ class _PendingBatch(NamedTuple):
 class SharedConnection:
     """Coalesces the batches that are pending into one write; one round trip after the other.
 
-    The commands of a batch stay together: no command of another task comes between a MULTI and
-    its EXEC. When the connection breaks, every batch that was sent gets RedisConnectionLostError.
+    The commands of a batch stay together: no command of another task comes between MULTI and EXEC.
+    When the connection breaks, every batch sent without a reply gets RedisConnectionLostError.
     """
 
     def __init__(self, connection: RedisConnection, timeout: float) -> None:
@@ -29,7 +29,10 @@ class SharedConnection:
         self._sender: asyncio.Task[None] | None = None
 
     async def exchange(self, commands: Sequence[Command]) -> list[Reply]:
-        """Send a batch and return one reply a command, in order. Raise RedisConnectionLostError."""
+        """Send a batch and return one reply per command, in order.
+
+        Raise RedisConnectionLostError when the connection breaks or times out.
+        """
         loop = asyncio.get_running_loop()
         batch = _PendingBatch(commands, loop.create_future())
         self._pending.append(batch)
@@ -38,7 +41,7 @@ class SharedConnection:
         return await batch.replies
 
     async def close(self) -> None:
-        """Close the connection; pending batches get RedisConnectionLostError."""
+        """Close the connection; every pending batch gets RedisConnectionLostError."""
         if self._sender is not None:
             self._sender.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -58,8 +61,8 @@ class SharedConnection:
                 except RedisConnectionLostError as error:
                     _fail(batches, error)
         finally:
-            # No await between the last look at `_pending` and here: a batch that came later finds
-            # no sender and starts one, so no batch is left behind.
+            # No await between the last look at `_pending` and this line: a later batch finds no
+            # sender and starts one, so no batch is left behind.
             self._sender = None
             _fail([*batches, *self._pending], RedisConnectionLostError("the session was closed"))
             self._pending.clear()

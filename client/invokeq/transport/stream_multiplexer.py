@@ -11,19 +11,19 @@ from invokeq.transport.batch import RedisConnectionLostError, StreamWait
 from invokeq.transport.connection import RedisConnection
 
 BUSY: Final = 0.005
-"""Seconds: a read that returned faster than this is about to return again."""
+"""Seconds: a read that returned faster is likely to return soon again."""
 
 JOIN_BUSY_READ: Final = 0.002
-"""Seconds for which a stream waits to join a busy read before it gets a read of its own."""
+"""Seconds until a stream that waits to join a busy read gets a separate read."""
 
 CROWD: Final = 32
-"""Streams with entries in one read from which the next read is worth a pause."""
+"""From so many streams with entries in one read, a pause before the next read pays off."""
 
 PAUSE: Final = 0.005
-"""Seconds of that pause; each read costs both sides time for every stream, busy or not."""
+"""Seconds of the pause; each read costs both sides time for every stream, busy or not."""
 
 KEPT: Final = 4
-"""Connections kept open when no stream is waited for."""
+"""Connections kept open without any waiting stream."""
 
 
 class _Waiter:
@@ -39,11 +39,11 @@ class _Waiter:
 
 
 class StreamMultiplexer:
-    """Turns the waits of all tasks into few XREADs.
+    """Merges the stream waits of all tasks into few XREADs.
 
-    A read that returns first lets the tasks whose streams had entries come back, and then takes
-    every waiter that is in no read. So reads grow together, and under load one connection serves
-    all waiters. A waiter that comes while all reads are blocked gets another connection.
+    After each read, answered tasks run first; the next read then takes every waiter without a read.
+    So reads merge, and under load one connection serves all waiters. A waiter that comes while all
+    reads are blocked gets another connection.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class StreamMultiplexer:
             await self._free.pop().close()
 
     def _start(self) -> None:
-        """Start another read, unless one is about to take all waiters."""
+        """Start another read, unless a starting read is about to take all waiters."""
         if self._waiters and not self._gathering:
             self._gathering += 1
             read = asyncio.get_running_loop().create_task(self._read())
@@ -100,7 +100,7 @@ class StreamMultiplexer:
         try:
             while True:
                 try:
-                    # Tasks that have just been answered run first, and their next waits join.
+                    # Tasks answered just now run first, and the next waits of the tasks join.
                     await asyncio.sleep(pause)
                 finally:
                     self._gathering -= 1
@@ -117,7 +117,7 @@ class StreamMultiplexer:
                 await connection.close()
 
     def _gather(self) -> list[_Waiter]:
-        """Take the waiters of one read: each stream once, and a waiter marked alone alone."""
+        """Return the waiters of the next read: each stream once; a waiter marked alone, alone."""
         waiting = [waiter for waiter in self._waiters if not waiter.reply.done()]
         group: dict[str, _Waiter] = {}
         alone = False
@@ -133,7 +133,7 @@ class StreamMultiplexer:
         return list(group.values())
 
     async def _read_once(self, connection: RedisConnection, group: list[_Waiter]) -> int:
-        """Read for a group, answer the waiters, and return how many streams had entries.
+        """Read for a group, answer the waiters, and return the number of streams with entries.
 
         A waiter without entries waits on until `due`.
         """
@@ -155,7 +155,7 @@ class StreamMultiplexer:
         now = loop.time()
         self._busy = now - begun < BUSY
         if isinstance(reply, ResponseError) and len(group) > 1:
-            # One stream's error fails the whole XREAD, and does not tell which: each reads alone.
+            # One stream's error fails the whole XREAD without a name: next, each reads alone.
             for waiter in group:
                 waiter.alone = True
             self._waiters += group
