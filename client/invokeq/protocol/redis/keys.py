@@ -107,10 +107,12 @@ class Lane:
 
 
 def job(request_id: str) -> str:
+    """Return the key of RQ's hash of one job."""
     return f"{RQ_KEY_PREFIX}:job:{request_id}"
 
 
 def lane_list(lane: str) -> str:
+    """Return the key of the list of ids waiting in a lane, first in line at the head."""
     return f"{RQ_KEY_PREFIX}:queue:{lane}"
 
 
@@ -125,14 +127,17 @@ def registry(kind: str, lane: str) -> str:
 
 
 def lane_workers(lane: str) -> str:
+    """Return the key of RQ's set of the workers that serve a lane."""
     return f"{RQ_KEY_PREFIX}:workers:{lane}"
 
 
 def worker(name: str) -> str:
+    """Return the key of RQ's hash of one worker."""
     return f"{RQ_KEY_PREFIX}:worker:{name}"
 
 
 def worker_executions(name: str) -> str:
+    """Return the key of the set of `<request id>:<execution>` that a worker runs."""
     return f"{RQ_KEY_PREFIX}:worker:{name}:executions"
 
 
@@ -147,14 +152,17 @@ def worker_channel(name: str) -> str:
 
 
 def ready(queue: str) -> str:
+    """Return the key of the set of ready plugins, with a lane that may have work."""
     return f"{_OURS}:ready:{queue}"
 
 
 def schedule(queue: str) -> str:
+    """Return the key of the lane schedule: lanes by the time of the last turn (round robin)."""
     return f"{_OURS}:schedule:{queue}"
 
 
 def wakeup(queue: str) -> str:
+    """Return the key of the wakeup list, on which idle workers block."""
     return f"{_OURS}:wakeup:{queue}"
 
 
@@ -169,6 +177,7 @@ def depth_field(queue: str) -> str:
 
 
 def catalog(digest: str) -> str:
+    """Return the key of providers and models with facts, by a digest of the content."""
     return f"{_OURS}:catalog:{digest}"
 
 
@@ -178,28 +187,35 @@ def plugin_session(digest: str) -> str:
 
 
 def reaping(worker_name: str) -> str:
+    """Return the key of the lock on cleaning up after a dead worker."""
     return f"{_OURS}:reaping:{worker_name}"
 
 
 def rescan(queue: str) -> str:
+    """Return the key of the lock on looking for lanes that RQ's own tools filled."""
     return f"{_OURS}:rescan:{queue}"
 
 
 def events(request_id: str) -> str:
+    """Return the key of the stream of events of one invocation."""
     return f"invokeq:{{{request_id}}}:events"
 
 
 def reader(request_id: str) -> str:
+    """Return the key of the reader's lease of one invocation."""
     return f"invokeq:{{{request_id}}}:reader"
 
 
 def request_id_lock(request_id: str) -> str:
+    """Return the key of the lock with which a chosen request id runs once."""
     return f"invokeq:{{{request_id}}}:request_id"
 
 
 def body_part(request_id: str, number: int) -> str:
+    """Return the key of one part of a request too large for the job, counted from 0."""
     return f"invokeq:{{{request_id}}}:body:{number}"
 
 
 def file_part(request_id: str, number: int) -> str:
+    """Return the key of one part of the audio of a request, counted from 0."""
     return f"invokeq:{{{request_id}}}:file:{number}"
