@@ -1,6 +1,8 @@
-"""Fails unless this environment holds invokeq without extras: its four packages and what they need.
+"""Check that an environment holds invokeq without extras: the dependencies, and no other package.
 
-<environment>/bin/python scripts/check_install.py
+    <environment>/bin/python scripts/check_install.py
+
+The exit code is 1 otherwise.
 """
 
 import re
@@ -12,7 +14,7 @@ SHIPPED_WITH_PYTHON = {"pip", "setuptools"}
 
 
 def needed_by(names: set[str]) -> set[str]:
-    """Give `names` and all they depend on, extras left out."""
+    """Return `names` and all direct and indirect dependencies, without extras."""
     found: set[str] = set()
     waiting = list(names)
     while waiting:
@@ -20,6 +22,7 @@ def needed_by(names: set[str]) -> set[str]:
         if name in found:
             continue
         found.add(name)
+        # A semicolon begins a marker, which every requirement of an extra has.
         plain = [line for line in requires(name) or [] if ";" not in line]
         waiting.extend(_normal(re.split(r"[^\w.-]", line, maxsplit=1)[0]) for line in plain)
     return found
@@ -30,7 +33,7 @@ def _normal(name: str) -> str:
 
 
 def main() -> int:
-    """Print what is installed; 1 when something is missing or uncalled for."""
+    """Print the installed packages; return 1 for a missing or surplus package, else 0."""
     installed = {_normal(found.metadata["Name"]) for found in distributions()}
     installed -= SHIPPED_WITH_PYTHON
     expected = needed_by(WANTED) | {"invokeq"}
@@ -39,6 +42,7 @@ def main() -> int:
     if surplus or missing:
         print(f"uncalled for: {sorted(surplus)}; missing: {sorted(missing)}", file=sys.stderr)
         return 1
+    # Imported last: a missing dependency is better told by name than by an ImportError.
     import invokeq
 
     print("import works:", invokeq.__name__)

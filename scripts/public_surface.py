@@ -1,12 +1,13 @@
-"""Finds the public modules and symbols of packages, from their syntax alone.
+"""Find the public modules and symbols of packages, from the syntax alone.
 
-- A module is public unless a part of its dotted name begins with `_`, or its docstring, or that of
-  a package around it, has a sentence that begins with "Internal".
-- Public symbols are the names that public modules define at their top level (functions, classes,
+- A module is internal if a part of the dotted name begins with `_`, or if the docstring of the
+  module, or of a package around the module, has a sentence beginning with "Internal". All other
+  modules are public.
+- Public symbols are the names defined at the top level of public modules (functions, classes,
   assignments) and the members of public classes (methods, attributes of the class or of `self`),
-  except those that begin with `_`.
-- A name in `__all__` of a public module that comes from an internal one is public too, and so are
-  its members. It has the dotted name of the place that defines it.
+  except names beginning with `_`.
+- A name in `__all__` of a public module is public with all members, even if defined in an internal
+  module. Such a symbol has the dotted name of the defining place.
 
 Inherited members, and names that only exist at run time, are not seen.
 """
@@ -18,14 +19,14 @@ from functools import cached_property
 
 
 class Surface:
-    """What is public among modules, which are given by dotted name."""
+    """The public part of modules, which are given by dotted name."""
 
     def __init__(self, modules: Mapping[str, ast.Module]) -> None:
         self._modules = modules
 
     @cached_property
     def public(self) -> frozenset[str]:
-        """The dotted names of the public modules."""
+        """Return the dotted names of the public modules."""
         return frozenset(name for name in self._modules if not self._internal(name))
 
     def symbols(self) -> set[str]:
@@ -50,7 +51,8 @@ class Surface:
         )
 
     def _brought(self, module: str, name: str) -> set[str]:
-        """Return a symbol of a module that is not public, which `module` imports as `name`."""
+        """Return the symbols of an internal module behind `name`, as imported by `module`."""
+        # A name may be imported over several modules: follow the imports to the definition.
         while module in self._modules:
             tree = self._modules[module]
             own = dict(definitions(tree.body))
@@ -64,13 +66,13 @@ class Surface:
 
 
 def declared_internal(tree: ast.Module) -> bool:
-    """Return whether a docstring has a sentence that begins with "Internal"."""
+    """Return whether a module's docstring has a sentence beginning with "Internal"."""
     text = ast.get_docstring(tree) or ""
     return re.search(r"(\A|[.!?:]\s+|\n\s*\n\s*)Internal\b", text) is not None
 
 
 def definitions(body: Sequence[ast.stmt]) -> Iterator[tuple[str, ast.stmt]]:
-    """Yield the names that statements define, those inside `if`, `try` and `with` included."""
+    """Yield the names defined by statements, also inside `if`, `try` and `with`."""
     for node in body:
         match node:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
@@ -93,12 +95,13 @@ def definitions(body: Sequence[ast.stmt]) -> Iterator[tuple[str, ast.stmt]]:
 
 
 def members(name: str, node: ast.stmt) -> set[str]:
-    """Return a symbol's dotted name and, for a class, those of its public members."""
+    """Return the dotted names of a symbol and, for a class, of the public members."""
     found = {name}
     if isinstance(node, ast.ClassDef):
         for member, inner in definitions(node.body):
             if not member.startswith("_"):
                 found |= members(f"{name}.{member}", inner)
+        # Methods define most attributes of instances, `self.name = ...`, outside of the class body.
         for inner in ast.walk(node):
             match inner:
                 case ast.Attribute(value=ast.Name(id="self"), attr=attr, ctx=ast.Store()):

