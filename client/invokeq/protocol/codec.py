@@ -65,10 +65,12 @@ class OrjsonSerializer:
 
     @staticmethod
     def dumps(obj: Any, /) -> bytes:
+        """Return a value as JSON; raise TypeError for a value without a JSON form."""
         return orjson.dumps(obj)
 
     @staticmethod
     def loads(data: bytes, /) -> Any:
+        """Return the value of a JSON text; raise JSONDecodeError, a ValueError, for other bytes."""
         return orjson.loads(data)
 
 

@@ -198,7 +198,7 @@ class RejectedByProviderError(RequestError):
 
 
 class ConfigurationError(InvokeqError):
-    """The set-up is at fault; the operator must change it."""
+    """The set-up is at fault; the operator must change the set-up."""
 
 
 class InvalidConfigurationError(ConfigurationError):
@@ -222,7 +222,7 @@ class CredentialsError(ConfigurationError):
 
 
 class MissingExtraError(ConfigurationError):
-    """The optional package `package` is not installed; the extra `extra` brings it."""
+    """The optional package `package`, a part of the extra `extra`, is not installed."""
 
     code = "missing_extra"
     template = "{feature} needs {package}: pip install 'invokeq[{extra}]'"

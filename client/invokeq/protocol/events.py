@@ -81,10 +81,13 @@ _KINDS: Final[dict[bytes, EventKind | None]] = {
     SEVERAL.encode(): None,
     **{kind.encode(): kind for kind in EventKind},
 }
+# An entry has one field `b`, so an event with bytes never shares an entry.
 _WITHOUT_BYTES: Final[dict[str, EventKind]] = {
     kind.value: kind for kind in EventKind if kind not in {EventKind.SEGMENT, EventKind.VECTORS}
 }
 
+# Race: a worker taken for dead may still write. Ids of a stream only grow, so after the reaper's
+# event `<attempt>-LAST_SEQUENCE` Redis refuses all further events of the attempt.
 LAST_SEQUENCE: Final = 2**64 - 1
 """The largest sequence of Redis: an event `<attempt>-LAST_SEQUENCE` fences the attempt."""
 

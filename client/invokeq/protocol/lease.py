@@ -29,6 +29,7 @@ class Lease(NamedTuple):
 
     @property
     def is_order(self) -> bool:
+        """Return whether the lease is an order instead of a reader's position."""
         return self.detached or self.cancel is not None
 
 

@@ -69,7 +69,7 @@ PERMANENT: Final = (
 
 
 def check_request_id(request_id: str) -> str:
-    """Return the id unchanged; raise InvalidRequestError unless it has 32 lower-case hex characters."""
+    """Return the id unchanged; raise InvalidRequestError unless 32 lower-case hex characters."""
     if not _REQUEST_ID.fullmatch(request_id):
         raise InvalidRequestError(
             field="request_id", problem=f"must be 32 lower-case hex characters, not {request_id!r}"
@@ -206,6 +206,7 @@ def reader(request_id: str) -> str:
     return f"invokeq:{{{request_id}}}:reader"
 
 
+# Set with NX before the push: of two submissions with one id, only the first pushes a job.
 def request_id_lock(request_id: str) -> str:
     """Return the key of the lock with which a chosen request id runs once."""
     return f"invokeq:{{{request_id}}}:request_id"
