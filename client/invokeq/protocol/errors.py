@@ -256,7 +256,7 @@ class ServerUnsupportedError(ConfigurationError):
 
 
 class PluginEnvironmentError(ConfigurationError):
-    """The Python environment of `plugin` could not be created; `output` is the end of pip's."""
+    """The Python environment of `plugin` could not be created; `output` has pip's last lines."""
 
     code = "plugin_environment"
     template = "The Python environment of plugin {plugin} could not be created: {problem}"
