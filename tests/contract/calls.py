@@ -49,7 +49,7 @@ def speech(provider: Provider, model: str, text: str, voice: str = "alloy") -> S
 
 
 def transcription(provider: Provider, model: str, audio: bytes) -> TranscriptionCall:
-    """Prepare an audio file that was recognised as wav."""
+    """Return a call with an audio file recognised as wav."""
     facts = provider.facts(ModelType.SPEECH2TEXT, model)
     return TranscriptionCall(REQUEST_ID, model, facts, audio, "audio/wav", "audio.wav", "ann")
 
@@ -61,7 +61,7 @@ def moderation(provider: Provider, model: str, text: str) -> ModerationCall:
 
 
 class Bills(list[tuple[float | Decimal, str]]):
-    """Takes what a provider bills; goes into a call as its `record_usage`."""
+    """A recorder of billed usage, for the `record_usage` of a call."""
 
     def __call__(self, amount: float | Decimal, unit: BillingUnit) -> None:
         self.append((amount, unit.value))

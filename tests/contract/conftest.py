@@ -1,4 +1,4 @@
-"""Servers of vendors that several files of tests use; each runs once a session."""
+"""Servers of vendors, shared by test files; each runs once per session."""
 
 import ssl
 from collections.abc import AsyncGenerator, Generator

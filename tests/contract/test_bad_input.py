@@ -1,4 +1,4 @@
-"""Bad input, over every provider that has the kind of call: a typed error, or the right answer.
+"""Bad input, over every provider with the kind of call: a typed error, or the right answer.
 
 Vendors are recorded ones, and a request that is refused must not have reached them. What each
 check does in detail is tested in tests/unit/test_calls_*; that no provider goes around it, here.
@@ -96,7 +96,7 @@ SCRIPTS = "你好，世界。 مرحبا بالعالم Привет 👩‍👩
 
 
 def providers(model_type: ModelType, *, vendors_only: bool = False) -> list[Any]:
-    """Name the providers that have a kind of model."""
+    """Return the names of the providers with a kind of model."""
     names = [name for name, models in MODELS.items() if model_type.value in models]
     if vendors_only:
         names = [name for name in names if name in VENDORS]
@@ -105,7 +105,7 @@ def providers(model_type: ModelType, *, vendors_only: bool = False) -> list[Any]
 
 
 class Place:
-    """One provider, the vendor behind it if there is one, and requests for its models."""
+    """One provider, the vendor behind the provider if any, and requests for the models."""
 
     def __init__(self, name: str, provider: Provider, recorded: Recorded) -> None:
         self.name = name
@@ -118,7 +118,7 @@ class Place:
     async def refuses(
         self, request: CallRequest, field: str, file: bytes | None = None
     ) -> InvokeqError:
-        """Check that a request is refused for a field, and that nobody was asked."""
+        """Check for a refused field, without a request to the vendor."""
         with pytest.raises(InvalidRequestError) as caught:
             await self.said(request, file)
         assert caught.value.field == field
@@ -252,7 +252,7 @@ def _told(asked: Asked) -> str:
 
 
 def _rows(name: str, *rows: list[float]) -> Answer:
-    """Answer with packed vectors, as the vendor does; JSON cannot carry what is no number."""
+    """Answer with packed vectors, as the vendor does; JSON has no NaN."""
     packed = [b64encode(array("f", row).tobytes()).decode() for row in rows]
     if name == "cohere":
         return said({"embeddings": {"base64": packed}})
@@ -345,7 +345,7 @@ async def test_other_scripts_are_spoken(place: Place) -> None:
 
 @pytest.mark.parametrize("place", WRITERS, indirect=True)
 async def test_ten_megabytes_are_asked_or_refused(place: Place) -> None:
-    """The local model names its limit; what is too long for a vendor, the vendor says."""
+    """The local model names the limit; a vendor refuses too long texts."""
     place.recorded.answer(said({"error": {"message": "too long"}}, status=400))
     async with aclosing(
         serve(place.llm(MEGABYTES), Bench(provider=place.provider).services)

@@ -1,4 +1,4 @@
-"""What is particular to the chat models of Anthropic and Cohere; test_llm_providers has the rest.
+"""Peculiarities of the chat models of Anthropic and Cohere; test_llm_providers has the rest.
 
 Against aimock, and against recorded answers of the documentation: "Streaming messages", "Tool use"
 and "Errors" (Anthropic), "A Guide to Streaming Responses" and "Streaming for tool use" (Cohere).

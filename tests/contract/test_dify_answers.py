@@ -1,7 +1,7 @@
-"""What reverse invocations are answered with is what Dify's SDK reads, in every kind of call.
+"""Dify's SDK reads our answers to reverse invocations, in every kind of call.
 
-The SDK runs in a process of its own, as in `test_dify_entities.py`. It refuses, for one, a chunk
-whose `tool_calls` are null.
+The SDK runs in a process of its own, as in `test_dify_entities.py`. For example, the SDK refuses a
+chunk with null `tool_calls`.
 """
 
 import json
@@ -102,7 +102,7 @@ async def test_the_sdk_reads_every_object(dify: DifySide, kind: str) -> None:
 
 
 def _without_opaque(value: Any) -> Any:
-    """Leave out what older SDKs do not have."""
+    """Leave out fields unknown to older SDKs."""
     if isinstance(value, list):
         return [_without_opaque(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
     if isinstance(value, dict):

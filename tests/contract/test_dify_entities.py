@@ -91,7 +91,7 @@ def dify() -> Iterator[DifySide]:
 
 
 def ours(name: str) -> Any:
-    """Look one of our classes up by the name that both sides have for it."""
+    """Return one of our classes by the common name."""
     first, *inner = name.split(".")
     found: Any = getattr(entities, first)
     for part in inner:
@@ -100,7 +100,7 @@ def ours(name: str) -> Any:
 
 
 def exported(kind: type) -> set[str]:
-    """List the exported classes of a kind, with the classes inside them."""
+    """Return the exported classes of a kind, with nested classes."""
     names = {name for name in entities.__all__ if _is(getattr(entities, name), kind)}
     return names | {
         nested
@@ -149,7 +149,7 @@ def without_mime_type(entity: str, value: Any) -> Any:
 
 
 def with_plain_history(entity: str, value: Any) -> Any:
-    """Dify writes only role, content and name of an agent's history; we write all of it."""
+    """Dify writes only role, content and name of an agent's history; we write all fields."""
     if entity != "AgentModelConfig":
         return value
     plain = ("role", "content", "name")
@@ -158,7 +158,7 @@ def with_plain_history(entity: str, value: Any) -> Any:
 
 
 def with_blank_help(entity: str, value: Any, given: dict[str, Any]) -> Any:
-    """The help text of a parameter that comes from a template is in our own words."""
+    """The help text of a parameter from a template is in our own words."""
     if entity == "AIModelEntity":
         rules = zip(value["parameter_rules"], given.get("parameter_rules", []), strict=True)
         blanked = [with_blank_help("ParameterRule", *rule) for rule in rules]
@@ -183,7 +183,7 @@ def comparable(dify: DifySide) -> Callable[[str, str], str]:
 
 
 def skip_what_this_version_lacks(dify: DifySide, entity: str) -> None:
-    """Skip an entity that is new in 0.9, after making sure that the SDK really lacks it."""
+    """Skip an entity new in 0.9, after a check for the absence in the SDK."""
     if dify.before_0_9 and entity in NEW_IN_0_9:
         assert dify.ask("fields", entity) == {"missing": True}
         pytest.skip(f"{entity} is new in Dify's SDK 0.9")

@@ -1,6 +1,6 @@
-"""An unmodified model plugin as a provider: every kind of call, on each SDK that there is.
+"""An unmodified model plugin as a provider: every kind of call, on each SDK.
 
-What streaming, stopping and cancelling are like is in test_llm_providers.py.
+Streaming, stopping and cancelling are tested in test_llm_providers.py.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""One suite over every LLM provider, and what is particular to the one of vendors' APIs."""
+"""One suite over every LLM provider, and peculiarities of vendors' APIs."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -56,7 +56,7 @@ _numbers = count(1)
 
 @dataclass
 class Target:
-    """A provider under test, and what to say to it so that it says enough."""
+    """A provider under test, and a request with a long enough answer."""
 
     provider: Provider
     model: str
@@ -66,9 +66,9 @@ class Target:
     exact: bool = True
     """Whether the same question always has the same answer, letter by letter."""
     mock: bool = False
-    """Whether the answer is written down beforehand, so that parameters change nothing in it."""
+    """Whether the answer is fixed beforehand, whatever the parameters."""
     gone: Callable[[str], bool] = lambda _: True
-    """Whether the source of the answer to this request id knows that nobody listens any more."""
+    """Whether the source of the answer to a request id has seen the reader leave."""
 
 
 def call(

@@ -1,4 +1,4 @@
-"""The local models of speech, eSpeak NG and Whisper, and what they make of each other."""
+"""The local models of speech, eSpeak NG and Whisper, one read by the other."""
 
 import asyncio
 import io
@@ -30,7 +30,7 @@ SENTENCE = SENTENCES[3]
 BAD_WORDS = 0.25
 """Which share of many words may be wrong; measured were 0 to 0.06."""
 BAD_WORDS_OF_ONE = 0.5
-"""The same for one sentence: eSpeak NG says it a little different each time."""
+"""The same for one sentence: eSpeak NG's speech differs a little each time."""
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ async def hear(provider: LocalProvider, audio: bytes) -> str:
 
 
 def seconds(audio: bytes) -> float:
-    """Decode all of it, as a player would."""
+    """Decode the whole audio, as a player would."""
     with av.open(io.BytesIO(audio), mode="r") as container:
         return sum(frame.samples / frame.sample_rate for frame in container.decode(audio=0))
 

@@ -1,4 +1,4 @@
-"""The local models that take text: MiniLM, SafeType and the tokenizer of SmolLM2, all real."""
+"""The local models of text: MiniLM, SafeType and the tokenizer of SmolLM2, all real."""
 
 import asyncio
 import math

@@ -141,7 +141,7 @@ async def test_a_request_holds_no_more_tokens_than_it_may(
 
 
 async def test_a_long_call_goes_as_requests_side_by_side(provider: OpenAIProvider) -> None:
-    """Fails with the 2048 texts a request that the API takes."""
+    """Fails with the API's limit of 2048 texts per request."""
     texts = [f"text {n}" for n in range(1000)]
     request = TextEmbeddingRequest(provider="openai", model=SMALL, texts=texts)
     assert len(prepare_embedding(request, provider)) == CONCURRENCY

@@ -1,4 +1,4 @@
-"""Every vendor adapter, in every kind of call, against a vendor that fails.
+"""Every vendor adapter, in every kind of call, against a failing vendor.
 
 Bodies of errors are those of the vendors' documentation: "Error codes" (OpenAI), "Errors"
 (Anthropic), "Errors (status codes and description)" (Cohere), "Jina Search Foundation API" (Jina).
@@ -42,7 +42,7 @@ ROW = b64encode(array("f", [0.5, -1.0]).tobytes()).decode()
 
 @dataclass(frozen=True)
 class Case:
-    """One kind of call to one vendor: how to make it, and how the vendor answers it."""
+    """One kind of call to one vendor: the call, and the vendor's answer."""
 
     make: type[OpenAIProvider | AnthropicProvider | CohereProvider | JinaProvider]
     ask: Ask

@@ -65,14 +65,14 @@ sys.stdin.read()
 
 
 class Aimock:
-    """aimock with our fixtures; its journal and its chaos."""
+    """aimock with our fixtures, a journal and chaos."""
 
     def __init__(self, url: str) -> None:
         self.url = url
 
     @property
     def base_url(self) -> str:
-        """The address of its OpenAI API."""
+        """The address of the OpenAI API."""
         return f"{self.url}/v1"
 
     def bodies(self) -> list[dict[str, Any]]:
@@ -89,7 +89,7 @@ class Aimock:
         self._ask("DELETE", "/__aimock/chaos")
 
     def chaos(self, **rates: float) -> None:
-        """Misbehave from now on, at these rates."""
+        """Misbehave from now on, at the given rates."""
         self._ask("POST", "/__aimock/chaos", json.dumps(rates).encode())
 
     def _ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
@@ -100,7 +100,7 @@ class Aimock:
 
 
 class Relay:
-    """Passes bytes between clients and one server; `open` counts the clients that are connected."""
+    """A relay of bytes between clients and one server; `open` counts the connected clients."""
 
     def __init__(self, target: str) -> None:
         parts = urlsplit(target)
@@ -140,7 +140,7 @@ class Relay:
             writer.close()
 
     def listen(self, port: int) -> None:
-        """Note the port that clients connect to."""
+        """Record the port for clients."""
         self.base_url = f"http://127.0.0.1:{port}{self._path}"
 
 
@@ -155,7 +155,7 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 @asynccontextmanager
 async def relay_to(target: str) -> AsyncGenerator[Relay, None]:
-    """Run a relay in this loop."""
+    """Run a relay in the running loop."""
     relay = Relay(target)
     server = await asyncio.start_server(relay.accept, "127.0.0.1", 0)
     relay.listen(server.sockets[0].getsockname()[1])
@@ -170,7 +170,7 @@ async def relay_to(target: str) -> AsyncGenerator[Relay, None]:
 def _running(
     command: list[str], address: Callable[[str], str | None]
 ) -> Generator[str, None, None]:
-    """Run a server until the block ends; gives the address that a line of its output says."""
+    """Run a server until the block ends; yield the address from a line of output."""
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -232,7 +232,7 @@ def _error(message: str, status: int, code: str = "some_code", **extra: Any) -> 
 
 @contextmanager
 def running_aimock(directory: Path) -> Generator[Aimock, None, None]:
-    """Run aimock; `directory` is for its fixtures."""
+    """Run aimock; `directory` is for the fixtures."""
     if not AIMOCK.exists():
         pytest.fail("aimock is not in .cache/npm; `make test` installs it", pytrace=False)
     fixtures = directory / "fixtures.json"
@@ -244,7 +244,7 @@ def running_aimock(directory: Path) -> Generator[Aimock, None, None]:
 
 @contextmanager
 def running_llama(serving: Literal["chat", "embeddings"]) -> Generator[str, None, None]:
-    """Run llama.cpp's HTTP server with SmolLM2; gives the address of its OpenAI API."""
+    """Run llama.cpp's HTTP server with SmolLM2; yield the address of the OpenAI API."""
     weights = str(weights_path("this test"))
     with _running([sys.executable, "-c", _LLAMA, weights, serving], _llama_address) as url:
         yield f"{url}/v1"

@@ -1,4 +1,4 @@
-"""The client's commands, run the way people and scripts run them, against a real worker."""
+"""The client's commands, run as by people and scripts, against a real worker."""
 
 import json
 import os
@@ -50,7 +50,7 @@ def run(url: str, *words: str, stdin: str = "") -> subprocess.CompletedProcess[s
 
 
 def ok(url: str, *words: str, stdin: str = "") -> str:
-    """Run a command that must succeed; gives its stdout."""
+    """Return the stdout of a command; fail on an error exit."""
     done = run(url, *words, stdin=stdin)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -81,7 +81,7 @@ def start_hanging(url: str) -> subprocess.Popen[str]:
 
 
 def detached(url: str) -> str:
-    """Start an invocation that never ends by itself; gives its request id."""
+    """Start an endless invocation; return the request id."""
     words = ("-m", "scripted/stream", "-p", "hang_after=1", "--detach", "x")
     return ok(url, "invoke", "llm", *words).strip()
 

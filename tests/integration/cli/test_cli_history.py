@@ -1,4 +1,4 @@
-"""What operators see of vendor calls that failed, and of what others have left in Redis."""
+"""Operators' view of failed vendor calls, and of foreign data in Redis."""
 
 import json
 import os
@@ -41,7 +41,7 @@ def command(url: str, *words: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def answered(redis_url: str, tmp_path: Path, session: Session, vendor: Recorded) -> Iterator[str]:
-    """The id of an invocation whose vendor failed twice and then answered."""
+    """The id of an invocation with two failures of the vendor before the answer."""
     vendor.answer(BUSY, refusal(0.01), GOOD)
     with worker_of(redis_url, tmp_path, vendor, QUICK):
         invocation = session.model.llm.submit(model(), user("x"))
@@ -50,7 +50,7 @@ def answered(redis_url: str, tmp_path: Path, session: Session, vendor: Recorded)
 
 
 def test_attach_tells_failed_calls_in_json(redis_url: str, answered: str) -> None:
-    """Fails when nobody listens: `attach` without `on_retry` was tried."""
+    """Fails without a listener: `attach` without `on_retry` was tried."""
     done = command(redis_url, "attach", answered, "--json")
     lines: list[dict[str, Any]] = [json.loads(line) for line in done.stdout.splitlines()]
     retries = [line["retry"] for line in lines if line.keys() == {"retry"}]

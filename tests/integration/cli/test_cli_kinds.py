@@ -185,7 +185,7 @@ def test_on_a_terminal_a_bar_shows_how_much_there_is(url: str, tmp_path: Path) -
 
 
 def read_all(terminal: int) -> str:
-    """Read what a process shows on a terminal, until it has closed it."""
+    """Return the terminal output of a process, up to the close of the terminal."""
     shown = b""
     with suppress(OSError):  # how Linux says that nobody holds the other end any more
         while part := os.read(terminal, 65536):

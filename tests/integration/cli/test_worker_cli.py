@@ -1,4 +1,4 @@
-"""The operator's commands, run the way an operator runs them."""
+"""The operator's commands, run as by an operator."""
 
 import os
 import re
@@ -27,32 +27,32 @@ SCRIPTED = {"scripted": {"type": "scripted"}}
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A command that runs in the background."""
+    """A command in the background."""
 
     process: subprocess.Popen[str]
     out: Path
     err: Path
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Send it a signal and give its exit code."""
+        """Send a signal to the command and return the exit code."""
         self.process.send_signal(number)
         return self.process.wait(BOUND)
 
     def says(self, text: str) -> bool:
-        """Whether it has printed a text; fails if it ended before."""
+        """Return whether the command has printed a text; fail if the command ended before."""
         found = text in self.out.read_text()
         assert found or self.process.poll() is None, self.err.read_text()
         return found
 
     def redis_url(self) -> str:
-        """The address that `invokeq up` printed."""
+        """The address printed by `invokeq up`."""
         match = re.search(r"^export INVOKEQ_REDIS_URL=(\S+)$", self.out.read_text(), re.MULTILINE)
         assert match is not None
         return match[1]
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment without what this shell may say about invokeq, and without colours."""
+    """The environment without the shell's invokeq variables, and without colours."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith("INVOKEQ_")}
     return {**plain, "COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb", **(extra or {})}
 
@@ -112,7 +112,7 @@ def config(tmp_path: Path, redis_url: str) -> Path:
 
 
 def one_error(done: subprocess.CompletedProcess[str]) -> str:
-    """The single line of a command that failed as it should."""
+    """Return the single line of a command with an expected failure."""
     assert done.returncode == 1, done.stderr
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: ")

@@ -1,4 +1,4 @@
-"""Dify's real SDK, bound to invokeq: what plugins send, get and see fail."""
+"""Dify's real SDK, bound to invokeq: requests, answers and errors of plugins."""
 
 import json
 import subprocess
@@ -43,7 +43,7 @@ USAGE = {
 
 @dataclass(frozen=True, slots=True)
 class Program(AskedProgram):
-    """The program that uses the SDK, its worker and its Redis."""
+    """The program with the SDK, the worker and Redis."""
 
     url: str
     worker: WorkerProcess

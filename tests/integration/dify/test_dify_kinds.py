@@ -1,4 +1,4 @@
-"""Dify's real SDK, bound to invokeq, beyond LLM calls: what the SDK's own transport gives."""
+"""Dify's real SDK, bound to invokeq, beyond LLM calls: equal to the SDK's own transport."""
 
 import json
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ ENTITIES = "dify_plugin.entities.model"
 
 
 def entity(path: str, **fields: Any) -> dict[str, Any]:
-    """Name an entity of the SDK by `module:Class` and its fields."""
+    """Return a reference to an entity of the SDK: `module:Class` and the fields."""
     return {"entity": path, **fields}
 
 
@@ -80,7 +80,7 @@ def call(
 def as_the_sdk_has_it(
     program: Program, attribute: str, *arguments: Any, method: str = "invoke"
 ) -> Any:
-    """Make a call, and make the SDK make it of what a daemon would have sent; they must agree."""
+    """Compare the result of a call with the SDK's result for a daemon's answer."""
     own = call(program, attribute, *arguments, method=method)
     sent = [own[1]] if isinstance(own[1], dict) else [{"result": own[1], "summary": own[1]}]
     sdks = program.ask(

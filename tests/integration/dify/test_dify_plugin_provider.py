@@ -1,4 +1,4 @@
-"""A model plugin behind a worker: in the catalog, callable, and its credentials nowhere."""
+"""A model plugin behind a worker: in the catalog, callable, without a trace of credentials."""
 
 import json
 import subprocess
@@ -31,7 +31,7 @@ TABLE = {"echo": {"type": "dify_plugin", "path": str(ECHO), "python": sys.execut
 
 @pytest.fixture
 def plugin_worker(redis_url: str, tmp_path: Path) -> Iterator[WorkerProcess]:
-    """A worker whose only provider is the plugin; it logs all it can."""
+    """A worker with the plugin as the only provider, and debug logs."""
     env = {"ECHO_KEY": KEY}
     with running_worker(
         redis_url, tmp_path, providers=TABLE, queues=QUEUES, more=MORE, env=env

@@ -43,7 +43,7 @@ LONG = "Once upon a time. " * 60
 
 
 def entity(path: str, **fields: Any) -> dict[str, Any]:
-    """Name an entity of the SDK by `module:Class` and its fields."""
+    """Return a reference to an entity of the SDK: `module:Class` and the fields."""
     return {"entity": path, **fields}
 
 
@@ -61,7 +61,7 @@ def said(text: object) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True, slots=True)
 class Plugin(AskedProgram):
-    """The program that uses the SDK, and what it calls through."""
+    """The program with the SDK, and the gateway."""
 
     gateway: Gateway
     worker: WorkerProcess
@@ -79,7 +79,7 @@ class Plugin(AskedProgram):
     def fail(
         self, attribute: str, *, session_id: str | None = None, method: str = "invoke", **args: Any
     ) -> str:
-        """Make a call that fails; gives the text of what the SDK raises, a plain Exception."""
+        """Return the text of the SDK's plain Exception for a failing call."""
         reply = self.send(
             "call",
             session_id=session_id or self.session_id,
@@ -91,7 +91,7 @@ class Plugin(AskedProgram):
         return reply["text"]
 
     def events(self) -> list[str]:
-        """What the scripted vendor noted of all calls."""
+        """The scripted vendor's journal of all calls."""
         if not self.worker.journal.exists():
             return []
         return self.worker.journal.read_text().splitlines()
@@ -253,7 +253,7 @@ def test_a_verdict(plugin: Plugin) -> None:
 
 
 def test_a_body_of_ten_mebibytes_arrives_whole(plugin: Plugin) -> None:
-    """Dify's daemon cuts at 6 MiB; so did this with a bound of 6 MiB, for which it failed."""
+    """Dify's daemon cuts at 6 MiB; the test fails with a bound of 6 MiB here."""
     model = config(".text_embedding:TextEmbeddingModelConfig", "hash")
     texts = [{"repeat": "word ", "times": 2048}] * 1024
     _, result = plugin.call("text_embedding", model_config=model, texts=texts)
@@ -571,7 +571,7 @@ def test_a_body_over_the_bound_is_an_error_that_can_be_shown(
 
 
 def test_an_unmodified_plugin_process_works(plugin: Plugin) -> None:
-    """The example plugin as Dify starts it for serverless, asked over HTTP by its host."""
+    """The example plugin, started as by Dify for serverless, asked over HTTP by the host."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     env = {

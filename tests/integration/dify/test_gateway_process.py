@@ -30,7 +30,7 @@ def test_who_is_not_trusted_speaks_for_nobody(redis_url: str, tmp_path: Path) ->
 def test_permissions_are_those_of_the_plugin_that_is_spoken_for(
     redis_url: str, tmp_path: Path
 ) -> None:
-    """And the words are Dify's, without anything added."""
+    """The words are Dify's, without additions."""
     manifest = "resource:\n  permission:\n    model:\n      enabled: true\n      tts: true\n"
     (tmp_path / "manifest.yaml").write_text(manifest)
     more = '[plugins.acme]\nmanifest = "manifest.yaml"'
@@ -72,7 +72,7 @@ def test_health_says_when_redis_is_away(tmp_path: Path) -> None:
 
 
 def answer_in_thread(gateway: Gateway, session_id: str, **params: Any) -> Iterator[Any]:
-    """Ask in a thread; gives the thread, then what came."""
+    """Call in a thread; yield the thread, then the body of the answer."""
     request = prompt("x", model="stream", completion_params=params)
     body = json.dumps(envelope(session_id, "llm", request)).encode()
     headers = {"Dify-Plugin-Session-ID": session_id}
@@ -87,12 +87,12 @@ def answer_in_thread(gateway: Gateway, session_id: str, **params: Any) -> Iterat
 
 
 def noted(worker: WorkerProcess) -> str:
-    """What the scripted vendor has noted."""
+    """The scripted vendor's journal."""
     return worker.journal.read_text() if worker.journal.exists() else ""
 
 
 def test_sigterm_lets_what_runs_finish(redis_url: str, tmp_path: Path) -> None:
-    """Without the wait for running calls the answer would break off before its `end`."""
+    """Without the wait for running calls the answer would break off before the `end`."""
     with (
         running_worker(redis_url, tmp_path, trusted=["gateway"]) as worker,
         running_gateway(redis_url, tmp_path) as gateway,

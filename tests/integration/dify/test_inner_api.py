@@ -1,4 +1,4 @@
-"""The gateway as Dify's plugin daemon sees it: requests as it writes them, answers as it reads."""
+"""The gateway from the view of Dify's plugin daemon: requests and answers in the daemon's format."""
 
 import json
 import struct
@@ -32,19 +32,19 @@ QUEUES = ("llm", "text-embedding", "rerank", "tts", "speech2text", "moderation")
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """A gateway that is the platform of a daemon, and the worker behind it."""
+    """A gateway as the platform of a daemon, and the worker behind the gateway."""
 
     gateway: Gateway
     worker: WorkerProcess
 
     def events(self) -> list[str]:
-        """What the scripted vendor noted of all calls."""
+        """The scripted vendor's journal of all calls."""
         return self.worker.journal.read_text().splitlines() if self.worker.journal.exists() else []
 
 
 @pytest.fixture(scope="module")
 def platform(redis_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """One gateway, which nobody has to trust: it speaks for itself here."""
+    """One gateway, without a setting of trust: the gateway sends in its own name."""
     redis_server.erase()
     directory = tmp_path_factory.mktemp("inner")
     with (
@@ -265,7 +265,7 @@ def test_a_path_that_does_not_exist_says_so(platform: Platform) -> None:
 
 
 def test_the_daemon_leaving_ends_the_call_at_the_vendor(platform: Platform) -> None:
-    """It closes a body after 240 s, whatever comes; the vendor would go on for ever."""
+    """The daemon closes a body after 240 s; the vendor would go on for ever."""
     before = len(platform.events())
     sent = llm_body(model="stream", completion_params={"hang_after": 1})
     with posted(platform.gateway, "invoke/llm", sent) as answer:

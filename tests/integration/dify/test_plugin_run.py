@@ -1,4 +1,4 @@
-"""`invokeq plugin run`: unmodified plugins as processes, whose calls go over the queue."""
+"""`invokeq plugin run`: unmodified plugins as processes, with calls over the queue."""
 
 import json
 import os
@@ -49,13 +49,13 @@ class Runner:
         )
 
     def messages(self, *words: str, directory: Path = TOOLBOX) -> list[dict[str, Any]]:
-        """Run it to its good end; gives the messages."""
+        """Run the command to success; return the messages."""
         ended = self.run(*words, "--json", directory=directory)
         assert ended.returncode == 0, ended.stderr
         return [json.loads(line) for line in ended.stdout.splitlines()]
 
     def failure(self, *words: str, directory: Path = TOOLBOX) -> str:
-        """Run it to its bad end; gives all but the head of the line that says why."""
+        """Run the command to failure; return the line of the reason, without the head."""
         ended = self.run(*words, directory=directory)
         assert (ended.returncode, ended.stdout) == (1, ""), ended.stderr
         last = ended.stderr.splitlines()[-1]
@@ -65,20 +65,20 @@ class Runner:
 
 @pytest.fixture
 def worker(redis_url: str, tmp_path: Path) -> Iterator[WorkerProcess]:
-    """A worker with the scripted vendor for all that the plugins ask for."""
+    """A worker with the scripted vendor for all calls of the plugins."""
     with running_worker(redis_url, tmp_path, queues=("llm", "text-embedding", "tts")) as process:
         yield process
 
 
 @pytest.fixture(params=PYTHONS, ids=lambda path: Path(str(path)).parents[1].name)
 def runner(request: pytest.FixtureRequest, redis_url: str, worker: WorkerProcess) -> Runner:
-    """The command with each interpreter that has the SDK."""
+    """The command with each interpreter with the SDK."""
     return Runner(redis_url, str(request.param), worker)
 
 
 @pytest.fixture
 def one_runner(redis_url: str, worker: WorkerProcess) -> Runner:
-    """The command with this interpreter only: for what the SDK's version does not matter to."""
+    """The command with the tests' interpreter only: for tests independent of the SDK's version."""
     return Runner(redis_url, sys.executable, worker)
 
 
@@ -223,7 +223,7 @@ def test_a_tool_calls_other_tools_whose_files_come_whole(runner: Runner) -> None
 def test_an_agent_gets_tools_and_calls_them_as_processes(
     runner: Runner, named: tuple[str, ...]
 ) -> None:
-    """Without --plugin-dir the tool is found in the plugin that lies beside the agent's."""
+    """Without --plugin-dir the tool is found in the plugin beside the agent's."""
     asked = json.dumps([{"name": "shape", "arguments": {"text": "from the model"}}])
     chosen = {"provider": "acme/toolbox/toolbox", "tool": "shape", "parameters": {"count": 4}}
     start, called, end = runner.messages(

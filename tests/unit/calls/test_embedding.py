@@ -216,7 +216,7 @@ async def test_a_fault_in_one_batch_cancels_the_others() -> None:
 
 
 class Odd(ScriptedProvider):
-    """Answers with rows that are given."""
+    """A provider with fixed rows as the answer."""
 
     def __init__(self, *given: "array[float]") -> None:
         super().__init__("scripted", {})

@@ -1,4 +1,4 @@
-"""Moderation: true if any piece is sensitive, and never false for what nobody looked at."""
+"""Moderation: true if any piece is sensitive, and never false for an unread piece."""
 
 import asyncio
 from typing import Any, cast

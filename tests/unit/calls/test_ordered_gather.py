@@ -1,4 +1,4 @@
-"""Jobs run side by side within a bound, and their results come in order."""
+"""Jobs run concurrently within a bound, and the results come in order."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
@@ -12,7 +12,7 @@ from invokeq_providers.calls.ordered_gather import ordered_gather
 
 
 class Jobs:
-    """Jobs that end when their future does, and a note of what became of each."""
+    """Jobs that end with a future, and a record of each job's outcome."""
 
     def __init__(self, count: int) -> None:
         self.count = count

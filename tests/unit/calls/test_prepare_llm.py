@@ -1,4 +1,4 @@
-"""What the facts of a model decide about a request."""
+"""The facts of a model decide about requests."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ TOOL = {"name": "search", "description": "Searches.", "parameters": {"type": "ob
 
 
 class Known(Provider):
-    """A provider with models that differ in their features."""
+    """A provider of models with different features."""
 
     def models(self) -> list[AIModelEntity]:
         return [

@@ -1,4 +1,4 @@
-"""Voices, and what is read of the free-form properties of a model."""
+"""Voices, and the free-form properties of a model."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Reranking keeps the vendor's scores, sorts them, and cuts by threshold before top_n."""
+"""Reranking keeps and sorts the vendor's scores, and cuts by threshold before top_n."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -30,7 +30,7 @@ def content(text: str, content_type: str = "text") -> MultiModalContent:
 
 
 async def serve(bench: Bench, asked: RerankRequest | MultiModalRerankRequest) -> list[Ranked]:
-    """Serve a request to its end, and check that nothing of the ranking is missing."""
+    """Serve a request to the end, and check for a complete ranking."""
     *batches, end = await bench.outputs(asked)
     found: list[Ranked] = []
     for batch in batches:

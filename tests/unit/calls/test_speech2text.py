@@ -1,4 +1,4 @@
-"""Transcription: audio is recognised by its bytes, and nothing else is sent to a vendor."""
+"""Transcription: audio is recognised by the bytes, and only audio is sent to a vendor."""
 
 from typing import Any
 

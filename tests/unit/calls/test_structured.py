@@ -39,7 +39,7 @@ def request(
     tools: list[dict[str, Any]] | None = None,
     **parameters: Any,
 ) -> LLMStructuredOutputRequest:
-    """Ask for an object; `answer` is what the fake model answers, if it is not left to it."""
+    """Return a request for an object; `answer` is the fake model's answer, if not the default."""
     if answer is not None:
         parameters["text"] = answer
     return LLMStructuredOutputRequest.model_validate(
@@ -67,7 +67,7 @@ def objects(outputs: Sequence[Output]) -> list[Any]:
 
 
 async def found(answer: str, **options: Any) -> Any:
-    """Return the object of an answer; check that streamed and whole answers agree."""
+    """Return the object of an answer; streamed and whole answers must agree."""
     whole = objects(await Bench().outputs(request(answer, stream=False, **options)))
     streamed = objects(await Bench().outputs(request(answer, **options)))
     assert len(whole) == 1

@@ -1,4 +1,4 @@
-"""Summaries: never none, cut by tokens, side by side, again until it fits."""
+"""Summaries: never empty, cut by tokens, concurrent, repeated until the result fits."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -27,7 +27,7 @@ LINES = "".join(f"line {n} has six words here\n" for n in range(500))  # 3,000 w
 
 
 class Reader(ScriptedProvider):
-    """Summarises with a function, and keeps what it was asked."""
+    """A provider that summarises with a function, and records the calls."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Reader(ScriptedProvider):
 
     @property
     def texts(self) -> list[str]:
-        """What it was asked to summarise."""
+        """The texts of the recorded calls."""
         return [_shown(call) for call in self.calls]
 
     async def llm(self, call: LLMCall) -> AsyncGenerator[LLMResultChunk, None]:

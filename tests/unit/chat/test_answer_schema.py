@@ -1,4 +1,4 @@
-"""Answers are held to schemas, whatever schema or answer a stranger sends."""
+"""Answers are checked by schemas, even for hostile schemas and answers."""
 
 import sys
 from typing import Any

@@ -33,7 +33,7 @@ FINISH: dict[str, Any] = {"choices": [{"delta": {}, "finish_reason": "stop"}]}
 
 
 class Clock:
-    """A clock that tests move."""
+    """A clock moved by tests."""
 
     def __init__(self) -> None:
         self.now = 0.0

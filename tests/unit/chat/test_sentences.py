@@ -1,4 +1,4 @@
-"""Texts are divided where a voice would pause, and nothing is lost."""
+"""Texts are divided where a voice would pause, without loss."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Stop words that we look for ourselves."""
+"""Stop words found by our own filter."""
 
 import pytest
 from hypothesis import given
@@ -8,7 +8,7 @@ from invokeq_providers.chat.stop import StopFilter
 
 
 def cut(text: str, words: list[str], sizes: list[int]) -> str:
-    """Filter a text that comes in pieces of these sizes."""
+    """Return the filtered text, fed in pieces of the given sizes."""
     stop = StopFilter(words)
     out: list[str] = []
     at = 0

@@ -1,4 +1,4 @@
-"""Every `invoke` command and `attach`, in this process, with the fake session in place of Redis."""
+"""Every `invoke` command and `attach`, in one process, with the fake session instead of Redis."""
 
 import io
 import json
@@ -22,7 +22,7 @@ LONG = "A long story. " * 100
 
 
 class Stdin:
-    """Stdin with these bytes, or a terminal where nobody types."""
+    """Stdin with the given bytes, or a silent terminal."""
 
     def __init__(self, data: bytes | None) -> None:
         self.buffer = io.BytesIO(data or b"")
@@ -33,7 +33,7 @@ class Stdin:
 
 
 class Stdout(io.TextIOWrapper):
-    """Stdout that keeps its bytes."""
+    """Stdout that keeps the bytes."""
 
     def __init__(self, *, terminal: bool = False) -> None:
         self.kept = io.BytesIO()
@@ -83,7 +83,7 @@ def command(
 
 
 def invoke(command: Command, kind: str, *words: str, **how: Any) -> Done:
-    """Run a command that must succeed."""
+    """Run a command; fail on an error exit."""
     done = command("invoke", kind, *words, **how)
     assert done.status == 0, done.err
     return done

@@ -1,4 +1,4 @@
-"""What `invokeq plugin run` writes of messages that mean no good."""
+"""Output of `invokeq plugin run` for hostile messages."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""Parts of the gateway that need no server."""
+"""Parts of the gateway, without a server."""
 
 import asyncio
 import logging

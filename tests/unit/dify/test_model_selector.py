@@ -1,4 +1,4 @@
-"""What a model-selector offers, and what it holds once a model is picked."""
+"""The choices of a model-selector, and the value after a choice."""
 
 from typing import Any
 

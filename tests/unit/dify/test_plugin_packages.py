@@ -1,4 +1,4 @@
-"""Reading plugins from folders and .difypkg files, and what they need to run."""
+"""Reading plugins from folders and .difypkg files, and preparing environments."""
 
 import sys
 import zipfile
@@ -169,7 +169,7 @@ def test_requirements_that_cannot_be_read(
 
 @pytest.fixture
 def pythons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Have pyenv with three versions, and nothing in PATH."""
+    """Fake pyenv with three versions, and an empty PATH."""
     for version in ("3.12.4", "3.12.11", "3.14.0"):
         binary = tmp_path / "versions" / version / "bin"
         binary.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Values of a tool's parameters: read by their types, refused with a line that names them."""
+"""Values of a tool's parameters: read by type, refused with a line that names the parameter."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""What plugins declare, what they say, and the files that they are handed."""
+"""Declarations of plugins, messages of plugins, and files for plugins."""
 
 import base64
 import shutil

@@ -1,4 +1,4 @@
-"""A plugin's process over its stdin and stdout, with a plugin that can misbehave."""
+"""A plugin's process over stdin and stdout, with a misbehaving plugin."""
 
 import asyncio
 import logging
@@ -41,7 +41,7 @@ async def process(package: PluginPackage) -> AsyncGenerator[PluginProcess, None]
 
 
 async def ask(process: PluginProcess, action: str, **request: Any) -> list[dict[str, Any]]:
-    """Run one session to its end."""
+    """Return all messages of one session."""
     on_reverse = request.pop("on_reverse", None)
     session = process.invoke("tool", action, request, user_id="ann", on_reverse=on_reverse)
     async with aclosing(session) as messages:
@@ -212,7 +212,7 @@ async def test_without_anybody_to_answer_a_call_is_refused(process: PluginProces
 
 
 async def test_a_closed_session_is_dropped_and_its_calls_refused(process: PluginProcess) -> None:
-    """Hangs without `refusal`: the plugin waits for an answer that nobody gives."""
+    """Hangs without `refusal`: the plugin waits for an answer for ever."""
     session = process.invoke("tool", "leave", {}, user_id="ann")
     await anext(session)
     await session.aclose()
@@ -260,7 +260,7 @@ def _can_unshare() -> bool:
 
 @pytest.mark.skipif(not _can_unshare(), reason="no right to make a process 1")
 async def test_the_parent_of_a_plugin_is_never_process_1(package: PluginPackage) -> None:
-    """The SDK ends itself then; fails without the fork in launch.py."""
+    """The SDK then ends the process; fails without the fork in launch.py."""
     script = (
         "import asyncio, os, sys\n"
         "from invokeq.dify.plugins import PluginProcess, load_package\n"

@@ -1,4 +1,4 @@
-"""What a reverse invocation is answered with, whatever it came over."""
+"""Answers to reverse invocations, over every channel."""
 
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
@@ -103,7 +103,7 @@ async def test_a_tool_choice_of_none_leaves_out_the_tools(
 
 
 async def test_a_short_text_is_summarised_too(session: FakeAsyncSession) -> None:
-    """Whether it is long enough is the SDK's to decide, before it asks."""
+    """The SDK decides before the call whether the text is long enough."""
     session.model.summary.answers("brief")
     assert await answers(session, "system_summary", text="a", instruction="b") == [
         {"summary": "brief"}
@@ -202,7 +202,7 @@ async def test_every_kind_has_an_answer(session: FakeAsyncSession) -> None:
 
 
 class EchoRequest(CallRequest):
-    """The request of a kind that another package brings."""
+    """The request of another package's kind."""
 
     kind: Literal["acme_echo"] = "acme_echo"
     model_type: ClassVar[ModelType] = ModelType.LLM
@@ -211,7 +211,7 @@ class EchoRequest(CallRequest):
 async def echo(
     session: FakeAsyncSession, payload: Mapping[str, Any]
 ) -> AsyncGenerator[dict[str, Any], None]:
-    """Answer a reverse invocation of that kind."""
+    """Answer a reverse invocation of the kind."""
     del session
     yield {"echo": payload["text"]}
     yield {"echo": "end"}
@@ -234,7 +234,7 @@ ECHO = CallKind(
 
 @pytest.fixture
 def installed_kind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Install a package that brings a kind of its own."""
+    """Install a package with a new kind."""
     entry = EntryPoint("acme_echo", f"{__name__}:ECHO", kinds.ENTRY_POINTS)
     monkeypatch.setattr(kinds, "entry_points", lambda group: [entry])  # pyright: ignore[reportUnknownArgumentType, reportUnknownLambdaType]
     kinds.call_kinds.cache_clear()

@@ -1,4 +1,4 @@
-"""The thread of the local model, with a llama.cpp that does what tests say."""
+"""The thread of the local model, with a fake llama.cpp."""
 
 import asyncio
 import os
@@ -33,7 +33,7 @@ def said(text: str) -> dict[str, Any]:
 
 
 class FakeServer:
-    """Sends events until it is told to stop; `sent` counts, `stopped` is what it was told."""
+    """A server that sends events until stopped; `sent` counts, `stopped` is the last answer."""
 
     def __init__(self, events: list[dict[str, Any]], *, hold: bool = False) -> None:
         self.events = events

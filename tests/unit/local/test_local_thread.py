@@ -1,4 +1,4 @@
-"""The thread of a local model, with work that does what tests say."""
+"""The thread of a local model, with work under the control of tests."""
 
 import asyncio
 import threading
@@ -19,7 +19,7 @@ from tests.support.waiting import eventually_async
 
 
 class Gate:
-    """Work that waits, looking at its `Stop`, until the test opens it."""
+    """Work that waits, with checks of the `Stop`, until opened by the test."""
 
     def __init__(self) -> None:
         self.begun = threading.Event()

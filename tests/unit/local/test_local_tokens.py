@@ -1,4 +1,4 @@
-"""Reads the head of small GGUF files that were written by hand."""
+"""The heads of small GGUF files, written by hand."""
 
 import struct
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The fake vendor does what its plan says."""
+"""The fake vendor follows the plan."""
 
 import asyncio
 from collections.abc import Sequence
@@ -59,7 +59,7 @@ async def run(*args: Any, **more: Any) -> list[LLMResultChunk]:
 
 
 class FakeTime:
-    """A loop's clock that only sleeping moves; it notes the times that were slept until."""
+    """A loop's clock, moved by sleeping only; records the times of waking."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0

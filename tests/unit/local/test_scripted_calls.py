@@ -1,4 +1,4 @@
-"""The fake vendor's calls of the other kinds do what their plans say."""
+"""The fake vendor's calls of the other kinds follow the plans."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Asks of several callers in one call, with a model that answers when the test says so."""
+"""Calls of several callers in one batch, with a model under the control of the test."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ from invokeq_providers.wrappers.batching import MicroBatcher, split_exactly
 
 
 class Model:
-    """Answers `x` with `X`; holds its calls while `held`, refuses what is in `refused`."""
+    """A model that answers `x` with `X`, waits while `held`, and fails for texts in `refused`."""
 
     def __init__(self, *, held: bool = False) -> None:
         self.calls: list[list[str]] = []
@@ -47,7 +47,7 @@ class Model:
 
 
 class Callers:
-    """Asks a batcher; an ask is as large as it has letters."""
+    """Callers of one batcher; the size of a call is the number of letters."""
 
     def __init__(self, model: Model, at_once: int | None = 1, wait_s: float = 0.0) -> None:
         self.batcher = MicroBatcher[str, str, str](model, concurrency=at_once, wait_s=wait_s)
@@ -64,13 +64,13 @@ class Callers:
 
 
 async def turns() -> None:
-    """Let everything run that can."""
+    """Run all tasks until each one waits."""
     for _ in range(10):
         await asyncio.sleep(0)
 
 
 async def test_what_comes_while_a_call_runs_goes_together_in_the_next() -> None:
-    """Without the bound on calls at once, each goes alone, as it does at another key."""
+    """Without the bound on concurrent calls, each call goes alone, as at another key."""
     model = Model(held=True)
     callers = Callers(model)
     tasks = callers.ask("a")
@@ -119,7 +119,7 @@ async def test_a_full_call_waits_neither_for_company_nor_for_others() -> None:
 
 
 async def test_nobody_waits_longer_than_the_bound() -> None:
-    """Without the timer it would wait for ever, as in the test before."""
+    """Without the timer the call would wait for ever, as in the test before."""
     model = Model(held=True)
     callers = Callers(model, at_once=None, wait_s=0.01)
     loop = asyncio.get_running_loop()

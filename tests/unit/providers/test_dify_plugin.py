@@ -1,4 +1,4 @@
-"""The parts of the provider of plugins that need no plugin: forms, YAML, errors, answers, pool."""
+"""The parts of the provider of plugins, without a plugin: forms, YAML, errors, answers, pool."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -87,7 +87,7 @@ models:
 
 
 def declared(folder: Path, files: Mapping[str, str]) -> list[str]:
-    """Read the names of the models of a plugin with these files."""
+    """Return the names of the models of a plugin with the given files."""
     manifest = MANIFEST.replace("tools: [provider/fake.yaml]", "models: [provider.yaml]")
     write_plugin(folder, manifest=manifest)
     (folder / "models").mkdir()
@@ -214,7 +214,7 @@ def test_restarts_are_spaced_out() -> None:
 
 
 class FakeProcess:
-    """Stands for a process that ends when it is told to."""
+    """A fake process that ends on demand."""
 
     sessions = 0
 

@@ -1,4 +1,4 @@
-"""Model facts: what ships, and how an operator changes it."""
+"""Model facts: the shipped facts, and changes by an operator."""
 
 from decimal import Decimal
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a vendor's HTTP answer says in our terms."""
+"""A vendor's HTTP errors become errors of our tree."""
 
 from email.utils import formatdate
 from typing import Any

@@ -1,4 +1,4 @@
-"""The OpenAI provider against answers that no well-behaved server gives."""
+"""The OpenAI provider against answers of misbehaving servers."""
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, asynccontextmanager
@@ -32,7 +32,7 @@ Handler = Callable[[httpx2.Request], httpx2.Response]
 
 
 class Body(httpx2.AsyncByteStream):
-    """A body that may break off; it knows whether it was closed."""
+    """A body that may break off; `closed` says whether a reader closed the body."""
 
     def __init__(self, *pieces: bytes | Exception) -> None:
         self.pieces = pieces
@@ -49,7 +49,7 @@ class Body(httpx2.AsyncByteStream):
 
 
 class Vendor:
-    """Answers every request with the next of its answers, the last one again and again."""
+    """A transport with a list of answers, one for each request; the last answer repeats."""
 
     def __init__(self, *answers: httpx2.Response | Exception | Body | bytes) -> None:
         self.answers = list(answers)

@@ -25,7 +25,7 @@ from invokeq_providers.scripted import ScriptedProvider
 
 
 class ThirdParty(Provider):
-    """A provider as another distribution brings it."""
+    """A provider of another distribution."""
 
     def models(self) -> Sequence[AIModelEntity]:
         return []

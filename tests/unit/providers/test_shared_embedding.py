@@ -25,7 +25,7 @@ HOUR_MS = 3_600_000
 
 
 class Vendor(ScriptedProvider):
-    """Keeps the calls that reach it; a text `bad` spoils the whole answer."""
+    """A provider that records calls; a text `bad` spoils the whole answer."""
 
     def __init__(self, name: str, options: dict[str, Any]) -> None:
         super().__init__(name, options)
@@ -51,7 +51,7 @@ def call(provider: Provider, *texts: str, **changes: Any) -> EmbeddingCall:
 
 
 async def test_callers_get_their_own_vectors_of_one_call() -> None:
-    """With `batch` left out there are three calls, each with its user."""
+    """Without `batch` there are three calls, each with a user."""
     vendor, provider = shared(texts=4)
     groups = [["a", "b"], ["c"], ["d"]]
     found = await asyncio.gather(

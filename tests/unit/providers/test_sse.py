@@ -1,4 +1,4 @@
-"""Server-sent events, however the network cuts them."""
+"""Server-sent events, for every cut by the network."""
 
 import pytest
 from hypothesis import given
