@@ -33,8 +33,7 @@ def embed(
 ) -> None:
     """Turn texts into vectors.
 
-    Without --json this says how many there are and of how many dimensions; with it, the whole
-    result is one JSON document.
+    Prints the number of vectors and dimensions; with --json, the whole result as one JSON document.
     """
     from invokeq.cli.render.results import show_vectors
     from invokeq.protocol.entities import EmbeddingInputType

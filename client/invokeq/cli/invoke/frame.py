@@ -1,7 +1,7 @@
 """The frame of every `invokeq invoke` command: common options, session, Ctrl-C, detaching.
 
-A command declares options of its own, a function to submit the call, and a function to show the
-answer. The frame does the rest.
+A command declares the options of the call, a function to submit the call, and a function to show
+the answer. The frame does the rest.
 """
 
 import inspect
@@ -88,6 +88,8 @@ def invoke_command(command: Callable[..., None]) -> Callable[..., None]:
         }
         command(Frame(plugin, redis, extras, detach, Meter()), **own)
 
+    # A typer callback is read by signature alone, so the two sets of options can be joined here
+    # instead of being repeated in every command.
     _, *declared = inspect.signature(command).parameters.values()
     *common, _ = inspect.signature(run).parameters.values()
     run.__name__, run.__doc__ = command.__name__, command.__doc__

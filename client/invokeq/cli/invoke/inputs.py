@@ -26,7 +26,10 @@ def read_text(name: str, argument: str | None, file: str | None = None) -> str:
 
 
 def read_texts(name: str, arguments: list[str] | None, file: str | None = None) -> list[str]:
-    """Return the arguments, else the non-blank lines of the file or of stdin."""
+    """Return the arguments, else the non-blank lines of the file or of stdin.
+
+    Raises InvalidRequestError without any text, or for input outside UTF-8.
+    """
     if arguments and file is not None:
         raise _both(name)
     if arguments and arguments != [STDIN]:

@@ -65,7 +65,7 @@ def llm(
         ),
     ] = False,
 ) -> None:
-    """Ask a large language model and show its answer while it is made.
+    """Ask a large language model and show the answer as it arrives.
 
     The answer goes to stdout. Tokens, price, times, worker and request id follow on stderr. Ctrl-C
     cancels the invocation.
@@ -73,6 +73,7 @@ def llm(
     from invokeq.cli.invoke.schema import read_schema
     from invokeq.cli.render.answer import show_answer
 
+    # All input is read and checked before the frame connects: a typing error costs no round trip.
     config = {**split_model(model), "completion_params": parse_parameters(param or [])}
     wanted = None if schema is None else read_schema(schema)
     messages = prompt_messages(system, read_text("PROMPT", prompt, file))
@@ -90,7 +91,7 @@ def llm(
 
 
 def parse_parameters(texts: list[str]) -> dict[str, Any]:
-    """Parse `key=value` texts; a value that is not JSON stays a text."""
+    """Parse `key=value` texts; a value outside JSON stays a text."""
     import orjson
 
     parameters: dict[str, Any] = {}

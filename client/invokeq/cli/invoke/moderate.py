@@ -1,4 +1,4 @@
-"""`invokeq invoke moderate`: tell whether a text is sensitive."""
+"""`invokeq invoke moderate`: judge whether a text is sensitive."""
 
 from functools import partial
 from typing import Annotated, Final
@@ -29,9 +29,10 @@ def moderate(
     file: File = None,
     as_json: Json = False,
 ) -> None:
-    """Tell whether a text is sensitive.
+    """Judge whether a text is sensitive.
 
-    Prints `clean` and exits with 0, or prints `sensitive` and exits with 3. A fault is neither.
+    Prints `clean` and exits with 0, or prints `sensitive` and exits with 3. Errors have other
+    exit codes.
     """
     from invokeq.cli.render.results import show_verdict
 

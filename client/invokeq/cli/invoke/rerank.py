@@ -37,9 +37,9 @@ def rerank(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Rank documents by how well they fit a query.
+    """Rank documents by relevance to a query.
 
-    Shows the best first, with its score and its place, from 0, among those given.
+    Shows the best first, with score and index, from 0, among the given documents.
     """
     from invokeq.cli.render.results import show_ranking
 

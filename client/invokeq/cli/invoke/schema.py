@@ -7,7 +7,7 @@ from invokeq.protocol.errors import InvalidRequestError
 
 
 def read_schema(text: str) -> dict[str, Any]:
-    """Return a schema from a file, or from the text itself if the text is JSON.
+    """Return a schema from inline JSON, or from the file of the given name.
 
     Raises InvalidRequestError unless the schema is a JSON object.
     """

@@ -30,10 +30,9 @@ def stt(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write down what is said in an audio file.
+    """Transcribe an audio file.
 
-    mp3, wav, flac, ogg, m4a, mp4, webm and aac are recognised by what is in them, whatever the
-    file is called.
+    mp3, wav, flac, ogg, m4a, mp4, webm and aac are recognised by content, not by file name.
     """
     from invokeq.cli.render.results import show_text
 

@@ -1,4 +1,4 @@
-"""`invokeq invoke summary`: summarize a text with the model that the operator chose."""
+"""`invokeq invoke summary`: summarise a text with the operator's summary model."""
 
 from functools import partial
 from typing import Annotated, Final
@@ -16,7 +16,7 @@ EXAMPLES: Final = (
 )
 
 MIN_LENGTH: Final = 1024
-"""Characters; a shorter text is its own summary, as in Dify's SDK."""
+"""Characters; a shorter text comes back unchanged, as in Dify's SDK."""
 
 
 @invoke_command
@@ -37,8 +37,8 @@ def summary(
 ) -> None:
     """Summarise a text.
 
-    The operator's summary model does it; `[system] summary_model` in the workers' invokeq.toml
-    says which. A text that is short already comes back as it is, and nothing is asked.
+    Uses the operator's summary model: `[system] summary_model` in the workers' invokeq.toml. A
+    short text comes back unchanged, without a call.
     """
     from invokeq.cli.render.output import write_json, write_plain
     from invokeq.cli.render.results import show_text

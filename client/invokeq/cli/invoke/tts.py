@@ -44,12 +44,12 @@ def tts(
 ) -> None:
     """Speak a text.
 
-    The audio is written while it is made, segment by segment, each of which plays alone, as does
-    the whole. Ctrl-C cancels the invocation and leaves what there is.
+    Audio is written as it arrives, segment by segment. Each segment plays alone, as does the whole.
+    Ctrl-C cancels the invocation and keeps the audio written so far.
     """
     from invokeq.cli.render.audio import check_output, show_audio
 
-    if not frame.detach:
+    if not frame.detach:  # before the call, which costs money
         check_output(output, as_json=as_json)
     frame.run_invocation(
         lambda session: session.model.tts.submit(

@@ -40,8 +40,8 @@ def attach(
 ) -> None:
     """Show the answer of an invocation started elsewhere.
 
-    It comes from its start, or from --after on, while it is made or afterwards. Streams can be read
-    until ten minutes after their end. Ctrl-C leaves the invocation running and says how to go on.
+    Shows a running or a finished answer, from the start or from --after on. A stream can be read
+    until ten minutes after the end. Ctrl-C leaves the invocation running and shows how to go on.
     """
     from invokeq.cli.render.meter import Meter
     from invokeq.cli.render.retries import show_retry, write_retry

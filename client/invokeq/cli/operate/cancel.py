@@ -18,10 +18,10 @@ def cancel(
     ],
     redis: Redis = None,
 ) -> None:
-    """Stop invocations, whether they wait or run.
+    """Stop waiting and running invocations.
 
-    One that waits never runs; of one that runs, the call of the model is ended. Exits with 1 if
-    there was nothing to stop for one of them.
+    A waiting invocation never runs. For a running invocation, the worker ends the model call. Exits
+    with 1 if one of the invocations neither waits nor runs.
     """
     from invokeq.protocol.redis.keys import check_request_id
     from invokeq.session import Session
@@ -46,6 +46,7 @@ def _cancel(session: "Session", request_id: str) -> bool:
     except StreamExpiredError:
         write_note(f"{request_id}: nothing to stop: it is not known, or its stream has expired")
         return False
+    # Race: the invocation may end between the two round trips; the plan's reply decides.
     if not parts_of(session).transport.run(cancel_plan(request_id, reason="operator")):
         after = session.attach(request_id).status()
         write_note(f"{request_id}: nothing to stop: it is {after.state}")

@@ -64,10 +64,12 @@ def gateway(
 ) -> None:
     """Serve plugins of Dify's install method serverless, and Dify's plugin daemon.
 
-    The first SIGTERM or Ctrl-C lets what runs finish within the grace time, the second ends it.
+    The first SIGTERM or Ctrl-C lets running calls finish within the grace time; the second ends
+    all calls.
 
-    The operator must trust its lane: [plugins.gateway] trusted = true in invokeq.toml.
+    The operator must trust the gateway: [plugins.gateway] trusted = true in invokeq.toml.
     """
+    # Checked by hand, so that a missing extra is an error with the pip command, not a traceback.
     for package in ("starlette", "uvicorn"):
         if find_spec(package) is None:
             feature = "invokeq gateway"

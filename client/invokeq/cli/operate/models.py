@@ -33,10 +33,10 @@ def models(
     as_json: Json = False,
     redis: Redis = None,
 ) -> None:
-    """List the models that live workers serve.
+    """List the models of live workers.
 
-    With their features, context size (tokens) and price. `PROVIDER/*` stands for a provider that
-    takes other names too. Exits with 1 if there is nothing to list.
+    With features, context size (tokens) and price. `PROVIDER/*` stands for a provider with further
+    model names. Exits with 1 if the list is empty.
     """
     from invokeq.dify.model_selector import Scope
     from invokeq.session import Session

@@ -3,7 +3,7 @@
 Several reads make up the snapshot, so parts may be inconsistent. Costs at most six round trips
 (seven when a worker's catalog is new), five commands a lane and one a worker, and shows at most
 MAX_RUNNING running invocations. Plugins can write job fields, so decoding is lenient:
-bytes that are not text as `\ufffd`, broken times and numbers as missing.
+bytes outside UTF-8 as `\ufffd`, broken times and numbers as missing.
 """
 
 from dataclasses import dataclass
@@ -94,6 +94,7 @@ def read_overview(directory: Directory, max_running: int = MAX_RUNNING) -> Plan[
     (seconds, _), suspended, lists = yield Batch(
         [("TIME",), ("EXISTS", keys.SUSPENDED), ("SMEMBERS", keys.QUEUES)]
     )
+    # Names of keys can be foreign: a plugin can write to RQ's set of queues.
     names = sorted({keys.lane_of(text_of(key)) for key in lists})
     lanes = yield from _read_lanes(names, int(seconds), max_running)
     held: list[int] = []
@@ -128,6 +129,7 @@ def _read_lanes(names: list[str], now: int, max_running: int) -> Plan[list[_Lane
             ("LINDEX", keys.lane_list(name), 0),
             ("ZCARD", keys.registry("wip", name)),
             ("ZRANGE", keys.registry("wip", name), 0, max_running - 1),
+            # RQ cleans registries only at times, so jobs past their expiry are not counted.
             ("ZCOUNT", keys.registry("failed", name), now, "+inf"),
         ]
     if not commands:

@@ -31,9 +31,9 @@ def status(
     as_json: Json = False,
     redis: Redis = None,
 ) -> None:
-    """Show lanes, workers and what runs, or one invocation.
+    """Show lanes, workers and running invocations, or one invocation.
 
-    Without REQUEST_ID this is the operator's view, which needs the right to read all of RQ's keys.
+    Without REQUEST_ID, shows the operator's view, which needs the right to read all of RQ's keys.
     Lanes show how many invocations wait, run and have failed, how long the first in line has been
     waiting, and how many live workers listen.
     """

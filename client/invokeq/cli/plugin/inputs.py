@@ -46,7 +46,10 @@ def _json_or_text(text: str) -> Any:
 def read_credentials(
     texts: Iterable[str], env: Mapping[str, str] = os.environ
 ) -> dict[str, dict[str, Any]]:
-    """Return credentials by provider; credentials without a provider are under the empty name."""
+    """Return credentials by provider; credentials without a provider are under the empty name.
+
+    Raises InvalidRequestError, never with a value in the text.
+    """
     found: dict[str, dict[str, Any]] = {}
     for text in texts:
         pairs = _of_file(text[1:]) if text.startswith(OF_FILE) else [_split("--credentials", text)]

@@ -26,6 +26,7 @@ async def show_messages(
 ) -> None:
     """Print each message; save files into the directory `output`, if given."""
     sink = _JsonSink(output) if as_json else _TextSink(output)
+    # Ctrl-C may come in the middle of a line of text.
     try:
         async for message in messages:
             sink.show(message)
@@ -60,6 +61,7 @@ class _Files:
 
     def _free(self, name: str) -> Path:
         assert self._directory is not None
+        # Files of an earlier run stay: a number is added until the name is free.
         path = wanted = self._directory / name
         number = self._count
         while path.exists():

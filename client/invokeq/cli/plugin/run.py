@@ -1,4 +1,4 @@
-"""`invokeq plugin run`: call an unmodified Dify plugin, as a process of its own."""
+"""`invokeq plugin run`: call an unmodified Dify plugin, in a separate process."""
 
 from contextlib import aclosing
 from pathlib import Path
@@ -69,12 +69,12 @@ def run(
     ] = False,
     redis: Redis = None,
 ) -> None:
-    """Run a tool or an agent strategy of a Dify plugin, which stays as it is.
+    """Run a tool or an agent strategy of an unmodified Dify plugin.
 
-    The plugin runs as a process of its own; on first use a venv is made for it from its
-    requirements. Its calls of models go over the queue under its own name, AUTHOR/NAME.
+    The plugin runs in a separate process; on first use a venv is made from the plugin's
+    requirements. Model calls go over the queue under the plugin's name, AUTHOR/NAME.
 
-    Its messages go to stdout while it makes them. Ctrl-C ends the plugin and what it has asked for.
+    Messages go to stdout as they arrive. Ctrl-C ends the plugin and cancels the plugin's calls.
     """
     import asyncio
 
@@ -120,6 +120,7 @@ async def _run_call(
     meter = Meter()
     async with PluginPlatform(Catalog(plugin, others), options) as host:
         messages = (host.run_tool if kind == "tool" else host.run_strategy)(name, given)
+        # Closed before the host ends: Ctrl-C in the middle must end the plugin's call first.
         async with aclosing(messages):
             await show_messages(meter.watch_async(messages), output=output, as_json=as_json)
         parts = [f"messages: {meter.count}", f"calls: {host.calls}", *meter.times("message")]
@@ -127,7 +128,11 @@ async def _run_call(
 
 
 def _choose(plugin: "Plugin", tool: str | None, strategy: str | None) -> tuple[str, str]:
-    """Return the kind to run, tool or strategy, and its name; an only one need not be named."""
+    """Return the kind to run, tool or strategy, and the name.
+
+    Without options, the plugin must have exactly one tool or strategy. Raises InvalidRequestError
+    otherwise.
+    """
     tools = [known.name for known in plugin.declarations.tools]
     strategies = [known.name for known in plugin.declarations.strategies]
     named = [pair for pair in (("tool", tool), ("strategy", strategy)) if pair[1] is not None]
@@ -135,6 +140,7 @@ def _choose(plugin: "Plugin", tool: str | None, strategy: str | None) -> tuple[s
         raise InvalidRequestError(field="--strategy", problem="does not go with --tool")
     if named:
         kind, name = named[0][0], str(named[0][1])
+        # A lookup for the error alone: an unknown name must not cost a process.
         (plugin.tool if kind == "tool" else plugin.strategy)(name)
         return kind, name
     alone = [*(("tool", known) for known in tools), *(("strategy", known) for known in strategies)]
