@@ -73,6 +73,7 @@ def _blocking_pool(address: Address, options: dict[str, Any]) -> ConnectionPool:
     if address.kind == "cluster":
         over_tls = options.get("connection_class") is not None
         kind = AtRQOverTLS if over_tls else AtRQ
+        # An option of pools, which a connection refuses.
         of_node = {name: value for name, value in options.items() if name != "max_connections"}
         own: dict[str, Any] = {
             "connection_class": kind,

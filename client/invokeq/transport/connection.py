@@ -109,6 +109,7 @@ class RedisConnection:
             await connection.disconnect(nowait=True)
 
     async def _connect(self) -> AbstractConnection:
+        # Kept only once connected: a failed login must leave no half-open connection behind.
         connection = self.pool.make_connection()
         await connection.connect()
         self._connection = connection

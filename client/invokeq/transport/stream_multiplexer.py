@@ -140,6 +140,7 @@ class StreamMultiplexer:
         loop = asyncio.get_running_loop()
         begun = loop.time()
         block = max(1, int((min(waiter.due for waiter in group) - begun) * 1000))
+        # One COUNT bounds every stream of an XREAD, so the smallest limit counts.
         count = min(waiter.wait.limit for waiter in group)
         streams = [waiter.wait.stream for waiter in group]
         places = [waiter.wait.after for waiter in group]
@@ -161,6 +162,7 @@ class StreamMultiplexer:
             self._waiters += group
             return 0
         if isinstance(reply, ResponseError):
+            # Alone in the read: the error belongs to the only waiter.
             _answer(group[0], reply)
             return 0
         return self._answer_group(group, reply, now)

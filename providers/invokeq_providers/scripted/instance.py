@@ -34,6 +34,7 @@ def _instance(schema: Schema, root: Schema, depth: int) -> Any:
         properties = cast(Mapping[str, Schema], schema.get("properties", {}))
         below = properties.items() if depth else ()
         return {name: _instance(child, root, depth - 1) for name, child in below}
+    # An empty list ends a schema that contains itself.
     if kind == "array":
         items = schema.get("items")
         return [_instance(items, root, depth - 1)] if items and depth else []

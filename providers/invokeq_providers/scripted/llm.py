@@ -51,6 +51,7 @@ class ScriptedAnswer:
         pace = _Pace(plan)
         obeys = plan.hang_after is not None or plan.fail_after is not None
         tool_calls = self._tool_calls()
+        # The vendor's part of stop words: real vendors cut the answer themselves.
         stop = StopFilter(call.stop)
         limit = call.parameters.get("max_tokens")
         index = 0

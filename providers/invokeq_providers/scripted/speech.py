@@ -27,6 +27,7 @@ def speak(text: str, voice: str, frames: int | None) -> bytes:
 
 def transcript(audio: bytes) -> str | None:
     """Return the words of joined segments; None for audio from elsewhere."""
+    # A tag may come anywhere: players and vendors join segments without a look inside.
     texts = list(_titles(audio))
     return "".join(texts) if texts else None
 

@@ -1,4 +1,4 @@
-"""The gateway from the view of Dify's plugin daemon: requests and answers in the daemon's format."""
+"""The gateway from the view of Dify's plugin daemon: requests and answers in the daemon's form."""
 
 import json
 import struct
