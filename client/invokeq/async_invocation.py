@@ -1,4 +1,4 @@
-"""The same invocation for asyncio; see `invokeq.invocation` for its promises."""
+"""The same invocation for asyncio; see `invokeq.invocation` for the promises."""
 
 import contextlib
 from collections.abc import AsyncGenerator
@@ -29,19 +29,21 @@ class AsyncInvocation(BaseInvocation[AsyncTransport, Item, Result], Generic[Item
     async def result(self) -> Result:
         """Read to the end and return the whole result; raises the error of a bad end.
 
-        For text and speech whose beginning was read before, or left out by `attach(after=...)`, the
-        result is the rest; for vectors and rankings that is a PartialAnswerError.
+        If the beginning was read before, or skipped by `attach(after=...)`, the result of text and
+        speech is the rest; vectors and rankings raise PartialAnswerError.
         """
         items = [item async for item in self]
         return self._decoder.result_of(iter(items))
 
     async def cancel(self) -> bool:
-        """Stop the invocation, queued or running; return False if it had ended already."""
+        """Stop the invocation, queued or running; return False if already ended."""
         return await self._run(control.cancel(self.request_id))
 
     async def detach(self) -> None:
-        """Let the invocation run on without a reader; others can attach until ten minutes after its
-        end."""
+        """Let the invocation run on without a reader.
+
+        Others can attach until ten minutes after the end.
+        """
         self._detach()
         await self._run(control.detach(self.request_id))
 
@@ -50,9 +52,10 @@ class AsyncInvocation(BaseInvocation[AsyncTransport, Item, Result], Generic[Item
         return await self._run(control.status(self.request_id))
 
     async def close(self) -> None:
-        """End the reading; cancels a running invocation, unless it is detached."""
+        """End the reading; cancels a running invocation, unless detached."""
         if self._items is not None:
             await self._items.aclose()
+        # Without a first `next()` the generator never ran, and neither did its `finally`.
         await self._leave()
 
     async def __aenter__(self) -> Self:
@@ -83,7 +86,7 @@ class AsyncInvocation(BaseInvocation[AsyncTransport, Item, Result], Generic[Item
 
     async def _leave(self) -> None:
         if self._stop_reading():
-            # Without Redis there is no way to cancel now: the lease lapses, and that cancels.
+            # Without Redis there is no way to cancel now: the lapse of the lease will cancel.
             with contextlib.suppress(BrokerUnavailableError):
                 await self._run(control.cancel(self.request_id))
 

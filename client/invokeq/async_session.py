@@ -24,7 +24,7 @@ class AsyncSession(BaseSession[AsyncTransport, AsyncModels]):
     ) -> list[AsyncInvocation[Item, Result]]:
         """Enqueue calls of any kinds, all or none; see `Session.submit_many`.
 
-        When the task is cancelled meanwhile, submitted calls lapse with their leases; detached ones
+        When the task is cancelled meanwhile, submitted calls lapse with the leases; detached calls
         run on.
         """
         listed = list(calls)
@@ -43,11 +43,11 @@ class AsyncSession(BaseSession[AsyncTransport, AsyncModels]):
         return AsyncInvocation(self._parts.transport, reader, decoder, detached=True)
 
     async def workers(self) -> tuple[LiveWorker, ...]:
-        """Return the live workers with what they serve."""
+        """Return the live workers, with models. At most two round trips; none while fresh."""
         return await self._parts.transport.run(self._parts.directory.workers())
 
     async def close(self) -> None:
-        """Close the connections; running invocations go on until their reader's lease lapses."""
+        """Close the connections; running invocations go on until the reader's lease lapses."""
         await self._parts.transport.close()
 
     async def __aenter__(self) -> Self:

@@ -1,6 +1,6 @@
 """The entities of model calls, with the names and fields of Dify's SDK.
 
-A public face: what goes into `session.model.*` and what comes out.
+A public face: the arguments and the results of `session.model.*`.
 """
 
 from invokeq.protocol.entities import (

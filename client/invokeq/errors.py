@@ -1,4 +1,4 @@
-"""Every error that invokeq raises; the tree is drawn in `invokeq.protocol.errors`."""
+"""Every error raised by invokeq; the tree is drawn in `invokeq.protocol.errors`."""
 
 from invokeq.protocol.errors import (
     BrokerFullError,

@@ -1,8 +1,7 @@
-"""One invocation as its caller holds it: an iterator, a handle, and a context manager.
+"""One invocation in the hands of the caller: an iterator, a handle, and a context manager.
 
-Ordering: chunks come in the order in which the model made them. Loss and duplication: none, also
-across a reconnect. Closing the iteration before its end, or dropping it, cancels the invocation,
-unless it is detached.
+Ordering: chunks come in the model's order. Loss and duplication: none, also across a reconnect.
+Closing or dropping an unfinished iteration cancels the invocation, unless detached.
 """
 
 import contextlib
@@ -33,18 +32,20 @@ class Invocation(BaseInvocation[Transport, Item, Result], Generic[Item, Result])
     def result(self) -> Result:
         """Read to the end and return the whole result; raises the error of a bad end.
 
-        For text and speech whose beginning was read before, or left out by `attach(after=...)`, the
-        result is the rest; for vectors and rankings that is a PartialAnswerError.
+        If the beginning was read before, or skipped by `attach(after=...)`, the result of text and
+        speech is the rest; vectors and rankings raise PartialAnswerError.
         """
         return self._decoder.result_of(iter(self))
 
     def cancel(self) -> bool:
-        """Stop the invocation, queued or running; return False if it had ended already."""
+        """Stop the invocation, queued or running; return False if already ended."""
         return self._run(control.cancel(self.request_id))
 
     def detach(self) -> None:
-        """Let the invocation run on without a reader; others can attach until ten minutes after its
-        end."""
+        """Let the invocation run on without a reader.
+
+        Others can attach until ten minutes after the end.
+        """
         self._detach()
         self._run(control.detach(self.request_id))
 
@@ -53,9 +54,10 @@ class Invocation(BaseInvocation[Transport, Item, Result], Generic[Item, Result])
         return self._run(control.status(self.request_id))
 
     def close(self) -> None:
-        """End the reading; cancels a running invocation, unless it is detached."""
+        """End the reading; cancels a running invocation, unless detached."""
         if self._items is not None:
             self._items.close()
+        # Without a first `next()` the generator never ran, and neither did its `finally`.
         self._leave()
 
     def __enter__(self) -> Self:
@@ -86,7 +88,7 @@ class Invocation(BaseInvocation[Transport, Item, Result], Generic[Item, Result])
 
     def _leave(self) -> None:
         if self._stop_reading():
-            # Without Redis there is no way to cancel now: the lease lapses, and that cancels.
+            # Without Redis there is no way to cancel now: the lapse of the lease will cancel.
             with contextlib.suppress(BrokerUnavailableError):
                 self._run(control.cancel(self.request_id))
 

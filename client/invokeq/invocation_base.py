@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 
 
 class BaseInvocation(Generic[TransportT, Item, Result]):
-    """The loop-free part of an invocation: its state, and the decoding of one event."""
+    """The loop-free part of an invocation: the state, and the decoding of one event."""
 
     def __init__(
         self,
@@ -49,33 +49,34 @@ class BaseInvocation(Generic[TransportT, Item, Result]):
 
     @property
     def last_id(self) -> str:
-        """Id of the last event that the caller has taken; pass it to `attach(after=...)` to go
-        on."""
+        """Id of the last event taken by the caller; go on with `attach(after=last_id)`."""
         return str(self._taken)
 
     @property
     def usage(self) -> Usage | None:
-        """Tokens, money and time that the invocation took, once it has been read to its end.
+        """Tokens, money and time of the invocation, once read to the end.
 
-        None before the end, and where the vendor tells no usage. For a cancelled invocation, the
-        usage up to the cancellation as far as it is known.
+        None before the end, and where the vendor reports no usage. For a cancelled invocation, the
+        known usage up to the cancellation.
         """
         return self._usage
 
     def on_retry(self, callback: Callable[[VendorRetry], object]) -> None:
-        """Call `callback` with each vendor call that failed, when the reader gets to its event.
+        """Call `callback` with each failed vendor call, on reading the `retry` event.
 
-        Items do not include these events.
+        Items do not include `retry` events.
         """
         self._on_retry = callback
 
     def _decode(self, event: Event) -> Item | None:
-        """Take one event in, and return its item if it has one; raises a bad end."""
+        """Return the item of one event, or None; raises the error of a bad end."""
         if event.kind in TERMINAL:
             self._usage = usage_of(event)
         elif event.kind is EventKind.RETRY and self._on_retry is not None:
             self._on_retry(retry_of(event))
         item = self._decoder.item_of(event)
+        # Behind the decoding: an event that raises is not taken, so `attach(after=last_id)` meets
+        # it again.
         self._taken = event.id
         return item
 
@@ -91,6 +92,8 @@ class BaseInvocation(Generic[TransportT, Item, Result]):
 
         True at most once: closing twice does not cancel twice.
         """
+        # Set before the round trip that cancels: an exit of `with` after `close()` must not wait
+        # for a Redis that is away a second time.
         if self._reader.state.ended or self._detached:
             return False
         self._reader.state.ended = True

@@ -1,6 +1,6 @@
 """`Session`: calls models over the queue with blocking sockets, under threads or gevent.
 
-`session.model.llm.invoke(...)` and its siblings have Dify's signatures.
+`session.model.llm.invoke(...)` and the other calls have Dify's signatures.
 """
 
 from collections.abc import Iterable
@@ -23,22 +23,22 @@ class Session(BaseSession[Transport, Models]):
     """Calls models for a plugin; cheap to make, safe to share between threads and greenlets.
 
     `redis` is a URL (redis, rediss or unix); without it, INVOKEQ_REDIS_URL or the local default.
-    Nothing is sent before the first call. Times are in seconds: `pickup_timeout` bounds the wait
-    for a worker, `orphan_timeout` is how long an invocation outlives its reader.
+    The first call connects. Times are in seconds: `pickup_timeout` bounds the wait for a worker,
+    `orphan_timeout` is how long an invocation outlives the reader.
     """
 
     def submit_many(self, calls: Iterable[Call[Item, Result]]) -> list[Invocation[Item, Result]]:
-        """Enqueue calls that `session.model.<kind>.prepare(...)` made, of any kinds, all or none.
+        """Enqueue calls of any kinds from `session.model.<kind>.prepare(...)`, all or none.
 
-        Returns a handle for each, in their order. Each invocation lives by its reader, as with
-        `submit`: one that is not read within `orphan_timeout` is cancelled, unless it is detached.
-        A call whose request id is known already, also from the same list, attaches.
+        Returns a handle for each call, in order. As with `submit`, an invocation without a reader
+        is cancelled after `orphan_timeout`, unless detached. A call with a known request id, also
+        from the same list, attaches.
 
         Costs one round trip for every 256 calls or 4 MB; one more each if the caller gave request
-        ids, one in all when the session has sent nothing for a second, and on a cluster one for
-        every master. When a call is refused, the first error is raised, and the submitted calls are
-        withdrawn, or cancelled where a worker has claimed them: `taken_back` of the error counts
-        these.
+        ids, one in all when the directory is over a second old, and on a cluster one for every
+        master. When a call is refused, the first error is raised, and submitted calls are
+        withdrawn, or cancelled if already claimed by a worker. `taken_back` of the error is the
+        number of withdrawn and cancelled calls.
         """
         listed = list(calls)
         transport, directory, options = self._parts
@@ -53,20 +53,20 @@ class Session(BaseSession[Transport, Models]):
     ) -> Invocation[Any, Any]:
         """Read a submitted invocation, from its start or after an event id.
 
-        Reading does not keep the invocation alive, and leaving does not cancel it. With the
-        `request`, as in `Call.request`, items and result are those of its kind of call; without it
-        a ranking has no texts, only their `index`. Raises StreamExpiredError on the first read if
-        the id is unknown.
+        Reading does not keep the invocation alive, and leaving does not cancel. With the `request`,
+        as in `Call.request`, items and result have the types of the call; without `request` a
+        ranking has no texts, only each `index`. The first read raises StreamExpiredError for an
+        unknown id.
         """
         reader, decoder = self._attached(request_id, after, request)
         return Invocation(self._parts.transport, reader, decoder, detached=True)
 
     def workers(self) -> tuple[LiveWorker, ...]:
-        """Return the live workers with what they serve."""
+        """Return the live workers, with models. At most two round trips; none while fresh."""
         return self._parts.transport.run(self._parts.directory.workers())
 
     def close(self) -> None:
-        """Close the connections; running invocations go on until their reader's lease lapses."""
+        """Close the connections; running invocations go on until the reader's lease lapses."""
         self._parts.transport.close()
 
     def __enter__(self) -> Self:

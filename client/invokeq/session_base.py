@@ -26,7 +26,7 @@ ModelsT = TypeVar("ModelsT")
 
 
 class SessionParts(NamedTuple, Generic[TransportT]):
-    """The parts behind the calls of a session, in the order in which the classes take them."""
+    """The parts behind the calls of a session, in the order of the classes' parameters."""
 
     transport: TransportT
     directory: Directory
@@ -34,7 +34,7 @@ class SessionParts(NamedTuple, Generic[TransportT]):
 
 
 class BaseSession(ABC, Generic[TransportT, ModelsT]):
-    """The loop-free part of a session: its options, and who it calls for."""
+    """The loop-free part of a session: the options, and the sender of calls."""
 
     model: ModelsT
 
@@ -73,12 +73,13 @@ class BaseSession(ABC, Generic[TransportT, ModelsT]):
     def on_behalf_of(
         self, plugin_id: str, tenant_id: str | None = None, user_id: str | None = None
     ) -> Self:
-        """Return a session of another sender, over the connections and in the lane of this one.
+        """Return a session of another sender, over the same connections and in the same lane.
 
-        For programs that serve many plugins. Workers accept the other sender only from plugins
-        that the operator trusts; calls of all others fail with PermissionDeniedError. Close this
-        session, not the returned one.
+        For programs with many plugins. Workers accept another sender only from plugins trusted by
+        the operator; all other calls fail with PermissionDeniedError. Close the first session, not
+        the returned one.
         """
+        # A shallow copy, so that the two share connections and the directory's cache.
         other = copy(self)
         options = self._parts.options.on_behalf_of(plugin_id, tenant_id, user_id)
         other._parts = self._parts._replace(options=options)
@@ -88,7 +89,7 @@ class BaseSession(ABC, Generic[TransportT, ModelsT]):
     def speaking_for(
         self, plugin_id: str, tenant_id: str | None = None, user_id: str | None = None
     ) -> Self:
-        """Return `on_behalf_of(...)`; an alias, kept for programs that use the older name."""
+        """Return `on_behalf_of(...)`; an alias, kept for programs with the older name."""
         return self.on_behalf_of(plugin_id, tenant_id, user_id)
 
     @abstractmethod
@@ -105,7 +106,7 @@ class BaseSession(ABC, Generic[TransportT, ModelsT]):
     def _attached(
         self, request_id: str, after: str | None, request: CallRequest | None
     ) -> tuple[Reader, ResultDecoder[Any, Any]]:
-        """Return the reader and the decoder of an invocation that another session submitted."""
+        """Return the reader and the decoder of an invocation of another session."""
         reader = attached_reader(self._parts.options, request_id, after)
         kind = None if request is None else find_kind(request.kind)
         return reader, ANY if kind is None else resolve(kind.decoder_ref)(request)
@@ -114,6 +115,6 @@ class BaseSession(ABC, Generic[TransportT, ModelsT]):
 def parts_of(session: BaseSession[TransportT, Any]) -> SessionParts[TransportT]:
     """Return the transport, the directory and the options of a session.
 
-    For the modules of this package that send plans of their own.
+    For other modules of the package, to send plans directly.
     """
     return session._parts  # pyright: ignore[reportPrivateUsage]: the one door for this package
