@@ -1,4 +1,4 @@
-"""The base of all calls of `session.model.*`: submit a checked call, read its invocation."""
+"""The base of all calls of `session.model.*`: submit a checked call, read the invocation."""
 
 from collections.abc import AsyncGenerator, Generator
 from typing import Any, Generic, TypeVar
@@ -22,7 +22,7 @@ Result = TypeVar("Result")
 
 
 class Preparing:
-    """The part of a kind that is the same in both faces: its arguments become a `Call`."""
+    """The part of a kind common to the sync and the async face: from arguments to a `Call`."""
 
     _options: SessionOptions
 
@@ -62,6 +62,7 @@ class Calls(BaseCalls[Transport]):
             return invocation.result()
 
     def _stream(self, call: Call[Item, Any]) -> Generator[Item, None, None]:
+        # The `with` cancels at the vendor when the caller drops the generator half way.
         with self._start(call) as invocation:
             yield from invocation
 
@@ -86,7 +87,7 @@ class AsyncCalls(BaseCalls[AsyncTransport]):
 def read_submitted(
     transport: Transport, options: SessionOptions, call: Call[Item, Result], submitted: SubmitResult
 ) -> Invocation[Item, Result]:
-    """Return the handle of a call that is in its lane."""
+    """Return the handle of a submitted call."""
     reader = submitted_reader(options, submitted, call.options)
     return Invocation(transport, reader, call.decoder, detached=call.options.detached)
 
@@ -97,6 +98,6 @@ def read_submitted_async(
     call: Call[Item, Result],
     submitted: SubmitResult,
 ) -> AsyncInvocation[Item, Result]:
-    """Return the asyncio handle of a call that is in its lane."""
+    """Return the asyncio handle of a submitted call."""
     reader = submitted_reader(options, submitted, call.options)
     return AsyncInvocation(transport, reader, call.decoder, detached=call.options.detached)

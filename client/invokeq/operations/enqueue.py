@@ -1,4 +1,4 @@
-"""Push one call into its lane: the RQ job, its body parts and file, and the wakeup of a worker."""
+"""Push one call into a lane: the RQ job, the body parts and file, and the wakeup of a worker."""
 
 import secrets
 import sys
@@ -24,7 +24,7 @@ from invokeq.protocol.requests import CallRequest, Envelope, ModelRequest, new_r
 from invokeq.transport.batch import Batch
 
 QUEUE_TTL: Final = 86_400
-"""Seconds that a job waits at most; after a day its answer is useless."""
+"""Seconds for which a job waits at most; after a day the answer is useless."""
 
 NO_TIMEOUT: Final = -1
 """RQ's word for a job without a total time limit."""
@@ -32,7 +32,7 @@ NO_TIMEOUT: Final = -1
 
 @dataclass(frozen=True, slots=True)
 class SubmitResult:
-    """An invocation that is in its lane; `fresh` is false if the request id was known already."""
+    """An invocation in a lane; `fresh` is false if the request id was known already."""
 
     request_id: str
     lane: str
@@ -40,7 +40,7 @@ class SubmitResult:
 
 
 class PendingJob(NamedTuple):
-    """A call on its way into its lane; `label` names its model."""
+    """A call on the way into a lane; `label` names the model."""
 
     call: Call[Any, Any]
     request_id: str
@@ -55,7 +55,7 @@ class PendingJob(NamedTuple):
 def submit(
     session: SessionOptions, directory: Directory, call: Call[Any, Any]
 ) -> Plan[SubmitResult]:
-    """Choose the lane, and push the job unless its request id is known already.
+    """Choose the lane, and push the job unless the request id is known already.
 
     One round trip; one more when the directory is over a second old, one more when the caller gave
     the request id, two or three more when the job has to be withdrawn. Raises QueueFullError, and
@@ -81,9 +81,9 @@ def choose_lane(
 
 
 def claim_request_id(entry: PendingJob) -> Plan[bool]:
-    """Claim the request id; return whether this submission is the first one of the id.
+    """Claim the request id; return whether the submission is the first one of the id.
 
-    No round trip for an id that the session generated, else one.
+    One round trip for an id of the caller; none for a generated id.
     """
     if entry.call.options.request_id is None:
         return True
@@ -142,18 +142,18 @@ def withdraw_job(directory: Directory, entry: PendingJob) -> Plan[bool]:
 
 
 class Enqueueing(NamedTuple):
-    """The commands that enqueue one job, and the slots of the replies that matter."""
+    """The commands that enqueue one job, and the slots of the replies for admission."""
 
     commands: CommandList
     push: Slot
     tenant_count: Slot | None
 
     def depth(self, replies: Sequence[Reply]) -> int:
-        """Return how many jobs wait in the lane, this one among them."""
+        """Return how many jobs wait in the lane, the pushed job included."""
         return self.commands.reply(self.push, replies)
 
     def tenant_depth(self, replies: Sequence[Reply]) -> int | None:
-        """Return how many jobs of the tenant wait in the lane, or None where that is unbounded."""
+        """Return how many jobs of the tenant wait in the lane, or None without a bound."""
         if self.tenant_count is None:
             return None
         return self.commands.reply(self.tenant_count, replies)
@@ -168,7 +168,7 @@ def enqueue_commands(
     *,
     wakes: bool = True,
 ) -> Enqueueing:
-    """Return the commands that enqueue one job; they are idempotent: sent twice, it runs once."""
+    """Return the commands that enqueue one job. Idempotent: sent twice, the job runs once."""
     rid, lane = envelope.request_id, admitted.lane
     now = time.time()
     job, lane_list = keys.job(rid), keys.lane_list(lane.name)
@@ -197,7 +197,7 @@ def enqueue_commands(
 
 
 def _job_fields(lane: str, now: str, data: bytes, label: str) -> Sequence[str | bytes | int]:
-    """Return the fields that RQ's own `Job.save` would write for this job."""
+    """Return the fields of the job, as written by RQ's `Job.save`."""
     told = ("data", data, "origin", lane, "description", label, "created_at", now)
     return (*told, "enqueued_at", now, *_SAME_FOR_ALL)
 
@@ -244,7 +244,7 @@ def _trace_context() -> tuple[str | None, str | None]:
 
 
 def _model_of(request: CallRequest, directory: Directory) -> Plan[tuple[str, str]]:
-    """Return provider and model of a request; the operator chooses those of a summary."""
+    """Return provider and model of a request; for a summary, the operator's choice."""
     if isinstance(request, ModelRequest):
         return request.provider, request.model
     return (yield from directory.summary_model())

@@ -1,18 +1,18 @@
-"""The lease that a reader holds on its invocation: renewed in time, with the reader's position.
+"""The lease of a reader on an invocation: renewed in time, with the reader's position.
 
-The position is the worker's backpressure: a run stops asking its provider while the reader is more
-than a window behind. So positions must not be held back. One goes with the next read once the
-caller has taken TELL_EVENTS or TELL_BYTES, or when a read has found nothing. One goes alone while
-the caller is busy with entries fetched long ago, after TELL_ALONE times as much, or when the lease
-is due for renewal.
+The position is the worker's backpressure: a run stops asking the provider while the reader is more
+than a window behind. So positions must not be held back. A position goes with the next read once
+the caller has taken TELL_EVENTS or TELL_BYTES, or when a read was empty. A position goes alone
+while the caller is busy with entries fetched long ago, after TELL_ALONE times as much, or when the
+lease is due for renewal.
 
-All who submitted the same request id share one lease. The first submitter writes it. The others
-follow: they keep it from lapsing, and one of them takes it over when the first has not renewed it
-for its whole life. Orders to cancel or detach share the key, and the last write wins, so a reader
-that has overwritten an order writes it back.
+All submitters of the same request id share one lease. The first submitter writes the lease. The
+others follow: a follower keeps the lease from lapsing, and takes over once the first submitter has
+not renewed the lease for a whole life. Orders to cancel or detach share the key, and the last write
+wins, so a reader writes an overwritten order back.
 
-Cost: one SET in front of a read, every TELL_EVENTS events; a round trip of its own only for callers
-that are behind the entries fetched for them. A reader without a lease pays nothing.
+Cost: one SET in front of a read, every TELL_EVENTS events. Only callers far behind the fetched
+entries pay a separate round trip. A reader without a lease pays none.
 """
 
 import sys
@@ -27,14 +27,14 @@ from invokeq.protocol.redis.resp import Command, Reply
 
 TELL_EVENTS: Final = 64
 TELL_BYTES: Final = 64 * 1024
-"""Progress that is worth a command: a quarter of the smallest window that a worker may have."""
+"""Progress worth a command: a quarter of the smallest window of a worker."""
 
 TELL_ALONE: Final = 16
-"""Multiple of that progress which is worth a round trip of its own."""
+"""Multiple of TELL_EVENTS and TELL_BYTES worth a separate round trip."""
 
 
 class Lease:
-    """The lease of one reader; `seconds` after its last renewal the invocation is cancelled."""
+    """The lease of one reader; `seconds` after the last renewal the invocation is cancelled."""
 
     def __init__(self, request_id: str, seconds: float, *, held: bool, first: bool) -> None:
         self._key = keys.reader(request_id)
@@ -54,7 +54,7 @@ class Lease:
 
     @property
     def held(self) -> bool:
-        """Whether this reader keeps the invocation alive."""
+        """Whether the reader keeps the invocation alive."""
         return self._held
 
     def let_go(self) -> None:
@@ -62,12 +62,12 @@ class Lease:
         self._held = False
 
     def took(self, event_id: EventId) -> None:
-        """Note that the caller is done with an event."""
+        """Record the position behind an event handled by the caller."""
         self._position = event_id
         self._events += 1
 
     def took_bytes(self, size: int) -> None:
-        """Note the bytes of events that the caller is done with."""
+        """Record the bytes of events handled by the caller."""
         self._bytes += size
 
     @property
@@ -77,25 +77,23 @@ class Lease:
 
     @property
     def has_much_news(self) -> bool:
-        """Whether the progress is worth a round trip of its own."""
+        """Whether the progress is worth a separate round trip."""
         return self._has_news(TELL_ALONE) or self.is_due
 
     @property
     def longest_wait_ms(self) -> int:
-        """Milliseconds that a read may block without the lease lapsing meanwhile."""
+        """Limit of milliseconds for a blocking read, so the lease cannot lapse meanwhile."""
         return int(self._seconds * 1000 / 3) if self._held else sys.maxsize
 
     def for_read(self, *, quiet: bool) -> Command | None:
-        """Return the renewal to send with a read, or None; `quiet` if the last read found
-        nothing."""
+        """Return the renewal to send with a read, or None; `quiet` if the last read was empty."""
         # The worker may be waiting for exactly the position that is held back here, so a silent
         # read is followed by whatever progress there is.
         news = self._has_news(1) or (quiet and self._held and self._events > 0)
         return self.renewal() if news or self.is_due else None
 
     def renewal(self) -> Command:
-        """Return the command that renews the lease with the position; pass its reply to
-        `heard()`."""
+        """Return the command to renew the lease with the position; `heard()` takes the reply."""
         self._events = self._bytes = 0
         self._renewed_at = time.monotonic()
         life = ("EX", int(self._seconds))
@@ -109,8 +107,10 @@ class Lease:
         return ("SET", self._key, value, *life, "GET")
 
     def heard(self, value: Reply) -> list[Command]:
-        """Take in the lease as it was before the renewal; return commands to send at once, mostly
-        none."""
+        """Process the lease from before the renewal; return commands to send at once, mostly none.
+
+        An order to cancel or detach, overwritten by the renewal, is among the commands.
+        """
         lease = parse_lease(value or b"")
         if lease.is_order:
             # Race: the order was written between two renewals, and SET has just overwritten it.

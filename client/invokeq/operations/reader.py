@@ -1,10 +1,10 @@
 """Read one result stream, event by event, and notice when no more events can come.
 
-Ordering: events come in the order of their ids, each once, from any id on. Loss: a gap is an
-EventsLostError. While a reader waits, it renews its lease and checks every two seconds whether RQ's
-job records know the invocation and whether its worker is alive. So waiting always ends: with an
-event, or with a typed error. Memory is bounded: READ_COUNT entries as bytes, and the decoded events
-of GIVE_BYTES or of one entry.
+Ordering: events come in order of ids, each once, from any id on. Loss: a gap is an EventsLostError.
+A waiting reader renews the lease and checks every two seconds whether RQ's job records know the
+invocation and whether the worker is alive. So waiting always ends: with an event, or with a typed
+error. Memory is bounded: READ_COUNT entries as bytes, and the decoded events of GIVE_BYTES or of
+one entry.
 """
 
 import time
@@ -39,23 +39,23 @@ from invokeq.protocol.redis.resp import Reply
 from invokeq.transport.batch import Batch, StreamWait
 
 TAKEN_GRACE: Final = 5.0
-"""Seconds between claiming a request id and pushing its job; until then the job may be missing."""
+"""Seconds from claiming a request id to pushing the job; meanwhile the job may be missing."""
 
 BLOCK_MS: Final = 2000
-"""How long one read blocks; a liveness check goes with each read that follows a silent one."""
+"""How long one read blocks; each read after a silent read carries a liveness check."""
 
 READ_COUNT: Final = 32
 """Entries a read; workers pack up to 256 KB of chunks into one."""
 
 GIVE_BYTES: Final = 64 * 1024
-"""Bytes of entries that are decoded at once; as objects they take ten times as much."""
+"""Bytes of entries decoded at once; decoded objects take ten times as much."""
 
 LOST_AFTER: Final = 3.0
-"""Seconds after a lease of five ran out in which live workers requeue what a dead one had."""
+"""Seconds after the end of a worker's lease in which live workers requeue the jobs."""
 
 
 class LivenessReplies(NamedTuple):
-    """What Redis says about an invocation whose stream is silent.
+    """Redis's replies about an invocation with a silent stream.
 
     `job` holds the fields `status`, `worker_name` and `origin` of RQ's job record, `clock` is the
     server's time, `lease` the end of the worker's lease in server milliseconds, and `top` the
@@ -83,7 +83,7 @@ class LivenessSlots(NamedTuple):
 
 @dataclass(slots=True)
 class ReaderState:
-    """What a reader knows of its invocation; `last` is the id after which the next read starts."""
+    """A reader's knowledge of the invocation; the next read starts after the id `last`."""
 
     last: EventId
     worker: str | None = None
@@ -131,13 +131,12 @@ class Reader:
         self._lease.let_go()
 
     def taken(self, event: Event) -> bool:
-        """Note that the caller is done with an event; return whether to `renew()` before the
-        next."""
+        """Record an event as handled; return whether to `renew()` before the next event."""
         self._lease.took(event.id)
         return self._lease.is_due
 
     def renew(self) -> Plan[None]:
-        """Renew the lease for a caller that is busy with events read before. One round trip."""
+        """Renew the lease for a caller busy with events read before. One round trip."""
         commands = CommandList()
         before = commands.add(*self._lease.renewal())
         replies = yield Batch(commands, self._retry_for_seconds)
@@ -181,7 +180,7 @@ class Reader:
             self._idle = True
 
     def _restore_order(self, before: Reply) -> Plan[None]:
-        """Write back an order to cancel or detach that the renewal of the lease has overwritten."""
+        """Write back an order to cancel or detach, overwritten by the renewal of the lease."""
         commands = self._lease.heard(before)
         if commands:
             yield Batch(commands, self._retry_for_seconds)
@@ -189,8 +188,8 @@ class Reader:
     def _liveness_commands(self, commands: CommandList) -> LivenessSlots:
         """Ask for RQ's job record, the worker's lease and the newest entry.
 
-        These go in front of the blocking read, in the same batch. What the read returns is newer,
-        so a terminal event that was written in between is found by the read.
+        The commands go in front of the blocking read, in the same batch. So the reply to the read
+        is newer, and includes a terminal event written in between.
         """
         return LivenessSlots(
             job=commands.add("HMGET", keys.job(self.request_id), "status", "worker_name", "origin"),
@@ -254,7 +253,7 @@ class Reader:
             self._waiting_since = time.monotonic()
 
     def _check_liveness(self, found: LivenessReplies) -> None:
-        """Decide whether anything can still come; raise the error if nothing can."""
+        """Decide whether more events can come; raise the error if none can."""
         status, worker, origin = map(text_of, found.job)
         self._lane = self._lane or origin or None
         if status == "started":
@@ -309,7 +308,7 @@ class Reader:
 
 
 def submitted_reader(session: SessionOptions, submitted: SubmitResult, call: CallOptions) -> Reader:
-    """Return the reader of an invocation that was just submitted: its lease keeps it alive."""
+    """Return the reader of a submitted invocation; the lease keeps the invocation alive."""
     return Reader(
         submitted.request_id,
         submitted.lane,
@@ -324,7 +323,7 @@ def submitted_reader(session: SessionOptions, submitted: SubmitResult, call: Cal
 
 
 def attached_reader(session: SessionOptions, request_id: str, after: str | None) -> Reader:
-    """Return a reader without a lease: it neither keeps the invocation alive nor cancels it."""
+    """Return a reader without a lease, so without influence on the life of the invocation."""
     return Reader(
         keys.check_request_id(request_id),
         None,

@@ -1,4 +1,4 @@
-"""The transports of fake sessions: plans run as they are, on a Redis in memory."""
+"""The transports of fake sessions: the real plans run on a Redis in memory."""
 
 from typing import Final
 
@@ -13,7 +13,7 @@ from invokeq.transport.batch import Batch
 from invokeq.transport.blocking import Transport
 
 NOWHERE: Final = "redis://nowhere.invalid"
-"""The address of a fake session; nothing is ever sent there."""
+"""The address of a fake session; no request is ever sent there."""
 
 _NO_BOUNDS: Final = QueueBounds(lane=0, queue=0, tenant=0)
 
