@@ -177,7 +177,9 @@ def decode_envelope(fields: dict[str, Any]) -> Envelope:
     # Version first: a newer envelope has unknown fields, and would look like a broken one.
     version = fields.get("v")
     if version != PROTOCOL_VERSION:
-        raise UnknownVersionError(where="envelope", version=version, supported=PROTOCOL_VERSION)
+        # An error's field of None prints as "?", and here the missing version is the finding.
+        found = "None" if version is None else version
+        raise UnknownVersionError(where="envelope", version=found, supported=PROTOCOL_VERSION)
     try:
         return Envelope.model_validate(fields)
     except ValidationError as error:
