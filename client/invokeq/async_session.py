@@ -39,6 +39,7 @@ class AsyncSession(BaseSession[AsyncTransport, AsyncModels]):
         self, request_id: str, after: str | None = None, *, request: CallRequest | None = None
     ) -> AsyncInvocation[Any, Any]:
         """Read a submitted invocation; see `Session.attach`."""
+        # Not async: the first round trip is the first read, so an unknown id fails there.
         reader, decoder = self._attached(request_id, after, request)
         return AsyncInvocation(self._parts.transport, reader, decoder, detached=True)
 

@@ -44,17 +44,17 @@ class BaseInvocation(Generic[TransportT, Item, Result]):
 
     @property
     def request_id(self) -> str:
-        """The id of the invocation; a holder of the id can attach."""
+        """Return the id of the invocation; a holder of the id can attach."""
         return self._reader.request_id
 
     @property
     def last_id(self) -> str:
-        """Id of the last event taken by the caller; go on with `attach(after=last_id)`."""
+        """Return the id of the last event taken by the caller, for `attach(after=last_id)`."""
         return str(self._taken)
 
     @property
     def usage(self) -> Usage | None:
-        """Tokens, money and time of the invocation, once read to the end.
+        """Return the tokens, money and time of the invocation, once read to the end.
 
         None before the end, and where the vendor reports no usage. For a cancelled invocation, the
         known usage up to the cancellation.

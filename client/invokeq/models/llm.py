@@ -88,6 +88,7 @@ class LLM(LLMCalls, Calls):
         Arguments are checked at once. With `stream=True` the request is sent on the first `next()`,
         and closing or dropping the generator cancels. Raises the errors of `invokeq.errors`.
         """
+        # Not a generator function: a bad argument raises here, not on the first `next()`.
         call = self.prepare(model_config, prompt_messages, tools, stop, stream, **extras)
         return self._stream(call) if stream else self._result(call)
 
@@ -145,6 +146,7 @@ class AsyncLLM(LLMCalls, AsyncCalls):
 
         See `LLM.invoke`.
         """
+        # Not `async def`: `async for` must take the generator without an `await` in front.
         call = self.prepare(model_config, prompt_messages, tools, stop, stream, **extras)
         return self._stream(call) if stream else self._result(call)
 

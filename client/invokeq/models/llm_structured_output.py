@@ -97,6 +97,7 @@ class LLMStructuredOutput(LLMStructuredOutputCalls, Calls):
         Arguments are checked at once. With `stream=True` the request is sent on the first `next()`,
         and closing or dropping the generator cancels. Raises the errors of `invokeq.errors`.
         """
+        # Not a generator function: a bad argument raises here, not on the first `next()`.
         call = self.prepare(
             model_config, prompt_messages, structured_output_schema, tools, stop, stream, **extras
         )
@@ -164,6 +165,7 @@ class AsyncLLMStructuredOutput(LLMStructuredOutputCalls, AsyncCalls):
 
         Otherwise as `LLMStructuredOutput.invoke`.
         """
+        # Not `async def`: `async for` must take the generator without an `await` in front.
         call = self.prepare(
             model_config, prompt_messages, structured_output_schema, tools, stop, stream, **extras
         )

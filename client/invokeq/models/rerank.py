@@ -79,6 +79,7 @@ class Rerank(RerankCalls, Calls):
         **extras: Unpack[CallExtras],
     ) -> MultiModalRerankResult:
         """Rank texts and pictures; mind the order of the arguments, which is Dify's."""
+        # The query comes first here and second in `invoke`: both orders are Dify's.
         return self._result(self.prepare_multimodal(model_config, query, docs, **extras))
 
     def submit_multimodal(

@@ -71,6 +71,7 @@ class AsyncSpeech2Text(Speech2TextCalls, AsyncCalls):
         Of all kinds, only `speech2text.prepare` must be awaited.
         """
         options = call_options(**extras)
+        # A file may be slow, such as a pipe or a network disk, and must not block the loop.
         return self._call_of(model_config, await asyncio.to_thread(self._read, file), options)
 
     async def invoke(

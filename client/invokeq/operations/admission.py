@@ -47,7 +47,7 @@ class Admission:
 
     @property
     def job_fields(self) -> Sequence[str]:
-        """Fields of the job by which the claim script stops counting the job for the tenant."""
+        """Return the job's fields for the claim script to end the count for the tenant."""
         return () if self.tenant is None else ("tenant", self.tenant)
 
     def add_count(self, commands: CommandList, request_id: str, now: float) -> Slot | None:

@@ -33,7 +33,7 @@ class Call(Generic[Item_co, Result_co]):
 
     @property
     def size(self) -> int:
-        """Bytes of request and file, before compression."""
+        """Return the bytes of request and file, before compression."""
         return len(self.payload) + len(self.file or b"")
 
 

@@ -35,7 +35,7 @@ class VendorRetry:
 
     @property
     def problem(self) -> str:
-        """The error in one sentence."""
+        """Return the error in one sentence."""
         return str(self.error.get("message") or self.error.get("code"))
 
 

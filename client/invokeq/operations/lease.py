@@ -54,7 +54,7 @@ class Lease:
 
     @property
     def held(self) -> bool:
-        """Whether the reader keeps the invocation alive."""
+        """Return whether the reader keeps the invocation alive."""
         return self._held
 
     def let_go(self) -> None:
@@ -72,17 +72,17 @@ class Lease:
 
     @property
     def is_due(self) -> bool:
-        """Whether to renew now, progress or not."""
+        """Return whether to renew now, progress or not."""
         return self._held and time.monotonic() - self._renewed_at > self._seconds / 3
 
     @property
     def has_much_news(self) -> bool:
-        """Whether the progress is worth a separate round trip."""
+        """Return whether the progress is worth a separate round trip."""
         return self._has_news(TELL_ALONE) or self.is_due
 
     @property
     def longest_wait_ms(self) -> int:
-        """Limit of milliseconds for a blocking read, so the lease cannot lapse meanwhile."""
+        """Return how many milliseconds a read may block without a lapse of the lease."""
         return int(self._seconds * 1000 / 3) if self._held else sys.maxsize
 
     def for_read(self, *, quiet: bool) -> Command | None:

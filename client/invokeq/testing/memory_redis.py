@@ -58,7 +58,7 @@ class MemoryRedis:
 
     @property
     def request_ids(self) -> list[str]:
-        """The ids of the jobs pushed and not withdrawn, in order."""
+        """Return the ids of the jobs pushed and not withdrawn, in order."""
         return [rid for rid in self._pushed if keys.job(rid) in self._hashes]
 
     def execute(self, commands: Sequence[Command]) -> list[Reply]:

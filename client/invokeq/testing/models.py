@@ -49,7 +49,7 @@ class Scripted(Generic[R, A]):
 
     @property
     def calls(self) -> Sequence[R]:
-        """The requests of the kind so far, validated, in order of sending."""
+        """Return the requests of the kind so far, validated, in order of sending."""
         return self._script.calls
 
     def answers(self, *answers: A | InvokeqError | Callable[[R], A | InvokeqError]) -> None:
@@ -67,7 +67,7 @@ class ScriptedWithFiles(Scripted[R, A]):
 
     @property
     def files(self) -> Sequence[bytes]:
-        """The files of the calls so far."""
+        """Return the files of the calls so far."""
         return self._script.files
 
 

@@ -31,12 +31,12 @@ class _Scripted:
 
     @property
     def calls(self) -> Sequence[CallRequest]:
-        """The requests so far, of all kinds, validated, in order of sending."""
+        """Return the requests so far, of all kinds, validated, in order of sending."""
         return self._worker.calls
 
     @property
     def request_ids(self) -> Sequence[str]:
-        """The ids of the invocations so far, in the same order; see `attach(id).status()`."""
+        """Return the ids of the invocations, in the same order; see `attach(id).status()`."""
         return self._redis.request_ids
 
     def _new_directory(self) -> Directory:

@@ -62,7 +62,7 @@ class Run:
 
     @property
     def told_usage(self) -> dict[str, Any] | None:
-        """The usage as JSON, for the terminal event."""
+        """Return the usage as JSON, for the terminal event."""
         return None if self.usage is None else self.usage.model_dump(mode="json")
 
 
