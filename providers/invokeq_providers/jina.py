@@ -22,9 +22,10 @@ from invokeq.protocol.entities import (
 from invokeq.protocol.usage import BillingUnit
 from invokeq_providers.base import Embedded, EmbeddingCall, RerankCall, Score
 from invokeq_providers.http.client import new_http_client
+from invokeq_providers.http.reported import said_in
 from invokeq_providers.http.status_errors import Failure, retry_after_seconds
 from invokeq_providers.http.vendor import VendorOptions, VendorProvider
-from invokeq_providers.http.vendor_errors import ErrorKinds, said_in
+from invokeq_providers.http.vendor_errors import ErrorKinds
 from invokeq_providers.models.documents import bare_base64
 from invokeq_providers.models.embedding_decode import indexed_rows, wanted_dimensions
 from invokeq_providers.options import parse_options

@@ -38,6 +38,7 @@ class ChatAnswer:
     ) -> None:
         self.chunks: int = 0
         self.finish_reason: str | None = None
+        self.begun: bool = False  # a vendor may end an answer that has not had a single choice
         self._call = call
         self._clock = clock
         self._started = self._spoke = clock()
@@ -75,6 +76,8 @@ class ChatAnswer:
 
     def whole(self, event: Mapping[str, Any]) -> LLMResultChunk:
         """Take an answer that was not streamed, and give the only chunk."""
+        if not event.get("choices"):
+            raise ValueError("it has no choices")
         message = self._read(event, "message")
         text = self._text(message)
         for i, tool_call in enumerate(message.get("tool_calls") or ()):
@@ -105,10 +108,15 @@ class ChatAnswer:
         if not choices:
             return {}
         choice = choices[0]
+        self.begun = True
         self.finish_reason = choice.get("finish_reason") or self.finish_reason
-        if "text" in choice:  # the legacy format of completions
-            return {"content": choice["text"]}
-        return choice.get(key) or {}
+        found = choice.get(key)
+        if (
+            found is None and "message" in choice
+        ):  # a server that answers whole when asked to stream
+            found = choice["message"]
+        # Completions, in their legacy format, have `text` alone; some servers send it along.
+        return found or {"content": choice.get("text")}
 
     def _text(self, delta: Mapping[str, Any]) -> str:
         content = delta.get("content") or delta.get("refusal") or ""

@@ -16,6 +16,7 @@ from cohere.core.api_error import ApiError
 from cohere.core.parse_error import ParsingError
 
 from invokeq.protocol.entities import ModelType
+from invokeq_providers.http.reported import reported_failure, said_in
 from invokeq_providers.http.status_errors import Failure, retry_after_seconds
 from invokeq_providers.http.vendor import (
     MAX_CONNECTIONS,
@@ -24,7 +25,7 @@ from invokeq_providers.http.vendor import (
     VendorOptions,
     VendorProvider,
 )
-from invokeq_providers.http.vendor_errors import ErrorKinds, said_in
+from invokeq_providers.http.vendor_errors import ErrorKinds
 
 Body = dict[str, Any]
 
@@ -88,6 +89,9 @@ class CohereVendor(VendorProvider):
             status = 0 if isinstance(error, TypeError) else error.status_code
             if status is None or status >= HTTPStatus.BAD_REQUEST:
                 raise
+            failure = reported_failure(getattr(error, "body", None))
+            if failure is not None:
+                raise self.errors.from_failure(body["model"], failure) from error
             problem = ValueError("a success with a body that is none of the API's")
             raise self.errors.malformed(body["model"], problem) from error
         return orjson.loads(raw.response.content)

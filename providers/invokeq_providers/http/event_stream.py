@@ -9,6 +9,7 @@ import orjson
 
 from invokeq_providers.http.sse import EventDecoder
 
+_HEAD_BYTES: Final = 4 * 1024 * 1024  # of a body that may turn out to be JSON
 _DRAIN_S: Final = 0.1  # to read what follows the end of an answer, so the connection can be reused
 
 
@@ -19,19 +20,28 @@ async def events_of(
 ) -> AsyncGenerator[Any, None]:
     """Yield the events of a streamed body, up to the last event; None stands for `[DONE]`.
 
-    `faults` are what the HTTP client raises; after the last event they matter no more.
+    A body of plain JSON is one event: so a server says that the request has failed, or answers when
+    it cannot stream. `faults` are what the HTTP client raises; after the last event they matter no
+    more.
     """
     decoder = EventDecoder()
+    begun, head = False, bytearray()
     async with aclosing(pieces):
         async for piece in pieces:
+            if not begun and len(head) < _HEAD_BYTES:
+                head += piece
             for data in decoder.feed(piece):
+                begun = True
                 event = _parsed(data)
                 yield event
                 if is_last(event):
                     await _drain(pieces, faults)
                     return
         for data in decoder.finish():
+            begun = True
             yield _parsed(data)
+        if not begun and head.strip().startswith((b"{", b"[")):
+            yield orjson.loads(head)
 
 
 def type_of(event: Any) -> str | None:

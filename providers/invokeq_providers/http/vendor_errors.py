@@ -1,9 +1,9 @@
 """Mapping of the exceptions of a vendor's SDK and HTTP client to the error tree."""
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Final, Protocol, TypeVar
 
 import orjson
 
@@ -12,10 +12,13 @@ from invokeq.protocol.errors import (
     ProviderSilenceError,
     ProviderUnavailableError,
 )
+from invokeq_providers.http.reported import reported_failure
 from invokeq_providers.http.sse import EventTooLargeError
 from invokeq_providers.http.status_errors import Failure, error_from_failure, one_line
 
 T = TypeVar("T")
+
+_SHOWN_BYTES: Final = 500  # of a body that is no answer
 
 
 class Progress(Protocol):
@@ -70,6 +73,9 @@ class VendorErrors:
         try:
             return reader(event)
         except (ValueError, TypeError, AttributeError, LookupError) as error:
+            failure = reported_failure(event, chunks)
+            if failure is not None:
+                raise self.from_failure(model, failure) from error
             raise self.malformed(model, error, chunks) from error
 
     def from_failure(self, model: str, failure: Failure) -> InvokeqError:
@@ -90,6 +96,14 @@ class VendorErrors:
     def malformed(self, model: str, error: Exception, chunks: int = 0) -> InvokeqError:
         """Build the error for an unreadable answer."""
         return self.unavailable(model, f"its answer cannot be read ({_describe(error)})", chunks)
+
+    def unexpected(self, model: str, body: bytes, problem: str) -> InvokeqError:
+        """Build the error for a body that is no answer: the failure it reports, else its words."""
+        failure = reported_failure(body)
+        if failure is not None:
+            return self.from_failure(model, failure)
+        words = body[:_SHOWN_BYTES].decode(errors="replace")
+        return self.malformed(model, ValueError(f"{problem}: {words}"))
 
     def unavailable(self, model: str, detail: str, chunks: int = 0) -> ProviderUnavailableError:
         """Build the error for a vendor unable to answer now."""
@@ -112,20 +126,6 @@ class VendorErrors:
         if self._kinds.lost(error):
             unavailable.reconnect = True
         return unavailable
-
-
-def said_in(body: Any) -> str | None:
-    """Find the vendor's own words in the body of a failed request, in any of the usual shapes."""
-    if not isinstance(body, Mapping):
-        return body if isinstance(body, str) and body else None
-    fields = cast(Mapping[str, Any], body)
-    for key in ("error", "message", "detail"):
-        value = fields.get(key)
-        if isinstance(value, Mapping):
-            value = said_in(value)
-        if value:
-            return str(value)
-    return None
 
 
 def _chunks(progress: Progress | None) -> int:

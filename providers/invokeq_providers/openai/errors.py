@@ -2,27 +2,15 @@
 
 import time
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Any, Final, cast
 
 import httpx2
 import openai
 
 from invokeq_providers.http.client import lost_before_answer
+from invokeq_providers.http.reported import reported_failure, said_in
 from invokeq_providers.http.status_errors import Failure, retry_after_seconds
-from invokeq_providers.http.vendor_errors import ErrorKinds, VendorErrors, said_in
-
-# What an error inside a stream says where an HTTP status would be.
-_STATUS_OF: Final = {
-    "rate_limit": HTTPStatus.TOO_MANY_REQUESTS,
-    "insufficient_quota": HTTPStatus.TOO_MANY_REQUESTS,
-    "authentication": HTTPStatus.UNAUTHORIZED,
-    "permission": HTTPStatus.FORBIDDEN,
-    "not_found": HTTPStatus.NOT_FOUND,
-    "invalid": HTTPStatus.BAD_REQUEST,
-    "context": HTTPStatus.BAD_REQUEST,
-}
-_ERROR_STATUSES: Final = range(400, 600)
+from invokeq_providers.http.vendor_errors import ErrorKinds, VendorErrors
 
 
 def _failure(error: Exception) -> Failure | None:
@@ -51,24 +39,21 @@ KINDS: Final = ErrorKinds(
 
 
 def raise_reported(errors: VendorErrors, model: str, event: Any, chunks: int) -> None:
-    """Raise the error that an event of a stream reports, if it is one."""
+    """Raise the error that an event of a stream reports, if the event reports one."""
     if not isinstance(event, dict):
-        raise errors.malformed(model, TypeError("an event that is no object"), chunks)
-    error = cast(Mapping[str, Any], event).get("error")
-    if not error:
-        return
-    fields: Mapping[str, Any] = {}
-    if isinstance(error, Mapping):
-        fields = cast(Mapping[str, Any], error)
-    code = fields.get("code")
-    kind = f"{fields.get('type') or ''} {code or ''}".lower()
-    status = next((s for word, s in _STATUS_OF.items() if word in kind), None)
-    if isinstance(code, int) and code in _ERROR_STATUSES:  # as llama.cpp's server says it
-        status = code
-    failure = Failure(
-        status or HTTPStatus.INTERNAL_SERVER_ERROR,
-        said_in(error) or "no reason given",
-        code=str(code) if code else None,
-        chunks=chunks,
-    )
-    raise errors.from_failure(model, failure)
+        # Google's servers wrap an error in a list.
+        failure = reported_failure(event, chunks)
+        if failure is None:
+            raise errors.malformed(model, TypeError("an event that is no object"), chunks)
+        raise errors.from_failure(model, failure)
+    fields = cast(Mapping[str, Any], event)
+    # Most events add text: they have a choice that goes on, and no error.
+    if "error" in fields or not fields.get("choices") or _has_ended(fields["choices"]):
+        failure = reported_failure(fields, chunks)
+        if failure is not None:
+            raise errors.from_failure(model, failure)
+
+
+def _has_ended(choices: Any) -> bool:
+    choice = choices[0] if isinstance(choices, list) else None  # pyright: ignore[reportUnknownVariableType]
+    return isinstance(choice, dict) and ("error" in choice or bool(choice.get("finish_reason")))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]

@@ -37,6 +37,7 @@ async def answer_chat(vendor: OpenAIVendor, call: LLMCall) -> AsyncGenerator[LLM
     async with vendor.errors.translated(call.model, answer), vendor.post(path, body) as response:
         if not call.stream:
             whole = orjson.loads(await response.aread())
+            raise_reported(vendor.errors, call.model, whole, 0)
             yield vendor.errors.read(call.model, answer.whole, whole)
             return
         async with aclosing(events_of(response.aiter_bytes(), _is_done, HTTP_FAULTS)) as events:
@@ -51,7 +52,7 @@ async def answer_chat(vendor: OpenAIVendor, call: LLMCall) -> AsyncGenerator[LLM
                     call.heartbeat()
                 else:
                     yield chunk
-        if not answer.finish_reason:
+        if not answer.finish_reason or not answer.begun:
             raise vendor.errors.broken_off(call.model, answer.chunks)
         yield answer.last()
 

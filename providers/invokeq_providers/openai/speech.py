@@ -6,6 +6,7 @@ import httpx2
 
 from invokeq.protocol.entities import ModelPropertyKey
 from invokeq_providers.base import Speech, SpeechCall
+from invokeq_providers.http.reported import parsed, said_in
 from invokeq_providers.models.properties import text_property
 from invokeq_providers.openai.api import Body, OpenAIVendor
 
@@ -28,9 +29,9 @@ async def speak(vendor: OpenAIVendor, call: SpeechCall) -> Speech:
         vendor.post("/audio/speech", body, accept="application/octet-stream") as response,
     ):
         mime_type = _mime_type(response, kind)
-        if mime_type is None:
-            problem = ValueError(f"{response.headers['content-type']} is no audio")
-            raise vendor.errors.malformed(call.model, problem)
+        if mime_type is None:  # JSON or a page: its words say why there is no audio
+            problem = f"{response.headers['content-type']} is no audio"
+            raise vendor.errors.unexpected(call.model, await response.aread(), problem)
         audio = bytearray()
         async for piece in response.aiter_bytes():
             call.heartbeat()
@@ -38,6 +39,8 @@ async def speak(vendor: OpenAIVendor, call: SpeechCall) -> Speech:
             if len(audio) > MAX_AUDIO_BYTES:
                 problem = ValueError(f"more than {MAX_AUDIO_BYTES} bytes of audio")
                 raise vendor.errors.malformed(call.model, problem)
+    if audio.startswith(b"{") and said_in(parsed(audio)):
+        raise vendor.errors.unexpected(call.model, bytes(audio), "JSON is no audio")
     if not audio:
         raise vendor.errors.malformed(call.model, ValueError("no audio at all"))
     return Speech(bytes(audio), mime_type)

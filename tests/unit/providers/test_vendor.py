@@ -8,7 +8,7 @@ from invokeq.protocol.entities import FetchFrom, ModelType, MultiModalContent
 from invokeq.protocol.errors import InvalidRequestError, ModelNotFoundError
 from invokeq_providers import Provider
 from invokeq_providers.cohere import CohereProvider
-from invokeq_providers.http.vendor_errors import said_in
+from invokeq_providers.http.reported import said_in
 from invokeq_providers.jina import JinaProvider
 from invokeq_providers.models.documents import bare_base64, data_url, only_text
 from invokeq_providers.openai import OpenAIProvider
@@ -20,8 +20,13 @@ from invokeq_providers.openai import OpenAIProvider
         ({"error": {"message": "m", "type": "t"}}, "m"),
         ({"error": "e"}, "e"),
         ({"error": {}, "message": "m"}, "m"),
-        ({"message": "m", "detail": "d"}, "m"),
-        ({"detail": [{"msg": "field required"}]}, "[{'msg': 'field required'}]"),
+        ({"message": "m", "detail": "d"}, "m: d"),
+        ({"detail": [{"msg": "field required"}]}, "field required"),
+        ({"errors": ["a", {"message": "b"}]}, "a: b"),
+        ([{"error": {"code": 429, "message": "m"}}], "m"),
+        ({"error_code": 17, "error_msg": "m"}, "m"),
+        ({"code": 50501, "msg": "m"}, "m"),
+        ({"base_resp": {"status_code": 1004, "status_msg": "m"}}, "m"),
         ({"other": 1}, None),
         ("text", "text"),
         ("", None),
