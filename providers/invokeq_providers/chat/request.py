@@ -29,6 +29,7 @@ _AUDIO_FORMATS: Final = {
     "audio/wave": "wav",
     "audio/x-wav": "wav",
 }
+NO_ARGUMENTS: Final[Mapping[str, Any]] = {"type": "object", "properties": {}}
 _SCHEMA_NAME: Final = "response"  # the format wants one; no model sees it
 
 
@@ -39,7 +40,10 @@ def chat_messages(messages: Sequence[PromptMessage]) -> list[dict[str, Any]]:
 
 def chat_tools(tools: Sequence[PromptMessageTool]) -> list[dict[str, Any]]:
     """Return the tools in the format."""
-    return [{"type": "function", "function": tool.model_dump()} for tool in tools]
+    dumped = [tool.model_dump() for tool in tools]
+    # Vendors refuse a schema without a type; Dify's tools without arguments have an empty one.
+    functions = [{**tool, "parameters": tool["parameters"] or NO_ARGUMENTS} for tool in dumped]
+    return [{"type": "function", "function": function} for function in functions]
 
 
 def chat_parameters(parameters: Mapping[str, Any], *, provider: str, model: str) -> dict[str, Any]:

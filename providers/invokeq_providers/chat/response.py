@@ -8,6 +8,8 @@ plugins.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+import orjson
+
 from invokeq.protocol.entities import AssistantPromptMessage, LLMResultChunk, LLMUsage
 from invokeq_providers.base import LLMCall
 from invokeq_providers.chat.collect import new_tool_call_id
@@ -49,6 +51,7 @@ class ChatAnswer:
         self._usage: Mapping[str, Any] = {}
         self._tool_calls: list[ToolCall] = []
         self._slots: dict[Any, ToolCall] = {}
+        self._by_id: dict[str, ToolCall] = {}
 
     def feed(self, event: Mapping[str, Any]) -> LLMChunk | None:
         """Add one event of a stream, and return the resulting chunk, or None."""
@@ -90,11 +93,14 @@ class ChatAnswer:
         text += self._stop.finish()
         if self._thinking:
             text += "\n</think>"
+        without = [call for call in self._tool_calls if call.function.arguments in ("", "null")]
+        for call in without:
+            call.function.arguments = "{}"
         return last_chunk(
             self._call.model,
             self.chunks,
             text=text,
-            tool_calls=() if self._fragments else self._tool_calls,
+            tool_calls=without if self._fragments else self._tool_calls,
             usage=self._priced(),
             finish_reason="stop" if self._stop.stopped else self.finish_reason or "stop",
             system_fingerprint=self._fingerprint,
@@ -111,9 +117,7 @@ class ChatAnswer:
         self.begun = True
         self.finish_reason = choice.get("finish_reason") or self.finish_reason
         found = choice.get(key)
-        if (
-            found is None and "message" in choice
-        ):  # a server that answers whole when asked to stream
+        if found is None and "message" in choice:  # whole, though a stream was asked for
             found = choice["message"]
         # Completions, in their legacy format, have `text` alone; some servers send it along.
         return found or {"content": choice.get("text")}
@@ -136,16 +140,19 @@ class ChatAnswer:
 
     def _add(self, fragment: Mapping[str, Any]) -> ToolCall:
         """Add a fragment to the call in progress, and return the fragment with the call's id."""
-        slot, name_id = fragment.get("index"), str(fragment.get("id") or "")
         function: Mapping[str, Any] = fragment.get("function") or {}
+        slot, id_ = fragment.get("index"), str(fragment.get("id") or "")
+        name, arguments = str(function.get("name") or ""), _arguments(function.get("arguments"))
         call = self._slots.get(slot)
-        # Some servers give every call the index 0, so the id alone separates calls.
-        if call is None or (name_id and call.id and name_id != call.id):
-            call = _tool_call(name_id or new_tool_call_id(), "", "")
+        if slot is None:
+            call = self._by_id.get(id_) or (self._tool_calls[-1] if self._tool_calls else None)
+        if call is None or (self._by_id.get(id_) is not call and _is_begun_anew(call, name)):
+            taken = not id_ or id_ in self._by_id
+            call = _tool_call(new_tool_call_id() if taken else id_, "", "")
             self._slots[slot] = call
             self._tool_calls.append(call)
-        name = str(function.get("name") or "")
-        arguments = str(function.get("arguments") or "")
+        if id_:
+            self._by_id.setdefault(id_, call)
         call.function.name = call.function.name or name
         call.function.arguments += arguments
         return _tool_call(call.id, name, arguments)
@@ -163,3 +170,27 @@ class ChatAnswer:
 def _tool_call(id_: str, name: str, arguments: str) -> ToolCall:
     function = ToolCall.ToolCallFunction(name=name, arguments=arguments)
     return ToolCall(id=id_, type="function", function=function)
+
+
+def _arguments(given: Any) -> str:
+    """Return arguments as JSON text; some servers send them as an object."""
+    if given is None or isinstance(given, str):
+        return given or ""
+    return orjson.dumps(given).decode()
+
+
+def _is_begun_anew(call: ToolCall, name: str) -> bool:
+    """Return whether a fragment with this name begins another call than `call`.
+
+    Ids and indexes decide nothing: some servers send another id with every fragment, or none, and
+    some give every call the index 0. A call begins with a name, after the last one is complete.
+    """
+    if not name:
+        return False
+    if name != call.function.name:
+        return bool(call.function.name)
+    try:
+        orjson.loads(call.function.arguments)
+    except orjson.JSONDecodeError:
+        return False
+    return True

@@ -165,3 +165,40 @@ async def test_text_beside_a_message(openai: Provider, recorded: Recorded, strea
     event = choice("stop", **fields)
     recorded.answer(sse(event, b"data: [DONE]\n\n") if stream else said(event))
     assert (await ask(openai, stream=stream)).delta.message.content == "a"
+
+
+def piece(id_: str | None, name: str | None, arguments: Any, **index: int) -> dict[str, Any]:
+    return {"id": id_, **index, "function": {"name": name, "arguments": arguments}}
+
+
+@pytest.mark.parametrize(
+    ("fragments", "expected"),
+    [
+        ([piece(None, "f", '{"a"'), piece(None, None, ": 1}")], ['{"a": 1}']),
+        ([piece(None, "f", "{}"), piece(None, "f", '{"b": 2}')], ["{}", '{"b": 2}']),
+        ([piece("1", "f", '{"a"', index=0), piece("2", None, ": 1}", index=0)], ['{"a": 1}']),
+        ([piece("1", "f", '{"a"', index=0), piece("2", "f", ": 1}", index=0)], ['{"a": 1}']),
+        ([piece("1", "f", "{}", index=0), piece("2", "f", "{}", index=0)], ["{}", "{}"]),
+        ([piece("1", "f", {"a": 1}, index=0)], ['{"a":1}']),
+        ([piece("1", "f", "", index=0)], ["{}"]),
+        ([piece("1", "f", None, index=0)], ["{}"]),
+        ([piece("1", "f", "null", index=0)], ["{}"]),
+    ],
+    ids=str,
+)
+async def test_tool_calls_in_unusual_fragments(
+    openai: Provider, recorded: Recorded, fragments: list[Any], expected: list[str]
+) -> None:
+    events = [choice(delta={"tool_calls": [fragment]}) for fragment in fragments]
+    recorded.answer(sse(*events, choice("tool_calls", delta={}), b"data: [DONE]\n\n"))
+    calls = (await ask(openai, stream=True)).delta.message.tool_calls
+    assert [call.function.arguments for call in calls] == expected
+    assert {call.function.name for call in calls} == {"f"}
+    assert len({call.id for call in calls}) == len(calls)
+
+
+async def test_a_tool_without_parameters(openai: Provider, recorded: Recorded) -> None:
+    recorded.answer(chat(False, {"content": "a"}))
+    await ask(openai, stream=False, tools=[{"name": "f", "description": "d", "parameters": {}}])
+    function = recorded.asked[0].body["tools"][0]["function"]
+    assert function["parameters"] == {"type": "object", "properties": {}}
