@@ -122,8 +122,8 @@ def by_rq(answer: Invocation[Any, Any], url: str) -> None:
 
 
 def by_leaving(answer: Invocation[Any, Any], url: str) -> None:
-    """Close the generator, as `break` does."""
-    iter(answer).close()
+    """Close the handle, as leaving a `with` does."""
+    answer.close()
 
 
 STOPS: Final[dict[str, Stop]] = {
@@ -139,7 +139,8 @@ def begin(session: Session, vendor: Vendor, name: str) -> Invocation[Any, Any]:
     vendor.closed[name] = Future()
     model = {"provider": "openai", "model": "m", "mode": "chat"}
     answer = session.model.llm.submit(model, [UserPromptMessage(content=name)])
-    next(iter(answer))
+    answer_items = iter(answer)
+    next(answer_items)
     return answer
 
 

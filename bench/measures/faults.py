@@ -59,7 +59,8 @@ def _start(setting: Setting, providers: Providers, stack: ExitStack) -> Child:
 def _cancel(session: Session, notes: Any) -> float:
     """Cancel a call after one chunk; return the ms until the vendor sees the connection closed."""
     invocation = session.model.llm.submit(scripted(chunks=10, hang_after=1), MESSAGES)
-    next(iter(invocation))
+    invocation_items = iter(invocation)
+    next(invocation_items)
     begun = time.perf_counter()
     invocation.cancel()
     wanted = f"{invocation.request_id} closed"

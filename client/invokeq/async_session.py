@@ -4,11 +4,13 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Self
 
-from invokeq.async_invocation import AsyncInvocation
-from invokeq.models.calls import read_submitted_async
+from invokeq.async_invocation import AsyncInvocation, wait_told
+from invokeq.keeper import keeper_of
+from invokeq.models.calls import read_submitted_async, taking_back_async
 from invokeq.models.models import AsyncModels
 from invokeq.operations.call import Call, Item, Result
 from invokeq.operations.directory import LiveWorker
+from invokeq.operations.enqueue import PendingJob
 from invokeq.operations.submit_many import submit_many
 from invokeq.protocol.requests import CallRequest
 from invokeq.session_base import BaseSession, SessionParts
@@ -24,16 +26,20 @@ class AsyncSession(BaseSession[AsyncTransport, AsyncModels]):
     ) -> list[AsyncInvocation[Item, Result]]:
         """Enqueue calls of any kinds, all or none; see `Session.submit_many`.
 
-        When the task is cancelled meanwhile, submitted calls lapse with the leases; detached calls
-        run on.
+        When the task is cancelled meanwhile, the calls that were submitted are taken back.
         """
         listed = list(calls)
         transport, directory, options = self._parts
-        submitted = await transport.run(submit_many(options, directory, listed))
-        return [
-            read_submitted_async(transport, options, call, result)
-            for call, result in zip(listed, submitted, strict=True)
-        ]
+        begun: list[PendingJob] = []
+        with taking_back_async(transport, begun):
+            submitted = await transport.run(submit_many(options, directory, listed, begun))
+            handles = [
+                read_submitted_async(transport, options, call, result)
+                for call, result in zip(listed, submitted, strict=True)
+            ]
+        for handle in handles:
+            handle.keep()
+        return handles
 
     def attach(
         self, request_id: str, after: str | None = None, *, request: CallRequest | None = None
@@ -48,7 +54,9 @@ class AsyncSession(BaseSession[AsyncTransport, AsyncModels]):
         return await self._parts.transport.run(self._parts.directory.workers())
 
     async def close(self) -> None:
-        """Close the connections; running invocations go on until the reader's lease lapses."""
+        """Cancel the open handles that are not detached, and close the connections."""
+        for told in keeper_of(self._parts.transport).leave_all():
+            await wait_told(told)
         await self._parts.transport.close()
 
     async def __aenter__(self) -> Self:

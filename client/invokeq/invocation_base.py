@@ -3,19 +3,33 @@
 Internal: may change without notice.
 """
 
-from collections.abc import Callable
-from typing import Generic, TypeVar
+from collections import deque
+from collections.abc import Callable, Iterable
+from copy import copy
+from typing import Any, Final, Generic, TypeVar
+from weakref import finalize
 
+from invokeq.hold import Hold
+from invokeq.keeper import Keeper, keeper_of
+from invokeq.operations.answer_log import KEPT_BYTES, AnswerLog
 from invokeq.operations.history import VendorRetry, retry_of
 from invokeq.operations.reader import Reader
-from invokeq.protocol.errors import InvokeqError
+from invokeq.protocol.errors import InvocationCancelledError, InvokeqError, MisuseError
 from invokeq.protocol.events import TERMINAL, Event, EventKind
 from invokeq.protocol.usage import Usage
 from invokeq.results.decode import ResultDecoder, usage_of
 
-TransportT = TypeVar("TransportT")
+TransportT = TypeVar("TransportT", bound=Any)
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+class _End:
+    """The type of END."""
+
+
+END: Final = _End()
+"""Stands for the item after the last one."""
 
 
 class BaseInvocation(Generic[TransportT, Item, Result]):
@@ -28,19 +42,31 @@ class BaseInvocation(Generic[TransportT, Item, Result]):
         decoder: ResultDecoder[Item, Result],
         *,
         detached: bool,
+        kept_bytes: int = KEPT_BYTES,
     ) -> None:
         self._transport = transport
         self._reader = reader
         self._decoder = decoder
-        self._detached = detached
         self._taken = reader.state.last
         self._usage: Usage | None = None
         self._on_retry: Callable[[VendorRetry], object] | None = None
+        self._hold: Hold = Hold(reader, detached=detached)
+        self._keeper: Keeper = keeper_of(transport)
+        self._log: AnswerLog[Item] = AnswerLog(kept_bytes)
+        self._events: deque[Event] = deque()
+        self._event_bytes = 0.0
+        self._handed_out: Event | None = None
+        self._failure: InvokeqError | None = None
+        self._results: list[Result] = []
+        # No reference from here to the handle: a dropped handle is freed, and left, at once. At the
+        # interpreter's exit the keeper leaves its holds itself.
+        finalize(self, self._keeper.drop, self._hold).atexit = False
 
     def __repr__(self) -> str:
-        state = "ended" if self._reader.state.ended else "open"
-        detached = ", detached" if self._detached else ""
-        return f"<{type(self).__name__} {self.request_id}, {state} after {self._taken}{detached}>"
+        state = self._reader.state
+        word = "ended" if state.ended else "left" if state.left else "open"
+        detached = ", detached" if self._hold.detached else ""
+        return f"<{type(self).__name__} {self.request_id}, {word} after {self._taken}{detached}>"
 
     @property
     def request_id(self) -> str:
@@ -68,6 +94,50 @@ class BaseInvocation(Generic[TransportT, Item, Result]):
         """
         self._on_retry = callback
 
+    def keep(self) -> None:
+        """Keep the invocation alive while the caller is busy with other things."""
+        self._keeper.keep(self._hold)
+
+    def _item_read(self, at: int) -> Item | _End | None:
+        """Return item `at` if it was read before, END behind the last one, None if it is to come.
+
+        Raise the error with which the reading ended, and PartialAnswerError for an item of an
+        answer that was too large to be kept.
+        """
+        if at < self._log.count:
+            return self._log.item(at)
+        if self._failure is not None:
+            # A copy: a traceback would refer to the frames of the first time, and so to the handle.
+            raise copy(self._failure)
+        if self._reader.state.left:
+            raise self._left_error()
+        if self._reader.state.ended and not self._events:
+            return END
+        return None
+
+    def _fetched(self, events: Iterable[Event]) -> None:
+        self._events.extend(events)
+        self._event_bytes = self._reader.given_bytes / max(1, len(self._events))
+
+    def _next_read(self) -> Item | None:
+        """Decode events that were fetched up to the next item; None if there is none."""
+        while self._events:
+            event = self._events.popleft()
+            item = self._decode(event)
+            self._handed_out = event
+            if item is not None:
+                self._log.add(item, self._event_bytes)
+                return item
+            if self._take_handed_out():
+                # The caller renews the lease first, and then comes back for the item.
+                return None
+        return None
+
+    def _take_handed_out(self) -> bool:
+        """Note that the caller is done with the last event; return whether the lease is due."""
+        event, self._handed_out = self._handed_out, None
+        return event is not None and self._reader.taken(event)
+
     def _decode(self, event: Event) -> Item | None:
         """Return the item of one event, or None; raises the error of a bad end."""
         if event.kind in TERMINAL:
@@ -80,21 +150,43 @@ class BaseInvocation(Generic[TransportT, Item, Result]):
         self._taken = event.id
         return item
 
-    def _add_request_id(self, error: InvokeqError) -> None:
-        error.request_id = error.request_id or self.request_id
+    def _remember_failure(self, error: BaseException) -> None:
+        """Keep an error for the next time that the answer is read; note the request id in it."""
+        if isinstance(error, InvokeqError):
+            error.request_id = error.request_id or self.request_id
+            self._failure = copy(error)
+            self._events.clear()
+
+    def _result_of(self, items: Iterable[Item]) -> Result:
+        """Return the result of all items; the handle keeps the result."""
+        result = self._decoder.result_of(iter(items))
+        self._results.append(result)
+        return result
+
+    def _items_before(self) -> list[Item]:
+        """Return the items that were read; PartialAnswerError if they were too large to keep."""
+        return list(self._log.items)
 
     def _detach(self) -> None:
-        self._detached = True
+        self._hold.detached = True
         self._reader.let_go()
+        self._keeper.forget(self._hold)
 
-    def _stop_reading(self) -> bool:
-        """End the reading; return whether the invocation must be cancelled.
+    def _mark_left(self) -> None:
+        """Let no reader go on, neither here nor in another thread, unless all has been read."""
+        # Also where the rest has been fetched already: how much that is, is a matter of luck.
+        if self._events or not self._reader.state.ended:
+            self._reader.state.left = True
 
-        True at most once: closing twice does not cancel twice.
-        """
-        # Set before the round trip that cancels: an exit of `with` after `close()` must not wait
-        # for a Redis that is away a second time.
-        if self._reader.state.ended or self._detached:
-            return False
-        self._reader.state.ended = True
-        return True
+    def _drop(self) -> None:
+        """Leave from a finalizer: without waiting."""
+        self._keeper.drop(self._hold)
+        if not self._hold.detached:
+            self._mark_left()
+
+    def _left_error(self) -> InvokeqError:
+        if self._hold.detached:
+            subject = f"The handle of request {self.request_id}"
+            problem = f"was closed: attach after {self.last_id} to read on"
+            return MisuseError(request_id=self.request_id, subject=subject, problem=problem)
+        return InvocationCancelledError(request_id=self.request_id, reason="caller")

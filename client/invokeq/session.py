@@ -8,10 +8,12 @@ from types import TracebackType
 from typing import Any, Self
 
 from invokeq.invocation import Invocation
-from invokeq.models.calls import read_submitted
+from invokeq.keeper import keeper_of
+from invokeq.models.calls import read_submitted, taking_back
 from invokeq.models.models import Models
 from invokeq.operations.call import Call, Item, Result
 from invokeq.operations.directory import LiveWorker
+from invokeq.operations.enqueue import PendingJob
 from invokeq.operations.submit_many import submit_many
 from invokeq.protocol.requests import CallRequest
 from invokeq.session_base import BaseSession, SessionParts
@@ -30,9 +32,9 @@ class Session(BaseSession[Transport, Models]):
     def submit_many(self, calls: Iterable[Call[Item, Result]]) -> list[Invocation[Item, Result]]:
         """Enqueue calls of any kinds from `session.model.<kind>.prepare(...)`, all or none.
 
-        Returns a handle for each call, in order. As with `submit`, an invocation without a reader
-        is cancelled after `orphan_timeout`, unless detached. A call with a known request id, also
-        from the same list, attaches.
+        Returns a handle for each, in their order. The session keeps each invocation alive, as with
+        `submit`, until its handle is left. A call whose request id is known already, also from the
+        same list, attaches.
 
         Costs one round trip for every 256 calls or 4 MB; one more each if the caller gave request
         ids, one in all when the directory is over a second old, and on a cluster one for every
@@ -42,11 +44,16 @@ class Session(BaseSession[Transport, Models]):
         """
         listed = list(calls)
         transport, directory, options = self._parts
-        submitted = transport.run(submit_many(options, directory, listed))
-        return [
-            read_submitted(transport, options, call, result)
-            for call, result in zip(listed, submitted, strict=True)
-        ]
+        begun: list[PendingJob] = []
+        with taking_back(transport, begun):
+            submitted = transport.run(submit_many(options, directory, listed, begun))
+            handles = [
+                read_submitted(transport, options, call, result)
+                for call, result in zip(listed, submitted, strict=True)
+            ]
+        for handle in handles:
+            handle.keep()
+        return handles
 
     def attach(
         self, request_id: str, after: str | None = None, *, request: CallRequest | None = None
@@ -66,7 +73,8 @@ class Session(BaseSession[Transport, Models]):
         return self._parts.transport.run(self._parts.directory.workers())
 
     def close(self) -> None:
-        """Close the connections; running invocations go on until the reader's lease lapses."""
+        """Cancel the open handles that are not detached, and close the connections."""
+        keeper_of(self._parts.transport).finish()
         self._parts.transport.close()
 
     def __enter__(self) -> Self:

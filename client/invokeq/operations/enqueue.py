@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from invokeq.operations import admission
+from invokeq.operations import admission, control
 from invokeq.operations.admission import Admission
 from invokeq.operations.call import Call
 from invokeq.operations.directory import Directory
@@ -53,18 +53,27 @@ class PendingJob(NamedTuple):
 
 
 def submit(
-    session: SessionOptions, directory: Directory, call: Call[Any, Any]
+    session: SessionOptions,
+    directory: Directory,
+    call: Call[Any, Any],
+    begun: list[PendingJob],
 ) -> Plan[SubmitResult]:
     """Choose the lane, and push the job unless the request id is known already.
 
     One round trip; one more when the directory is over a second old, one more when the caller gave
     the request id, two or three more when the job has to be withdrawn. Raises QueueFullError, and
-    leaves nothing behind, when too many jobs wait.
+    leaves nothing behind, when too many jobs wait. `begun` receives the job before the job may be
+    in Redis, so that a caller whose submission is interrupted can `withdraw_or_cancel`.
     """
     entry = yield from choose_lane(session, directory, call)
     fresh = yield from claim_request_id(entry)
     if fresh:
-        yield from push_job(session, directory, entry)
+        begun.append(entry)
+        try:
+            yield from push_job(session, directory, entry)
+        except QueueFullError:
+            begun.clear()  # it has been withdrawn already
+            raise
     return entry.submitted(fresh)
 
 
@@ -128,6 +137,19 @@ def withdraw_job(directory: Directory, entry: PendingJob) -> Plan[bool]:
 
     Two round trips.
     """
+    if not (yield from _withdraw(entry)):
+        return False
+    directory.count(entry.admitted.lane.queue, -1)
+    return True
+
+
+def withdraw_or_cancel(entry: PendingJob) -> Plan[None]:
+    """Undo a submission that was interrupted: withdraw the job, or cancel a job that runs."""
+    if not (yield from _withdraw(entry)):
+        yield from control.cancel(entry.request_id)
+
+
+def _withdraw(entry: PendingJob) -> Plan[bool]:
     call, rid, admitted, _ = entry
     body, file = codec.parts_beside(call.payload, call.file)
     beside = [
@@ -135,10 +157,7 @@ def withdraw_job(directory: Directory, entry: PendingJob) -> Plan[bool]:
         *(keys.file_part(rid, n) for n in range(file)),
         *(keys.reader(rid), keys.request_id_lock(rid)),
     ]
-    if not (yield from admission.withdraw_job(admitted, rid, beside)):
-        return False
-    directory.count(admitted.lane.queue, -1)
-    return True
+    return (yield from admission.withdraw_job(admitted, rid, beside))
 
 
 class Enqueueing(NamedTuple):

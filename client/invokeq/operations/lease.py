@@ -38,7 +38,7 @@ class Lease:
 
     def __init__(self, request_id: str, seconds: float, *, held: bool, first: bool) -> None:
         self._key = keys.reader(request_id)
-        self._seconds = seconds
+        self.seconds: float = seconds
         self._held = held
         self._first = first
         self._follows = not first
@@ -61,6 +61,10 @@ class Lease:
         """Stop renewing the lease."""
         self._held = False
 
+    def missed_renewal(self) -> None:
+        """Note that the renewal did not reach Redis: it is due again."""
+        self._renewed_at = float("-inf")
+
     def took(self, event_id: EventId) -> None:
         """Record the position behind an event handled by the caller."""
         self._position = event_id
@@ -72,8 +76,8 @@ class Lease:
 
     @property
     def is_due(self) -> bool:
-        """Return whether to renew now, progress or not."""
-        return self._held and time.monotonic() - self._renewed_at > self._seconds / 3
+        """Whether to renew now, progress or not."""
+        return self._held and time.monotonic() - self._renewed_at > self.seconds / 3
 
     @property
     def has_much_news(self) -> bool:
@@ -82,8 +86,8 @@ class Lease:
 
     @property
     def longest_wait_ms(self) -> int:
-        """Return how many milliseconds a read may block without a lapse of the lease."""
-        return int(self._seconds * 1000 / 3) if self._held else sys.maxsize
+        """Limit of milliseconds for a blocking read, so the lease cannot lapse meanwhile."""
+        return int(self.seconds * 1000 / 3) if self._held else sys.maxsize
 
     def for_read(self, *, quiet: bool) -> Command | None:
         """Return the renewal to send with a read, or None; `quiet` if the last read was empty."""
@@ -96,7 +100,7 @@ class Lease:
         """Return the command to renew the lease with the position; `heard()` takes the reply."""
         self._events = self._bytes = 0
         self._renewed_at = time.monotonic()
-        life = ("EX", int(self._seconds))
+        life = ("EX", int(self.seconds))
         if self._follows:
             return ("GETEX", self._key, *life)
         self._renewals += 1
@@ -122,7 +126,7 @@ class Lease:
         if self._follows:
             # The value counts renewals, so one that stays the same for a whole life means that the
             # reader which wrote it has gone.
-            if value is None or (value == self._seen and now - self._seen_at > self._seconds):
+            if value is None or (value == self._seen and now - self._seen_at > self.seconds):
                 self._follows = False
                 self._renewed_at = float("-inf")
             elif value != self._seen:

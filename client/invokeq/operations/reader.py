@@ -83,13 +83,17 @@ class LivenessSlots(NamedTuple):
 
 @dataclass(slots=True)
 class ReaderState:
-    """A reader's knowledge of the invocation; the next read starts after the id `last`."""
+    """What a reader knows of its invocation; `last` is the id after which the next read starts.
+
+    `left` is set, also by another thread, when the caller has left the invocation.
+    """
 
     last: EventId
     worker: str | None = None
     answers: int = 0
     started: bool = False
     ended: bool = False
+    left: bool = False
 
 
 class Reader:
@@ -135,18 +139,44 @@ class Reader:
         self._lease.took(event.id)
         return self._lease.is_due
 
+    @property
+    def given_bytes(self) -> int:
+        """Bytes of the events that `next_events` returned last."""
+        return self._given_bytes
+
+    @property
+    def is_lease_due(self) -> bool:
+        """Whether the lease must be renewed soon; never for a reader without a lease."""
+        return self._lease.is_due
+
+    @property
+    def lease_seconds(self) -> float:
+        """Seconds that the lease lives without a renewal."""
+        return self._lease.seconds
+
     def renew(self) -> Plan[None]:
-        """Renew the lease for a caller busy with events read before. One round trip."""
+        """Renew the lease for a caller that is busy with events read before. One round trip."""
+        return self._renew(self._retry_for_seconds)
+
+    def renew_unread(self) -> Plan[None]:
+        """Renew the lease for a caller that is not reading: the position stays. One round trip."""
+        return self._renew(0.0)
+
+    def missed_renewal(self) -> None:
+        """Note that a renewal did not reach Redis: the lease is due again."""
+        self._lease.missed_renewal()
+
+    def _renew(self, retry_for_seconds: float) -> Plan[None]:
         commands = CommandList()
         before = commands.add(*self._lease.renewal())
-        replies = yield Batch(commands, self._retry_for_seconds)
+        replies = yield Batch(commands, retry_for_seconds)
         yield from self._restore_order(commands.reply(before, replies))
 
     def next_events(self) -> Plan[list[Event]]:
         """Wait for the next events. One round trip; none while fetched entries are left.
 
         Returns at least one event, or none if the stream turns out to have ended with the last
-        event read.
+        event read, or if the caller has left meanwhile.
         """
         self._lease.took_bytes(self._given_bytes)
         self._given_bytes = 0
@@ -154,7 +184,7 @@ class Reader:
             if self._lease.has_much_news:
                 yield from self.renew()
             return self._give()
-        while True:
+        while not self.state.left:
             commands = CommandList()
             renewal = self._lease.for_read(quiet=self._idle)
             before = commands.add(*renewal) if renewal else None
@@ -178,6 +208,7 @@ class Reader:
                     return []
                 yield from self._bound_pickup()
             self._idle = True
+        return []  # another thread or task has left while this one waited
 
     def _restore_order(self, before: Reply) -> Plan[None]:
         """Write back an order to cancel or detach, overwritten by the renewal of the lease."""

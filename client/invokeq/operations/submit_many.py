@@ -32,20 +32,23 @@ T = TypeVar("T")
 
 
 def submit_many(
-    session: SessionOptions, directory: Directory, calls: Sequence[Call[Any, Any]]
+    session: SessionOptions,
+    directory: Directory,
+    calls: Sequence[Call[Any, Any]],
+    entered: list[PendingJob],
 ) -> Plan[list[SubmitResult]]:
     """Submit calls in order; return the result of each.
 
     One round trip a group; one more when the directory is over a second old, one more for a group
     with request ids of the caller. When a call is refused, or the broker fails, all submitted calls
-    are withdrawn, and the first error is raised: see `_withdraw_all`.
+    are withdrawn, and the first error is raised: see `_withdraw_all`. `entered` receives the jobs
+    that may be in their lanes, for a caller whose submission is interrupted.
     """
     entries: list[PendingJob] = []
     for call in calls:  # a call that no worker serves is found before anything is sent
         entry = yield from choose_lane(session, directory, call)
         entries.append(entry)
     submitted: list[SubmitResult] = []
-    entered: list[PendingJob] = []
     try:
         for group in _groups(entries):
             taken = yield from _all_of([claim_request_id(entry) for entry in group])
@@ -69,7 +72,7 @@ def submit_many(
 
 
 def _withdraw_all(
-    directory: Directory, entries: Sequence[PendingJob], error: InvokeqError
+    directory: Directory, entries: list[PendingJob], error: InvokeqError
 ) -> Plan[None]:
     """Withdraw pushed jobs; cancel the jobs already claimed by a worker.
 
@@ -88,6 +91,7 @@ def _withdraw_all(
     except InvokeqError as problem:
         error.add_note(f"What was submitted could not be taken back: {problem}")
         return
+    entries.clear()
     note_withdrawn(error, count)
 
 

@@ -10,6 +10,7 @@ InvokeqError
  |   +- ModelNotFoundError           the provider does not have the model for this model type
  |   +- PermissionDeniedError        the operator does not allow the plugin the call
  |   +- NotServedError               invokeq does not serve the kind of call
+ |   +- MisuseError                  a handle or a session is used where it cannot be
  |   +- UnknownSessionError          the session of a plugin process is not open
  |   +- RejectedByProviderError      the vendor refused the request (4xx)
  +- ConfigurationError           the operator must change the set-up
@@ -70,6 +71,7 @@ __all__ = [
     "InvokeqError",
     "MissingExtraError",
     "MissingWeightsError",
+    "MisuseError",
     "ModelNotFoundError",
     "NoWorkerError",
     "NotServedError",
@@ -176,6 +178,16 @@ class NotServedError(RequestError):
 
     kind: str
     known: str
+
+
+class MisuseError(RequestError):
+    """A handle or a session is used where it cannot be: `problem` says where, and what to do."""
+
+    code = "misuse"
+    template = "{subject} {problem}"
+
+    subject: str
+    problem: str
 
 
 class UnknownSessionError(RequestError):

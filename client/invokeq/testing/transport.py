@@ -1,5 +1,7 @@
 """The transports of fake sessions: the real plans run on a Redis in memory."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from invokeq.operations.directory import Directory, LiveWorker
@@ -21,9 +23,14 @@ _NO_BOUNDS: Final = QueueBounds(lane=0, queue=0, tenant=0)
 class FakeTransport(Transport):
     """Executes batches in memory."""
 
+    in_memory = True
+
     def __init__(self, redis: MemoryRedis) -> None:
         super().__init__(NOWHERE)
         self._redis = redis
+
+    def blocking_twin(self) -> Callable[[], Transport]:
+        return partial(FakeTransport, self._redis)
 
     def once(self, batch: Batch) -> list[Reply]:
         return self._redis.execute(batch.all_commands)
@@ -32,9 +39,14 @@ class FakeTransport(Transport):
 class FakeAsyncTransport(AsyncTransport):
     """Executes batches in memory, on asyncio."""
 
+    in_memory = True
+
     def __init__(self, redis: MemoryRedis) -> None:
         super().__init__(NOWHERE)
         self._redis = redis
+
+    def blocking_twin(self) -> Callable[[], Transport]:
+        return partial(FakeTransport, self._redis)
 
     async def once(self, batch: Batch) -> list[Reply]:
         return self._redis.execute(batch.all_commands)

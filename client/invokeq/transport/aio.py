@@ -6,14 +6,15 @@ readers wait for costs the server one command, and this process one system call.
 
 import asyncio
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from functools import partial
 from typing import TypeVar
 
 from invokeq.protocol.errors import InvokeqError
 from invokeq.protocol.redis.resp import Reply
 from invokeq.transport import settings
 from invokeq.transport.batch import Batch, RedisConnectionLostError
-from invokeq.transport.blocking import BaseTransport, RetryBudget
+from invokeq.transport.blocking import BaseTransport, RetryBudget, Transport
 from invokeq.transport.connect import make_async_pool
 from invokeq.transport.connection import RedisConnection
 from invokeq.transport.shared_connection import SharedConnection
@@ -55,6 +56,10 @@ class AsyncTransport(BaseTransport):
         """Close all connections."""
         await self._commands.close()
         await self._streams.close()
+
+    def blocking_twin(self) -> Callable[[], Transport]:
+        """Return what makes a blocking transport to the same server; see `Transport`."""
+        return partial(Transport, self.url)
 
     async def _exchange(self, batch: Batch) -> list[Reply]:
         budget = RetryBudget(batch.retry_for_seconds)

@@ -8,8 +8,9 @@ gevent's monkey patch.
 
 import os
 import time
-from collections.abc import Generator
-from typing import Final, TypeVar, cast
+from collections.abc import Callable, Generator
+from functools import partial
+from typing import ClassVar, Final, TypeVar, cast
 
 from redis.connection import AbstractConnection
 from redis.exceptions import (
@@ -66,6 +67,9 @@ class RetryBudget:
 
 class BaseTransport:
     """What both transports share: the address, and what a reply or a fault means."""
+
+    in_memory: ClassVar[bool] = False
+    """Whether a batch needs no network, so that running a plan never waits."""
 
     def __init__(self, url: str | None) -> None:
         self.url: str = settings.redis_url(url)
@@ -140,6 +144,13 @@ class Transport(BaseTransport):
         free, self._free = self._free, []
         for connection in free:
             connection.disconnect()
+
+    def blocking_twin(self) -> "Callable[[], Transport]":
+        """Return what makes a transport to the same server, with connections of its own.
+
+        The factory holds no reference to this transport.
+        """
+        return partial(Transport, self.url)
 
     def _exchange(self, batch: Batch) -> list[Reply]:
         budget = RetryBudget(batch.retry_for_seconds)

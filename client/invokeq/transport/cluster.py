@@ -6,6 +6,9 @@ together: their first parts share a round trip a node, then their second parts. 
 learned and redirections followed is in `invokeq.transport.routing`.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 from invokeq.protocol.redis.address import Address, Node, parse_address
 from invokeq.protocol.redis.resp import Reply
 from invokeq.protocol.redis.slots import SlotMap
@@ -49,6 +52,9 @@ class ClusterTransport(Transport):
         for transport in list(self._transports.values()):
             transport.close()
 
+    def blocking_twin(self) -> Callable[[], Transport]:
+        return partial(ClusterTransport, self._cluster)
+
     def once(self, batch: Batch) -> list[Reply]:
         commands = batch.all_commands
 
@@ -77,6 +83,9 @@ class AsyncClusterTransport(AsyncTransport):
     async def close(self) -> None:
         for transport in list(self._transports.values()):
             await transport.close()
+
+    def blocking_twin(self) -> Callable[[], Transport]:
+        return partial(ClusterTransport, self._cluster)
 
     async def once(self, batch: Batch) -> list[Reply]:
         def arrange(slots: SlotMap) -> Steps:

@@ -80,7 +80,8 @@ def test_a_flood_in_one_lane_does_not_starve_another(
             session.model.llm.submit(stream_config(hang_after=1), user("x")) for _ in range(2)
         ]
         for blocker in blockers:
-            next(iter(blocker))
+            blocker_items = iter(blocker)
+            next(blocker_items)
         flood = [session.model.llm.submit(ECHO, user("x"), detached=True) for _ in range(200)]
         few = [quiet.model.llm.submit(ECHO, user("x"), detached=True) for _ in range(5)]
         for blocker in blockers:

@@ -118,7 +118,8 @@ def test_a_deadline_that_passed_in_the_queue_ends_the_same_way(
     tried."""
     with running_worker(redis_url, tmp_path, concurrency=1) as busy:
         blocker = session.model.llm.submit(stream_config(hang_after=1, chunks=3), user("x"))
-        next(iter(blocker))
+        blocker_items = iter(blocker)
+        next(blocker_items)
         waiting = session.model.llm.submit(stream_config(chunks=1), user("x"), deadline=0.2)
         past = time.time() + 0.2
         eventually("the deadline passed", lambda: time.time() > past)

@@ -1,6 +1,8 @@
 """`session.model.llm` through a real server and a real worker process."""
 
 import gc
+import subprocess
+import sys
 import time
 from collections.abc import Generator
 from datetime import UTC, datetime, timedelta
@@ -222,7 +224,8 @@ def test_a_queued_invocation_that_is_cancelled_never_runs(
     worker.stop()
     with running_worker(redis_url, tmp_path, name="w2", concurrency=1) as busy:
         blocker = session.model.llm.submit(stream_config(hang_after=1, chunks=3), user("x"))
-        next(iter(blocker))
+        blocker_items = iter(blocker)
+        next(blocker_items)
         waiting = session.model.llm.submit(ECHO, user("never"))
         assert waiting.status().state == "queued"
         assert waiting.status().position == 0
@@ -286,7 +289,8 @@ def test_an_expired_stream_is_an_error_not_an_empty_answer(
 
 def test_detach_lets_it_run_on(session: Session, worker: WorkerProcess) -> None:
     invocation = session.model.llm.submit(stream_config(chunks=40, rate=100), user("x"))
-    next(iter(invocation))
+    invocation_items = iter(invocation)
+    next(invocation_items)
     invocation.detach()
     invocation.close()
     eventually(
@@ -296,14 +300,16 @@ def test_detach_lets_it_run_on(session: Session, worker: WorkerProcess) -> None:
 
 
 def test_a_reader_that_has_gone_does_not_burn_money(redis_url: str, worker: WorkerProcess) -> None:
-    with Session("acme", redis=redis_url, orphan_timeout=1) as session:
-        invocation = session.model.llm.submit(stream_config(chunks=100_000, rate=50), user("x"))
-        eventually(
-            "the vendor was closed",
-            lambda: "closed" in worker.vendor_events(invocation.request_id),
-        )
-        with pytest.raises(InvocationCancelledError) as caught:
-            list(session.attach(invocation.request_id))
+    """The process dies, and its handle with it; while a process lives, its handles live."""
+    rid = "ef" * 16
+    command = [sys.executable, "-m", "tests.integration.programs.held_handle", redis_url, rid]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        eventually("it runs", lambda: "started" in worker.vendor_events(rid))
+        process.kill()
+    eventually("the vendor was closed", lambda: "closed" in worker.vendor_events(rid))
+    session = Session("acme", redis=redis_url)
+    with session, pytest.raises(InvocationCancelledError) as caught:
+        list(session.attach(rid))
     assert caught.value.reason == "consumer_gone"
 
 
@@ -331,7 +337,8 @@ def test_a_deadline_that_passes_in_the_queue_never_reaches_the_vendor(
     worker.stop()
     with running_worker(redis_url, tmp_path, name="w2", concurrency=1) as busy:
         blocker = session.model.llm.submit(stream_config(hang_after=1, chunks=3), user("x"))
-        next(iter(blocker))
+        blocker_items = iter(blocker)
+        next(blocker_items)
         waiting = session.model.llm.submit(ECHO, user("x"), deadline=0.2)
         deadline = time.time() + 0.2
         eventually("the deadline passed", lambda: time.time() > deadline)
@@ -361,7 +368,8 @@ def test_nobody_picks_it_up(redis_url: str, tmp_path: Path, worker: WorkerProces
         Session("acme", redis=redis_url, pickup_timeout=1) as session,
     ):
         blocker = session.model.llm.submit(stream_config(hang_after=1, chunks=3), user("x"))
-        next(iter(blocker))
+        blocker_items = iter(blocker)
+        next(blocker_items)
         waiting = session.model.llm.submit(ECHO, user("x"))
         with pytest.raises(PickupTimeoutError):
             list(waiting)
@@ -383,7 +391,8 @@ def test_high_priority_overtakes(
     worker.stop()
     with running_worker(redis_url, tmp_path, name="w2", concurrency=1) as busy:
         blocker = session.model.llm.submit(stream_config(hang_after=1, chunks=3), user("x"))
-        next(iter(blocker))
+        blocker_items = iter(blocker)
+        next(blocker_items)
         first = session.model.llm.submit(ECHO, user("first"))
         urgent = session.model.llm.submit(ECHO, user("urgent"), priority="high")
         blocker.close()

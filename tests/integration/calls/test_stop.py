@@ -115,7 +115,8 @@ def test_stopping_from_anywhere_closes_the_vendors_connection(
 ) -> None:
     """Fails, all four, when `Run._interrupt` does not cancel the task: tried."""
     answer = session.model.llm.submit(MODEL, user("x"))
-    assert next(iter(answer)).delta.message.content == "one "
+    answer_items = iter(answer)
+    assert next(answer_items).delta.message.content == "one "
     assert vendor.open == 1
     stop(answer, redis_url)
     is_stopped(redis_client, vendor, answer.request_id, reason)

@@ -271,12 +271,12 @@ def test_what_was_there_before_is_not_taken_back(
 ) -> None:
     """Fails when whatever bears a request id of the list is taken back: tried."""
     rid = "cd" * 16
-    session.model.llm.submit(ECHO, user("first"), request_id=rid)
+    first = session.model.llm.submit(ECHO, user("first"), request_id=rid)
     again = echoes(session, ["second"], request_id=rid)
     with pytest.raises(QueueFullError):
         session.submit_many([*again, *echoes(session, ["x"] * 300)])
     assert in_lane(redis_client) == [rid]
-    assert session.attach(rid).status().state == "queued"
+    assert first.status().state == "queued"
 
 
 def test_a_prepared_call_is_sent_as_often_as_one_likes(

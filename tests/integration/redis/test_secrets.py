@@ -152,7 +152,8 @@ def test_no_credential_can_be_read_anywhere(scene: Scene) -> None:
     scene.vendor.answer(chat("Hello", end="hang"))
     with Session("acme", redis=scene.url) as session:
         running = session.model.llm.submit(MODEL, user("x"))
-        next(iter(running))
+        running_items = iter(running)
+        next(running_items)
         scene.command("status")
         scene.command("status", running.request_id)
         running.cancel()

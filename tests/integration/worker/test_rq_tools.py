@@ -61,7 +61,8 @@ def test_a_running_job_is_in_rqs_books(
     redis_client: redis.Redis, worker: WorkerProcess, session: Session
 ) -> None:
     invocation = session.model.llm.submit(stream_config(hang_after=1, chunks=2), user("x"))
-    next(iter(invocation))
+    invocation_items = iter(invocation)
+    next(invocation_items)
     job = fetch(redis_client, invocation.request_id)
     assert job.get_status() == JobStatus.STARTED
     assert job.worker_name == worker.name
@@ -139,8 +140,10 @@ def test_stop_job_command(
 ) -> None:
     invocation = session.model.llm.submit(stream_config(chunks=100_000, rate=100), user("x"))
     other = session.model.llm.submit(stream_config(hang_after=1), user("x"))
-    next(iter(invocation))
-    next(iter(other))
+    invocation_items = iter(invocation)
+    next(invocation_items)
+    other_items = iter(other)
+    next(other_items)
     rq_command.send_stop_job_command(
         redis_client, invocation.request_id, serializer=OrjsonSerializer
     )

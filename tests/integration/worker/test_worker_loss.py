@@ -36,7 +36,8 @@ def test_kill_9_before_and_after_the_first_chunk(
 ) -> None:
     with running_worker(redis_url, tmp_path, name="victim") as victim:
         spoken = session.model.llm.submit(stream_config(chunks=1000, rate=20), user("x"))
-        next(iter(spoken))
+        spoken_items = iter(spoken)
+        next(spoken_items)
         silent = session.model.llm.submit(
             stream_config(chunks=3, first_chunk_delay=8), user("x"), detached=True
         )
@@ -69,7 +70,8 @@ def test_a_frozen_worker_that_comes_back_cannot_write_any_more(
             stream_config(chunks=3000, rate=50), user("x"), detached=True
         )
         rid = invocation.request_id
-        next(iter(invocation))
+        invocation_items = iter(invocation)
+        next(invocation_items)
         with running_worker(redis_url, tmp_path, name="heir"):
             zombie.process.send_signal(signal.SIGSTOP)
             with pytest.raises(WorkerLostError):
@@ -127,7 +129,8 @@ def test_without_any_worker_left_the_reader_is_told(
 ) -> None:
     with running_worker(redis_url, tmp_path, name="only") as only:
         invocation = session.model.llm.submit(stream_config(chunks=1000, rate=20), user("x"))
-        next(iter(invocation))
+        invocation_items = iter(invocation)
+        next(invocation_items)
         only.stop(signal.SIGKILL)
         with pytest.raises(WorkerLostError, match="only"):
             list(invocation)
@@ -158,7 +161,8 @@ def test_a_worker_that_dies_between_its_last_event_and_its_books(
         rid = invocation.request_id
         eventually("it runs", lambda: "started" in victim.vendor_events(rid))
         if kind is EventKind.DONE:
-            next(iter(invocation))
+            invocation_items = iter(invocation)
+            next(invocation_items)
         assert victim.stop(signal.SIGKILL) != 0
     redis_client.xadd(keys.events(rid), {"k": kind.value, "d": last}, id="1-100")
     with running_worker(redis_url, tmp_path, name="heir") as heir:
@@ -173,7 +177,8 @@ def test_sigterm_lets_what_runs_finish_and_claims_nothing_more(
 ) -> None:
     with running_worker(redis_url, tmp_path, name="old") as old:
         running = session.model.llm.submit(stream_config(chunks=40, rate=50), user("x"))
-        next(iter(running))
+        running_items = iter(running)
+        next(running_items)
         old.process.send_signal(signal.SIGTERM)
         eventually("it drains", lambda: "draining" in old.log.read_text())
         waiting = session.model.llm.submit(stream_config(chunks=1), user("x"), detached=True)
@@ -191,7 +196,8 @@ def test_the_end_of_the_grace_time_hands_back_the_unspoken_and_ends_the_rest(
     limits = {"shutdown_grace": 1}
     with running_worker(redis_url, tmp_path, name="old", limits=limits) as old:
         spoken = session.model.llm.submit(stream_config(hang_after=1), user("x"))
-        next(iter(spoken))
+        spoken_items = iter(spoken)
+        next(spoken_items)
         unspoken = session.model.llm.submit(
             stream_config(chunks=1, first_chunk_delay=3), user("x"), detached=True
         )
@@ -210,7 +216,8 @@ def test_the_end_of_the_grace_time_hands_back_the_unspoken_and_ends_the_rest(
 def test_a_second_sigterm_ends_at_once(redis_url: str, tmp_path: Path, session: Session) -> None:
     with running_worker(redis_url, tmp_path, name="old", limits={"shutdown_grace": 600}) as old:
         spoken = session.model.llm.submit(stream_config(hang_after=1), user("x"))
-        next(iter(spoken))
+        spoken_items = iter(spoken)
+        next(spoken_items)
         old.process.send_signal(signal.SIGTERM)
         eventually("it drains", lambda: "draining" in old.log.read_text())
         assert old.stop() == 0

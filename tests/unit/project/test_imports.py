@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 
 KNOWN = {"annotated_types", "invokeq", "orjson", "pydantic"}
 
-MODULES = 130
+MODULES = 135
 """Modules that `import invokeq` may add to redis, rq and pydantic; 118 when this was written."""
 
 CPU_RATIO = 1.5
