@@ -81,7 +81,9 @@ class AnthropicProvider(VendorProvider):
         async with (
             self.errors.translated(call.model, answer),
             self._post(body) as response,
-            aclosing(events_of(response.aiter_bytes(), _is_last, HTTP_FAULTS)) as events,
+            aclosing(
+                events_of(response.aiter_bytes(), _is_last, HTTP_FAULTS, call.heartbeat)
+            ) as events,
         ):
             async for event in events:
                 chunk = self.errors.read(call.model, feed, event, answer.chunks)

@@ -47,7 +47,9 @@ async def answer_chat(vendor: CohereVendor, call: LLMCall) -> AsyncGenerator[LLM
     async with (
         vendor.errors.translated(call.model, answer),
         vendor.open().chat_stream(**body) as raw,
-        aclosing(events_of(raw.response.aiter_bytes(), _is_last, HTTP_FAULTS)) as events,
+        aclosing(
+            events_of(raw.response.aiter_bytes(), _is_last, HTTP_FAULTS, call.heartbeat)
+        ) as events,
     ):
         async for event in events:
             chunk = vendor.errors.read(call.model, feed, event, answer.chunks)

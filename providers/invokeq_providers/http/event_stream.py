@@ -17,17 +17,19 @@ async def events_of(
     pieces: AsyncGenerator[bytes, None],
     is_last: Callable[[Any], bool],
     faults: tuple[type[Exception], ...],
+    heartbeat: Callable[[], None],
 ) -> AsyncGenerator[Any, None]:
     """Yield the events of a streamed body, up to the last event; None stands for `[DONE]`.
 
     A body of plain JSON is one event: so a server says that the request has failed, or answers when
     it cannot stream. `faults` are what the HTTP client raises; after the last event they matter no
-    more.
+    more. `heartbeat` is called for every piece: a comment or a blank line keeps a connection alive.
     """
     decoder = EventDecoder()
     begun, head = False, bytearray()
     async with aclosing(pieces):
         async for piece in pieces:
+            heartbeat()
             if not begun and len(head) < _HEAD_BYTES:
                 head += piece
             for data in decoder.feed(piece):

@@ -40,7 +40,9 @@ async def answer_chat(vendor: OpenAIVendor, call: LLMCall) -> AsyncGenerator[LLM
             raise_reported(vendor.errors, call.model, whole, 0)
             yield vendor.errors.read(call.model, answer.whole, whole)
             return
-        async with aclosing(events_of(response.aiter_bytes(), _is_done, HTTP_FAULTS)) as events:
+        async with aclosing(
+            events_of(response.aiter_bytes(), _is_done, HTTP_FAULTS, call.heartbeat)
+        ) as events:
             async for event in events:
                 if event is None:
                     answer.done()

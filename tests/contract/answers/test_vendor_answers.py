@@ -202,3 +202,19 @@ async def test_a_tool_without_parameters(openai: Provider, recorded: Recorded) -
     await ask(openai, stream=False, tools=[{"name": "f", "description": "d", "parameters": {}}])
     function = recorded.asked[0].body["tools"][0]["function"]
     assert function["parameters"] == {"type": "object", "properties": {}}
+
+
+async def test_comments_and_blank_lines_are_signs_of_life(
+    openai: Provider, recorded: Recorded
+) -> None:
+    heard: list[None] = []
+    events = [choice("stop", delta={"content": "a"}), b"data: [DONE]\n\n"]
+    recorded.answer(sse(b": keep-alive\n\n", b"\n", *events))
+    given = {"provider": "acme", "model": "gpt-4o"}
+    messages = [{"role": "user", "content": "u"}]
+    request = LLMRequest.model_validate({**given, "prompt_messages": messages})
+    call = prepare_llm(request, openai, heartbeat=lambda: heard.append(None))
+    stream = openai.llm(call)
+    await anext(stream)
+    assert heard
+    await stream.aclose()
