@@ -16,7 +16,8 @@ def package_names() -> list[str]:
         ".".join(path.parent.relative_to(source).parts)
         for source in SOURCES
         for path in source.rglob("__init__.py")
-        if "dify" not in path.parts  # imports the SDK, which patches the whole process
+        # Names of `invokeq.dify` itself import the SDK, which patches the whole process.
+        if path.parent.relative_to(source).parts != ("invokeq", "dify")
     )
 
 
