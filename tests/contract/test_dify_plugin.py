@@ -245,7 +245,7 @@ async def test_a_crash_is_typed_and_the_plugin_starts_again(
     with pytest.raises(PluginCrashedError):
         await waiting
     assert (await answer(provider, "again")).delta.message.content == "again"
-    assert "ended: exit status 3" in caplog.text
+    assert "plugin ended plugin=invokeq/model_echo problem=exit status 3" in caplog.text
 
 
 async def test_more_processes_when_the_operator_says_so() -> None:

@@ -41,7 +41,7 @@ class DictionaryProvider(TranslatingProvider):
         self._seen: set[str] = set()
 
     def models(self) -> Sequence[AIModelEntity]:
-        facts = {"model": "pocket", "model_type": "llm"}
+        facts: dict[str, Any] = {"model": "pocket", "model_type": "llm", "model_properties": {}}
         return [AIModelEntity.model_validate(facts)]
 
     async def translate(self, call: TranslationCall) -> str:

@@ -79,9 +79,10 @@ def test_a_flood_in_one_lane_does_not_starve_another(
         blockers = [
             session.model.llm.submit(stream_config(hang_after=1), user("x")) for _ in range(2)
         ]
-        for blocker in blockers:
-            blocker_items = iter(blocker)
-            next(blocker_items)
+        # The iterators are held: dropping one would end its blocker.
+        held = [iter(blocker) for blocker in blockers]
+        for items in held:
+            next(items)
         flood = [session.model.llm.submit(ECHO, user("x"), detached=True) for _ in range(200)]
         few = [quiet.model.llm.submit(ECHO, user("x"), detached=True) for _ in range(5)]
         for blocker in blockers:
