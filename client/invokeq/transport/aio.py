@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator
 from functools import partial
 from typing import TypeVar
 
-from invokeq.protocol.errors import InvokeqError
+from invokeq.protocol.errors import InvokeqError, MisuseError
 from invokeq.protocol.redis.resp import Reply
 from invokeq.transport import settings
 from invokeq.transport.batch import Batch, RedisConnectionLostError
@@ -31,14 +31,16 @@ class AsyncTransport(BaseTransport):
         connection = RedisConnection(make_async_pool(self.url, self.timeouts))
         self._commands = SharedConnection(connection, settings.REPLY_TIMEOUT)
         self._streams = StreamMultiplexer(connection, settings.REPLY_TIMEOUT, multiplex=multiplex)
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def run(self, plan: Generator[Batch, list[Reply], T]) -> T:
         """Execute a plan and return its result; raise what the plan raises, and broker errors.
 
         A broker error is thrown into the plan at the batch that met it, so that the plan can
-        undo its work.
+        undo its work. Raise MisuseError on another event loop than that of the first plan.
         """
         try:
+            self._check_loop()
             batch = next(plan)
             while True:
                 try:
@@ -60,6 +62,16 @@ class AsyncTransport(BaseTransport):
     def blocking_twin(self) -> Callable[[], Transport]:
         """Return what makes a blocking transport to the same server; see `Transport`."""
         return partial(Transport, self.url)
+
+    def _check_loop(self) -> None:
+        # Sockets and futures of one loop never wake a task of another: without this it would hang.
+        loop = asyncio.get_running_loop()
+        if self._loop is not None and self._loop is not loop:
+            raise MisuseError(
+                subject="An AsyncSession",
+                problem="belongs to the event loop of its first call: open one for each loop",
+            )
+        self._loop = loop
 
     async def _exchange(self, batch: Batch) -> list[Reply]:
         budget = RetryBudget(batch.retry_for_seconds)

@@ -183,6 +183,18 @@ def test_an_async_handle_remembers() -> None:
     asyncio.run(scenario())
 
 
+def test_a_session_on_a_second_loop_says_so_at_once() -> None:
+    session = FakeAsyncSession()
+    session.model.llm.answers(ANSWER, ANSWER)
+
+    async def ask() -> Any:
+        return await session.model.llm.invoke(CONFIG, HELLO, stream=False)
+
+    assert asyncio.run(ask()).message.content == ANSWER
+    with pytest.raises(MisuseError, match="one for each loop"):
+        asyncio.run(ask())
+
+
 def test_two_threads_cannot_read_one_handle(monkeypatch: pytest.MonkeyPatch) -> None:
     _, handle = started()
     inside, go_on = threading.Event(), threading.Event()
