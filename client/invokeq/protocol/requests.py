@@ -6,7 +6,7 @@ The requests' field names come from Dify's wire (`completion_params`, `prompt_me
 import math
 import re
 import secrets
-from typing import Any, ClassVar, Final, Literal, TypeAlias
+from typing import Any, ClassVar, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -31,7 +31,6 @@ __all__ = [
     "MultiModalRerankRequest",
     "PROTOCOL_VERSION",
     "Priority",
-    "Request",
     "RerankRequest",
     "Speech2TextRequest",
     "SummaryRequest",
@@ -193,10 +192,6 @@ class ModerationRequest(ModelRequest):
 
     kind: Literal["moderation"] = "moderation"
     text: str = Field(min_length=1)
-
-
-Request: TypeAlias = CallRequest
-"""A request of any kind of call, of invokeq or of an installed package; see `protocol.kinds`."""
 
 
 class BodyRef(_Wire):

@@ -22,7 +22,7 @@ from invokeq.protocol.errors import (
 )
 from invokeq.protocol.events import EventKind
 from invokeq.protocol.redis import keys
-from invokeq.protocol.requests import Envelope, Request
+from invokeq.protocol.requests import CallRequest, Envelope
 from invokeq.protocol.usage import Usage
 from invokeq_providers.calls import Services
 from invokeq_providers.registry import find_provider
@@ -59,7 +59,7 @@ class Run:
         self._context = context
         self._begun = False
         self._is_waiting = False
-        self._request: Request | None = None
+        self._request: CallRequest | None = None
         self._interruption: Interruption | None = None
         self._ending = Ending.CANCELED
         self._usage: Usage | None = None
